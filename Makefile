@@ -1,0 +1,47 @@
+# make ablation   set up, then train, evaluate, time and plot all seven rungs
+# make test       set up, then lint and the quick tests
+# make test-all   the slow tests as well
+# Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= results/runs
+ARGS ?=
+
+.PHONY: ablation test test-all lint format lab clean
+.DEFAULT_GOAL := ablation
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	  f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+ablation: $(VENV)/.installed
+	@mkdir -p $(OUT)
+	$(BIN)/python -m papermill notebooks/ablation.ipynb $(OUT)/ablation.ipynb \
+	  --cwd . -k python3 -p results_dir $(OUT) $(ARGS)
+	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: $(VENV)/.installed
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf results/runs .pytest_cache .ruff_cache

@@ -1,0 +1,209 @@
+"""What the rooms of the library hand to each other: predictions, targets, tokens, samples.
+
+Every tensor that crosses a border between data, models, training and evaluation is described here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+VOID = -1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Masks and classes of a set of queries, one entry for each predicted layer, final one last.
+
+    Attributes:
+        mask_logits: each ``[B, Q, h, w]``; positive where the query claims the pixel.
+        class_logits: each ``[B, Q, classes + 1]``; the last class is "no object".
+    """
+
+    mask_logits: tuple[Tensor, ...]
+    class_logits: tuple[Tensor, ...]
+
+    @property
+    def final(self) -> tuple[Tensor, Tensor]:
+        """The final layer's mask and class logits."""
+        return self.mask_logits[-1], self.class_logits[-1]
+
+    def __len__(self) -> int:
+        return len(self.mask_logits)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The state of an encoder between two blocks; the encoder itself holds nothing of an input.
+
+    The order along the token axis is queries, prefix tokens (class and register tokens), patches.
+
+    Attributes:
+        x: ``[B, N, D]`` with ``N = num_queries + num_prefix + grid[0] * grid[1]``.
+        grid: rows and columns of patches.
+        num_prefix: class and register tokens.
+        num_queries: queries put in front.
+        rope: ``[num_queries + patches, 2 * head_dim]``, sines then cosines, where the encoder has
+            rotary embeddings. timm's attention leaves the first ``num_prefix`` tokens alone and
+            rotates the rest, which with queries in front includes as many tokens that must not
+            turn: their rows are the identity.
+    """
+
+    x: Tensor
+    grid: tuple[int, int]
+    num_prefix: int
+    num_queries: int = 0
+    rope: Tensor | None = None
+
+    @property
+    def patches(self) -> Tensor:
+        """The patch tokens ``[B, grid[0] * grid[1], D]``."""
+        return self.x[:, self.num_queries + self.num_prefix :]
+
+    @property
+    def queries(self) -> Tensor:
+        """The query tokens ``[B, num_queries, D]``."""
+        return self.x[:, : self.num_queries]
+
+    def with_x(self, x: Tensor) -> Tokens:
+        """The same layout around another tensor."""
+        return replace(self, x=x)
+
+    def with_queries(self, queries: Tensor) -> Tokens:
+        """Puts ``[B, Q, D]`` queries in front of all tokens, none of them rotated."""
+        rope = self.rope
+        if rope is not None:
+            shape = (queries.shape[1], rope.shape[-1] // 2)
+            rope = torch.cat((torch.cat((rope.new_zeros(shape), rope.new_ones(shape)), -1), rope))
+        x = torch.cat((queries.to(self.x.dtype), self.x), dim=1)
+        return replace(self, x=x, num_queries=queries.shape[1], rope=rope)
+
+
+@dataclass(frozen=True)
+class SegmentMap:
+    """The segments of an image as one integer map: the only target type of the library.
+
+    Attributes:
+        ids: ``[K, H, W]`` int16; each value is an index into ``labels``, or −1 for void. K is 1 for
+            panoptic and semantic targets; overlapping instances take more layers. A segment lives
+            in exactly one layer.
+        labels: ``[S]`` int64, the class of each segment, in ``[0, num_classes)``.
+        is_crowd: ``[S]`` bool. Crowd segments are no training target and are excused in evaluation.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    is_crowd: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.ids.shape[-2], self.ids.shape[-1]
+
+    @property
+    def num_segments(self) -> int:
+        """Number of entries in ``labels``, crowds included, whether or not they show in the map."""
+        return self.labels.shape[0]
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> SegmentMap:
+        """A copy on another device."""
+        return SegmentMap(
+            ids=self.ids.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+            is_crowd=self.is_crowd.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> SegmentMap:
+        """A copy in page-locked memory; called by the data loader."""
+        return SegmentMap(
+            self.ids.pin_memory(), self.labels.pin_memory(), self.is_crowd.pin_memory()
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its target.
+
+    Attributes:
+        image: ``[3, H, W]`` uint8, RGB.
+        segments: the target, at the size of ``image`` for training, at the original size for
+            evaluation.
+        image_id: the id that the annotation file gives.
+        index: position in the data set, or in the global batch for training: the key of its draws.
+        original_size: height and width of the image file.
+    """
+
+    image: Tensor
+    segments: SegmentMap
+    image_id: int
+    index: int
+    original_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one size, stacked.
+
+    Attributes:
+        images: ``[B, 3, H, W]`` uint8.
+        segments: one target for each image.
+        image_ids, indices, original_sizes: as in ``Sample``.
+        step: the training step that the batch belongs to; 0 in evaluation.
+    """
+
+    images: Tensor
+    segments: tuple[SegmentMap, ...]
+    image_ids: tuple[int, ...]
+    indices: tuple[int, ...]
+    original_sizes: tuple[tuple[int, int], ...]
+    step: int = 0
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """A copy on another device."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=non_blocking),
+            segments=tuple(s.to(device, non_blocking=non_blocking) for s in self.segments),
+        )
+
+    def pin_memory(self) -> Batch:
+        """A copy in page-locked memory; called by the data loader."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            segments=tuple(s.pin_memory() for s in self.segments),
+        )
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class of a data set.
+
+    Attributes:
+        name: as the annotation file spells it.
+        is_thing: countable objects are things, the rest is stuff.
+        category_id: the id that the annotation file uses; the position in the list of classes is
+            the class index that models predict.
+    """
+
+    name: str
+    is_thing: bool
+    category_id: int
+
+
+def fitted_size(original: Sequence[int], canvas: Sequence[int]) -> tuple[int, int]:
+    """Height and width of an image scaled to lie inside a canvas, its aspect ratio kept.
+
+    One side touches the canvas and the other is rounded (EoMT, evaluation of panoptic and
+    instance segmentation: the longer side is resized to the input size, the rest is padded).
+    """
+    scale = min(canvas[0] / original[0], canvas[1] / original[1])
+    height = min(canvas[0], max(1, round(original[0] * scale)))
+    width = min(canvas[1], max(1, round(original[1] * scale)))
+    return height, width
