@@ -1,0 +1,63 @@
+"""EoMT, the Encoder-only Mask Transformer: a plain ViT whose last blocks also process queries.
+
+Kerssies et al., *Your ViT is Secretly an Image Segmentation Model*, CVPR 2025.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from eomtlib.encoders import Encoder
+from eomtlib.errors import ConfigurationError
+from eomtlib.models.query_blocks import QueryBlockModel
+from eomtlib.structures import Tokens
+
+
+class EoMT(QueryBlockModel):
+    """A ViT, learned queries that join its last blocks, and the mask module. Nothing else.
+
+    Args:
+        encoder: the ViT; its final norm is the one that predictions are made on.
+        num_queries: Q; the paper uses 200 for panoptic and instance, 100 for semantic.
+        num_classes: without "no object".
+        query_blocks: L2, the blocks that process queries: 3 (S, B), 4 (L), 5 (g) in the paper.
+        masking: ``annealed`` for EoMT, ``masked`` for the step before it (``eomt-masked``).
+
+    Raises:
+        ConfigurationError: when the encoder has fewer blocks than ``query_blocks``.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        num_queries: int,
+        num_classes: int,
+        query_blocks: int,
+        masking: str,
+    ) -> None:
+        if not 1 <= query_blocks <= encoder.depth:
+            raise ConfigurationError(
+                f"query_blocks={query_blocks} must lie between 1 and the encoder's "
+                f"{encoder.depth} blocks."
+            )
+        super().__init__(
+            encoder=encoder,
+            num_queries=num_queries,
+            num_classes=num_classes,
+            query_blocks=query_blocks,
+            masking=masking,
+        )
+        self.first_query_block = encoder.depth - query_blocks
+
+    def tokens(self, images: Tensor) -> Tokens:
+        tokens = self.encoder.embed(images)
+        for index in range(self.first_query_block):
+            tokens = self.encoder.run_block(index, tokens)
+        return tokens
+
+    def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
+        return self.encoder.run_block(self.first_query_block + index, tokens, attn_mask)
+
+    def norm(self, x: Tensor) -> Tensor:
+        return self.encoder.norm(x)

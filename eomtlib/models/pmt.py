@@ -1,0 +1,183 @@
+"""PMT, the Plain Mask Transformer: a frozen encoder and a small plain decoder on its taps.
+
+Cavagnero et al., *Plain Mask Transformer for Image and Video Segmentation with Frozen Vision
+Encoders*, CVPR Workshops 2026.
+"""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import RotaryEmbeddingDinoV3, apply_rot_embed_cat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eomtlib.encoders import Encoder
+from eomtlib.models.query_blocks import QueryBlockModel
+from eomtlib.structures import Tokens
+
+
+class LateralConnection(nn.Module):
+    """One tap: batch norm over all tokens, a residual MLP of half the width, a scale per channel.
+
+    Args:
+        embed_dim: width D of the tokens.
+    """
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(embed_dim, eps=1e-5)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, embed_dim // 2), nn.GELU(), nn.Linear(embed_dim // 2, embed_dim)
+        )
+        self.scale = nn.Parameter(torch.ones(embed_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, N, D]`` → ``[B, N, D]``."""
+        x = self.norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.scale * (x + self.mlp(x))
+
+
+class RotaryAttention(nn.Module):
+    """Self-attention with rotary patch positions and no bias on the keys, as DINOv3's.
+
+    Args:
+        embed_dim: width D of the tokens.
+        num_heads: attention heads.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(embed_dim, embed_dim)
+        self.k_proj = nn.Linear(embed_dim, embed_dim, bias=False)
+        self.v_proj = nn.Linear(embed_dim, embed_dim)
+        self.proj = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, x: Tensor, tokens: Tokens, attn_mask: Tensor | None) -> Tensor:
+        """Attention over ``x`` ``[B, N, D]``, whose layout and rotary table are ``tokens``'."""
+        q, k, v = (
+            projection(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        still = tokens.num_prefix
+        q, k = (
+            torch.cat(
+                (t[:, :, :still], apply_rot_embed_cat(t[:, :, still:], tokens.rope, half=True)), 2
+            ).to(v.dtype)
+            for t in (q, k)
+        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class PlainBlock(nn.Module):
+    """A pre-norm block in DINOv3's style: rotary attention, a GELU MLP of width D, LayerScale.
+
+    Args:
+        embed_dim: width D of the tokens.
+        num_heads: attention heads.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-5)
+        self.attn = RotaryAttention(embed_dim, num_heads)
+        self.scale1 = nn.Parameter(torch.ones(embed_dim))
+        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-5)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
+        )
+        self.scale2 = nn.Parameter(torch.ones(embed_dim))
+
+    def forward(self, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
+        """Runs the block; ``attn_mask`` is bool, True = attend."""
+        x = tokens.x
+        x = x + self.scale1 * self.attn(self.norm1(x), tokens, attn_mask)
+        x = x + self.scale2 * self.mlp(self.norm2(x))
+        return tokens.with_x(x)
+
+
+def tap_blocks(depth: int, num_taps: int = 4) -> tuple[int, ...]:
+    """The blocks whose outputs are tapped: the last of each quarter of the encoder."""
+    return tuple(depth * (tap + 1) // num_taps - 1 for tap in range(num_taps))
+
+
+class PMT(QueryBlockModel):
+    """A frozen encoder, lateral connections from four of its blocks, and the Plain Mask Decoder.
+
+    The encoder gets no gradient and stays in eval mode whatever ``train`` says.
+
+    Args:
+        encoder: the ViT, frozen here.
+        num_queries: Q.
+        num_classes: without "no object".
+        query_blocks: blocks of the decoder, 6 in the paper.
+        masking: ``annealed`` in the paper.
+        taps: indices of the encoder's blocks whose outputs the decoder takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        num_queries: int,
+        num_classes: int,
+        query_blocks: int = 6,
+        masking: str = "annealed",
+        taps: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__(
+            encoder=encoder,
+            num_queries=num_queries,
+            num_classes=num_classes,
+            query_blocks=query_blocks,
+            masking=masking,
+        )
+        dim = encoder.embed_dim
+        self.taps = taps or tap_blocks(encoder.depth)
+        self.laterals = nn.ModuleList(LateralConnection(dim) for _ in self.taps)
+        self.blocks = nn.ModuleList(PlainBlock(dim, encoder.num_heads) for _ in range(query_blocks))
+        self.decoder_norm = nn.LayerNorm(dim, eps=1e-5)
+        self.rope = None if encoder.rope_is_dinov3 else self._own_rope(encoder)
+        encoder.requires_grad_(False)
+        encoder.eval()
+
+    @staticmethod
+    def _own_rope(encoder: Encoder) -> RotaryEmbeddingDinoV3:
+        return RotaryEmbeddingDinoV3(
+            encoder.embed_dim // encoder.num_heads,
+            temperature=100.0,
+            feat_shape=list(encoder.grid_size),
+            rotate_half=True,
+            rescale_coords=2.0,
+        )
+
+    def set_image_size(self, image_size: tuple[int, int]) -> None:
+        super().set_image_size(image_size)
+        if self.rope is not None:
+            self.rope.update_feat_shape(list(self.encoder.grid_size))
+
+    def train(self, mode: bool = True) -> PMT:
+        """Puts all but the encoder into training mode."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def tokens(self, images: Tensor) -> Tokens:
+        with torch.no_grad():
+            tokens = self.encoder.embed(images)
+            rope = tokens.rope
+            tapped = []
+            for index in range(self.taps[-1] + 1):
+                tokens = self.encoder.run_block(index, tokens)
+                if index in self.taps:
+                    tapped.append(self.encoder.norm(tokens.x))
+        x = sum(lateral(tap) for lateral, tap in zip(self.laterals, tapped, strict=True))
+        rope = rope if self.rope is None else self.rope.get_embed()
+        return Tokens(x, grid=tokens.grid, num_prefix=tokens.num_prefix, rope=rope)
+
+    def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
+        return self.blocks[index](tokens, attn_mask)
+
+    def norm(self, x: Tensor) -> Tensor:
+        return self.decoder_norm(x)

@@ -1,0 +1,15 @@
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def coco_mini() -> Path:
+    """A small real COCO folder: $EOMTLIB_COCO, or a sibling of the repository."""
+    path = Path(os.environ.get("EOMTLIB_COCO", REPOSITORY.parent / "shared" / "coco-mini"))
+    if not (path / "annotations" / "panoptic_val2017.json").is_file():
+        pytest.skip(f"no COCO sample at {path}; set EOMTLIB_COCO to a folder in COCO's layout")
+    return path
