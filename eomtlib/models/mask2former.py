@@ -1,0 +1,97 @@
+"""Mask2Former on a plain ViT: the first four rungs of the ladder, by what is put into it.
+
+Cheng et al., *Masked-attention Mask Transformer for Universal Image Segmentation*, CVPR 2022; on a
+ViT and step by step without its parts: EoMT, Kerssies et al., CVPR 2025, Section 3.1, Table 1.
+
+| rung | features | pixel decoder | decoder |
+| --- | --- | --- | --- |
+| ``vit-adapter-m2f`` | ``ViTAdapter`` | ``PixelDecoder`` | three scales |
+| ``no-adapter`` | ``FeaturePyramid`` | ``PixelDecoder`` | three scales |
+| ``no-pixel-decoder`` | ``FeaturePyramid`` | ``FeatureProjection`` | three scales |
+| ``single-scale`` | ``FeaturePyramid``, two strides | ``FeatureProjection`` | one scale |
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from eomtlib.encoders import Encoder, check_multiple
+from eomtlib.models.feature_pyramid import FeaturePyramid
+from eomtlib.models.masked_attention import Masking
+from eomtlib.models.pixel_decoder import FeatureProjection, PixelDecoder
+from eomtlib.models.transformer_decoder import MaskedAttentionDecoder
+from eomtlib.models.vit_adapter import ViTAdapter
+from eomtlib.structures import Predictions
+
+
+class Mask2Former(nn.Module):
+    """A ViT, its feature maps, a pixel decoder (or a projection) and a Transformer decoder.
+
+    Args:
+        encoder: the ViT.
+        features: runs the encoder and makes feature maps of it, finest first.
+        pixel_decoder: turns these into mask features and the scales that queries attend to.
+        decoder: holds the queries and predicts.
+
+    Raises:
+        ConfigurationError: when the encoder's image size is no multiple of the coarsest stride.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        features: ViTAdapter | FeaturePyramid,
+        pixel_decoder: PixelDecoder | FeatureProjection,
+        decoder: MaskedAttentionDecoder,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.features = features
+        self.pixel_decoder = pixel_decoder
+        self.decoder = decoder
+        check_multiple(encoder.image_size, self.size_divisor, why=_COARSEST)
+
+    @property
+    def num_queries(self) -> int:
+        """Q."""
+        return self.decoder.num_queries
+
+    @property
+    def masking(self) -> Masking:
+        """Whether the decoder's layers are masked, and how often."""
+        return self.decoder.masking
+
+    @property
+    def size_divisor(self) -> int:
+        """What the image's sides must be multiples of."""
+        return max(*self.features.strides, self.encoder.patch_size)
+
+    def set_image_size(self, image_size: tuple[int, int]) -> None:
+        """Resamples what depends on the image's height and width."""
+        check_multiple(image_size, self.size_divisor, why=_COARSEST)
+        self.encoder.set_image_size(image_size)
+
+    def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
+        """Predictions of every supervised layer, the final one last.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            mask_draws: uniform numbers ``[B, num_layers, Q]`` that decide, in mode ``annealed``,
+                which queries' masks apply; drawn from torch's generator when None.
+        """
+        mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
+        return self.decoder(mask_features, scales, mask_draws)
+
+    def predict(self, images: Tensor, *, masked: bool | None = None) -> tuple[Tensor, Tensor]:
+        """The final mask and class logits, and nothing else.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            masked: whether attention is masked; by default as the model was trained to end up.
+        """
+        mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
+        return self.decoder.predict(mask_features, scales, masked=masked)
+
+
+_COARSEST = "feature maps' coarsest stride"

@@ -1,0 +1,77 @@
+import pytest
+import torch
+from timm.layers import LayerNorm2d as TimmLayerNorm2d
+from transformers.models.eomt.configuration_eomt import EomtConfig
+from transformers.models.eomt.modeling_eomt import EomtScaleLayer
+
+from eomtlib.encoders import build_encoder
+from eomtlib.errors import ConfigurationError
+from eomtlib.models.feature_pyramid import (
+    FeaturePyramid,
+    LayerNorm2d,
+    ScaleBlock,
+    pyramid_strides,
+)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return build_encoder(size="nano", pretraining="none", image_size=(64, 96)).eval()
+
+
+def test_up_block_equals_transformers_scale_layer():
+    torch.manual_seed(0)
+    reference = EomtScaleLayer(EomtConfig(hidden_size=8, hidden_act="gelu"))
+    names = {"conv1": "resample", "conv2": "depthwise", "layernorm2d": "norm"}
+    state = {
+        f"{names[key.split('.')[0]]}.{key.split('.')[1]}": torch.randn_like(value)
+        for key, value in reference.state_dict().items()
+    }
+    reference.load_state_dict(dict(zip(reference.state_dict(), state.values(), strict=True)))
+    ours = ScaleBlock(8, up=True)
+    ours.load_state_dict(state)
+    x = torch.randn(2, 8, 3, 5)
+    torch.testing.assert_close(ours(x), reference(x))
+
+
+def test_layer_norm_is_over_channels():
+    ours, timms = LayerNorm2d(6), TimmLayerNorm2d(6, eps=1e-6)
+    ours.load_state_dict(timms.state_dict())
+    x = torch.randn(2, 6, 4, 3)
+    torch.testing.assert_close(ours(x), timms(x))
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "strides"),
+    [(16, (4, 8, 16, 32)), (8, (4, 8, 16, 32)), (32, (4, 8, 16, 32)), (14, (7, 14, 28, 56))],
+)
+def test_strides(patch_size, strides):
+    assert pyramid_strides(patch_size) == strides
+
+
+@pytest.mark.parametrize("patch_size", [15, 33])
+def test_patch_sizes_that_cannot_be_doubled_are_refused(patch_size):
+    with pytest.raises(ConfigurationError, match=f"patch_size={patch_size}"):
+        pyramid_strides(patch_size)
+
+
+def test_each_scale_is_made_from_the_normed_output(encoder):
+    pyramid = FeaturePyramid(encoder.embed_dim, patch_size=encoder.patch_size)
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    maps = pyramid(encoder, images)
+    assert [tuple(x.shape) for x in maps] == [
+        (2, 128, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)
+    ]
+    patches = encoder(images)[:, encoder.num_prefix :]
+    torch.testing.assert_close(maps[1].flatten(2).transpose(1, 2), patches)
+    blocks = [len(scale) for scale in pyramid.scales]
+    assert blocks == [1, 0, 1, 2]
+
+
+def test_single_scale_keeps_two_maps(encoder):
+    pyramid = FeaturePyramid(encoder.embed_dim, patch_size=8, strides=(4, 8))
+    maps = pyramid(encoder, torch.zeros(1, 3, 64, 96))
+    assert [x.shape[-2:] for x in maps] == [(16, 24), (8, 12)]
+    with pytest.raises(ConfigurationError, match=r"\(4, 12\)"):
+        FeaturePyramid(encoder.embed_dim, patch_size=8, strides=(4, 12))

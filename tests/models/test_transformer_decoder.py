@@ -1,0 +1,157 @@
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import Mask2FormerConfig
+from transformers.models.mask2former.modeling_mask2former import Mask2FormerTransformerModule
+
+from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
+
+CONFIG = DecoderConfig(dim=32, num_layers=4, num_heads=4, ffn_dim=48)
+NAMES = {
+    "decoder.mask_predictor.mask_embedder.0.0": "mask_head.0",
+    "decoder.mask_predictor.mask_embedder.1.0": "mask_head.2",
+    "decoder.mask_predictor.mask_embedder.2.0": "mask_head.4",
+    "decoder.layernorm": "norm",
+    "decoder.layers": "layers",
+    "queries_embedder.weight": "query_positions",
+    "queries_features.weight": "query_features",
+    "level_embed.weight": "level_embed",
+    "self_attn_layer_norm": "self_attention_norm",
+    "cross_attn_layer_norm": "cross_attention_norm",
+    "self_attn": "self_attention",
+    "cross_attn": "cross_attention",
+    "final_layer_norm": "ffn_norm",
+}
+
+
+def decoder(masking, *, num_scales=3):
+    torch.manual_seed(0)
+    return MaskedAttentionDecoder(
+        num_queries=10, num_classes=5, masking=masking, num_scales=num_scales, config=CONFIG
+    )
+
+
+def inputs(num_scales=3):
+    torch.manual_seed(1)
+    mask_features = torch.randn(2, 32, 16, 24)
+    scales = tuple(torch.randn(2, 32, 2 << i, 3 << i) for i in range(num_scales))
+    return mask_features, scales
+
+
+def renamed(state):
+    """transformers' entries under our names; its packed q, k, v apart."""
+    ours = {}
+    for key, value in state.items():
+        for theirs, mine in NAMES.items():
+            key = key.replace(theirs, mine)
+        if "in_proj_" in key:
+            for name, part in zip("qkv", value.chunk(3), strict=True):
+                ours[key.replace("in_proj_", f"{name}_proj.")] = part
+        else:
+            ours[key] = value
+    return ours
+
+
+def test_decoder_equals_transformers():
+    torch.manual_seed(0)
+    reference = Mask2FormerTransformerModule(
+        32,
+        Mask2FormerConfig(
+            hidden_dim=32,
+            mask_feature_size=32,
+            num_queries=10,
+            decoder_layers=CONFIG.num_layers + 1,
+            num_attention_heads=CONFIG.num_heads,
+            dim_feedforward=CONFIG.ffn_dim,
+        ),
+    ).eval()
+    ours = decoder("masked").eval()
+    state = renamed(reference.state_dict())
+    missing = ours.load_state_dict(state, strict=False)
+    assert missing.missing_keys == ["class_head.weight", "class_head.bias"]
+    assert not missing.unexpected_keys
+    mask_features, scales = inputs()
+    expected = reference(list(scales), mask_features)
+    predictions = ours(mask_features, scales)
+    assert len(predictions) == CONFIG.num_layers + 1
+    for mine, theirs in zip(predictions.mask_logits, expected.masks_queries_logits, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+    for mine, normed in zip(
+        predictions.class_logits, expected.intermediate_hidden_states, strict=True
+    ):
+        torch.testing.assert_close(
+            mine, ours.class_head(normed.transpose(0, 1)), atol=1e-4, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("num_scales", [1, 3])
+def test_annealing_goes_from_masked_to_unmasked(num_scales):
+    annealed = decoder("annealed", num_scales=num_scales)
+    masked = decoder("masked", num_scales=num_scales)
+    args = inputs(num_scales)
+    for ours, theirs in zip(annealed(*args).mask_logits, masked(*args).mask_logits, strict=True):
+        assert torch.equal(ours, theirs)
+    annealed.masking.probabilities.zero_()
+    for ours, theirs in zip(
+        annealed(*args).final, masked.predict(*args, masked=False), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(masked.predict(*args)[0], masked.predict(*args, masked=False)[0])
+
+
+def test_draws_decide_for_each_query_alone():
+    model = decoder("annealed", num_scales=1)
+    model.masking.probabilities.fill_(0.5)
+    args = inputs(1)
+    # Query 3 of image 1 keeps its mask in the first layer, everything else drops its own.
+    draws = torch.full((2, CONFIG.num_layers, 10), 0.9)
+    unmasked = model(*args, draws)
+    draws[1, 0, 3] = 0.1
+    once = model(*args, draws)
+    torch.testing.assert_close(unmasked.mask_logits[1][0], once.mask_logits[1][0])
+    assert not torch.allclose(unmasked.mask_logits[1][1, 3], once.mask_logits[1][1, 3])
+
+
+def test_unmasked_predicts_once():
+    model = decoder("unmasked")
+    predictions = model(*inputs())
+    assert len(predictions) == 1
+    for ours, theirs in zip(predictions.final, model.predict(*inputs()), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("masking", "masked"), [("masked", True), ("annealed", False)])
+def test_predict_is_masked_only_where_training_ends_masked(masking, masked):
+    model = decoder(masking)
+    for default, stated in zip(
+        model.predict(*inputs()), model.predict(*inputs(), masked=masked), strict=True
+    ):
+        assert torch.equal(default, stated)
+
+
+def test_queries_with_empty_masks_see_everything():
+    model = decoder("masked")
+    mask_features, scales = inputs()
+    # No mask is above 0 anywhere, so masked attention must equal plain attention.
+    with torch.no_grad():
+        model.mask_head[-1].weight.zero_()
+        model.mask_head[-1].bias.fill_(-1)
+    mask_features = F.relu(mask_features)
+    for masked, plain in zip(
+        model.predict(mask_features, scales, masked=True),
+        model.predict(mask_features, scales, masked=False),
+        strict=True,
+    ):
+        assert torch.isfinite(masked).all()
+        torch.testing.assert_close(masked, plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("masked", "mask_predictions"), [(True, 5), (False, 1)])
+def test_predict_computes_no_more_than_it_needs(masked, mask_predictions):
+    model = decoder("masked")
+    calls = []
+    model.class_head.register_forward_hook(lambda *_: calls.append("class"))
+    model.mask_head.register_forward_hook(lambda *_: calls.append("mask"))
+    model.predict(*inputs(), masked=masked)
+    assert calls.count("class") == 1
+    assert calls.count("mask") == mask_predictions
