@@ -20,7 +20,7 @@ class Masking(nn.Module):
     """Says for each masked block whether, and for which queries, its mask applies.
 
     The mode is a static choice. In mode ``annealed`` the probabilities are one small tensor that
-    the training loop fills; nothing branches on its values, so one compiled graph serves a whole run.
+    the training loop fills; nothing branches on its values, so one compiled graph serves a run.
 
     Args:
         mode: ``masked`` (always), ``annealed`` (with a probability per block), ``unmasked`` (never:

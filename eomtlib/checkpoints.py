@@ -1,0 +1,106 @@
+"""Segmentation checkpoints: a folder of ``config.json`` and ``model.safetensors``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from eomtlib.encoder_weights import check_entries, read_state_dict
+from eomtlib.errors import CheckpointError
+from eomtlib.ladder import build_model
+
+FORMAT = "eomtlib/1"
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that ``build_model`` needs to make the same architecture again, and its classes.
+
+    Attributes:
+        rung, size, pretraining, num_queries, masking: as ``build_model`` takes them.
+        image_size: height and width.
+        class_names: in the order of the class head.
+        is_thing: for each class.
+    """
+
+    rung: str
+    size: str
+    pretraining: str
+    image_size: tuple[int, int]
+    num_queries: int
+    masking: str
+    class_names: tuple[str, ...]
+    is_thing: tuple[bool, ...]
+
+
+def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
+    """Writes the folder whole or not at all; an older one of that name is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+        save_file(state, temporary / _WEIGHTS)
+        text = json.dumps({"format": FORMAT, **asdict(config)}, indent=1)
+        (temporary / _CONFIG).write_text(text + "\n")
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """Reads the configuration of a saved model.
+
+    Raises:
+        CheckpointError: when the folder or its configuration is missing or of another format.
+    """
+    path = Path(folder) / _CONFIG
+    try:
+        fields = json.loads(path.read_text())
+        if fields.pop("format") != FORMAT:
+            raise KeyError("format")
+        tuples = ("image_size", "class_names", "is_thing")
+        return ModelConfig(**{k: tuple(v) if k in tuples else v for k, v in fields.items()})
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder}: no saved model there: {_CONFIG} is missing. Give the folder that holds "
+            f"{_CONFIG} and {_WEIGHTS}."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: is no configuration of {FORMAT} ({error}).") from error
+
+
+def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
+    """Builds a saved model and fills it.
+
+    Raises:
+        CheckpointError: when a file is missing or damaged, or does not fit its configuration.
+    """
+    config = load_config(folder)
+    path = Path(folder) / _WEIGHTS
+    state = read_state_dict(path)
+    model = build_model(
+        config.rung,
+        size=config.size,
+        pretraining=config.pretraining,
+        image_size=config.image_size,
+        num_classes=len(config.class_names),
+        num_queries=config.num_queries,
+        masking=config.masking,
+        load_weights=False,
+    )
+    check_entries(state, model.state_dict(), path)
+    with torch.no_grad():
+        model.load_state_dict(state)
+    return model.eval(), config

@@ -1,0 +1,1 @@
+"""Data sets, read as their publishers ship them, and the transforms of training."""

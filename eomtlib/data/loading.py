@@ -1,0 +1,334 @@
+"""From a data set to batches: an endless stream for training, one pass for evaluation.
+
+What a training sample is depends on its number in the stream and on nothing else, so a resumed run,
+a run with other workers and a run on more processes read the same samples.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.transforms import EvalTransform, TrainTransform
+from eomtlib.errors import ConfigurationError
+from eomtlib.randomness import keyed_generator
+from eomtlib.structures import Batch, Sample, SegmentMap
+
+
+class InMemory:
+    """A data set decoded once and kept: for small sets whose files would be read over and over.
+
+    Args:
+        dataset: read in full right away.
+
+    Attributes:
+        classes, image_ids, sizes: as in ``PanopticDataset``.
+    """
+
+    def __init__(self, dataset: PanopticDataset) -> None:
+        self.classes, self.image_ids = dataset.classes, dataset.image_ids
+        self.sizes = dataset.sizes
+        pixels = np.concatenate(([0], np.cumsum(np.prod(self.sizes.astype(np.int64), axis=1))))
+        # A few large tensors: worker processes share their memory, whichever way they start.
+        self._pixels = torch.from_numpy(pixels)
+        self._images = torch.empty((int(pixels[-1]), 3), dtype=torch.uint8)
+        self._ids = torch.empty(int(pixels[-1]), dtype=torch.int16)
+        labels, is_crowd = [], []
+        for index in range(len(dataset)):
+            image, segments = dataset.read(index)
+            span = slice(pixels[index], pixels[index + 1])
+            self._images[span] = image.permute(1, 2, 0).reshape(-1, 3)
+            self._ids[span] = segments.ids.reshape(-1)
+            labels.append(segments.labels)
+            is_crowd.append(segments.is_crowd)
+        counts = torch.tensor([0] + [len(part) for part in labels])
+        self._segments = torch.cumsum(counts, 0)
+        self._labels, self._is_crowd = torch.cat(labels), torch.cat(is_crowd)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def read(self, index: int) -> tuple[Tensor, SegmentMap]:
+        """As in ``PanopticDataset``; the tensors are views and must not be written to."""
+        height, width = self.sizes[index].tolist()
+        span = slice(*self._pixels[index : index + 2].tolist())
+        own = slice(*self._segments[index : index + 2].tolist())
+        image = self._images[span].view(height, width, 3).permute(2, 0, 1)
+        ids = self._ids[span].view(1, height, width)
+        return image, SegmentMap(ids, self._labels[own], self._is_crowd[own])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStream:
+    """The endless stream of training samples; ``loader`` cuts a run's steps out of it.
+
+    Sample n of the stream is image ``permutation(seed, n // len)[n % len]``, augmented with draws
+    keyed by (seed, n). Step t holds samples ``t · total`` to ``(t + 1) · total``, with ``total``
+    the batch size over all processes.
+
+    Attributes:
+        dataset: at least one image.
+        transform: how an image is augmented.
+        batch_size: on each process.
+        seed: of the order and of the augmentation.
+        num_workers: loading processes; None for ``default_workers``.
+        pin_memory: whether batches come in page-locked memory, for a GPU.
+    """
+
+    dataset: PanopticDataset
+    transform: TrainTransform
+    batch_size: int
+    seed: int
+    num_workers: int | None = None
+    pin_memory: bool = False
+
+    def __post_init__(self) -> None:
+        _check_positive("batch_size", self.batch_size)
+
+    def loader(
+        self, *, steps: int, first_step: int = 0, rank: int = 0, world_size: int = 1
+    ) -> DataLoader:
+        """The batches of steps ``first_step`` to ``steps``.
+
+        Args:
+            steps: of the whole run; also the loader's length, so that progress bars agree.
+            first_step: where a resumed run goes on.
+            rank: of this process.
+            world_size: number of processes.
+
+        Returns:
+            An iterable of ``Batch``, with ``step`` set and ``indices`` the sample numbers n.
+        """
+        _check_positive("steps", steps)
+        sampler = _StepSampler(self.batch_size, steps, first_step, rank, world_size)
+        samples = _TrainSamples(self, self.batch_size * world_size)
+        return _loader(samples, sampler, self.num_workers, self.pin_memory, collate=samples.collate)
+
+
+def train_loader(
+    dataset: PanopticDataset,
+    *,
+    transform: TrainTransform,
+    batch_size: int,
+    seed: int,
+    steps: int,
+    first_step: int = 0,
+    num_workers: int | None = None,
+    pin_memory: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader:
+    """``TrainStream(…).loader(…)`` in one call; see there."""
+    stream = TrainStream(
+        dataset=dataset,
+        transform=transform,
+        batch_size=batch_size,
+        seed=seed,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+    )
+    return stream.loader(steps=steps, first_step=first_step, rank=rank, world_size=world_size)
+
+
+def eval_loader(
+    dataset: PanopticDataset,
+    *,
+    canvas: tuple[int, int],
+    batch_size: int = 1,
+    num_workers: int | None = None,
+    limit: int | None = None,
+    pin_memory: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader:
+    """One pass in the data set's order: images fitted into a canvas, segments at full size.
+
+    Args:
+        dataset: what to evaluate on.
+        canvas: height and width of the images.
+        batch_size: on this process.
+        num_workers: loading processes; None for ``default_workers``.
+        limit: how many images, from the first on; None or 0 for all.
+        pin_memory: whether batches come in page-locked memory.
+        rank: of this process, which reads every ``world_size``-th image.
+        world_size: number of processes.
+
+    Returns:
+        An iterable of ``Batch``, with ``indices`` the positions in the data set.
+    """
+    _check_positive("batch_size", batch_size)
+    count = min(len(dataset), limit or len(dataset))
+    own = range(rank, count, world_size)
+    batches = [list(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
+    samples = _EvalSamples(dataset, EvalTransform(canvas))
+    return _loader(samples, batches, num_workers, pin_memory, collate=_collate)
+
+
+def default_workers(dataset: PanopticDataset) -> int:
+    """Loading processes for a data set: none where samples come from memory, else one a core.
+
+    A sample from memory costs less than handing it from one process to another.
+    """
+    if isinstance(dataset, InMemory):
+        return 0
+    # Schedulers give a job fewer cores than the machine has.
+    on_linux = sys.platform == "linux"
+    cores = len(os.sched_getaffinity(0)) if on_linux else (os.cpu_count() or 1)
+    return min(8, cores - 1)
+
+
+class _TrainSamples(Dataset):
+    """Sample n of the stream, at any n."""
+
+    def __init__(self, stream: TrainStream, total_batch: int) -> None:
+        self._stream, self._total_batch = stream, total_batch
+        self._orders: dict[int, Tensor] = {}
+
+    @property
+    def source(self) -> PanopticDataset:
+        return self._stream.dataset
+
+    def __getitem__(self, number: int) -> Sample:
+        stream = self._stream
+        epoch, place = divmod(number, len(stream.dataset))
+        index = int(self._order(epoch)[place])
+        image, segments = stream.dataset.read(index)
+        size = segments.size
+        generator = keyed_generator(stream.seed, "augmentation", number)
+        image, segments = stream.transform(image, segments, generator)
+        return Sample(image, segments, int(stream.dataset.image_ids[index]), number, size)
+
+    def collate(self, samples: Sequence[Sample]) -> Batch | _PackedBatch:
+        return _collate(samples, step=samples[0].index // self._total_batch)
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            generator = keyed_generator(self._stream.seed, "order", epoch)
+            order = torch.randperm(len(self._stream.dataset), generator=generator)
+            # Two epochs at most, since a batch may reach into the next.
+            self._orders = {
+                known: self._orders[known] for known in self._orders if known == epoch - 1
+            }
+            self._orders[epoch] = order
+        return self._orders[epoch]
+
+
+class _EvalSamples(Dataset):
+    def __init__(self, dataset: PanopticDataset, transform: EvalTransform) -> None:
+        self._dataset, self._transform = dataset, transform
+
+    @property
+    def source(self) -> PanopticDataset:
+        return self._dataset
+
+    def __getitem__(self, index: int) -> Sample:
+        image, segments = self._dataset.read(index)
+        image, segments = self._transform(image, segments)
+        image_id = int(self._dataset.image_ids[index])
+        return Sample(image, segments, image_id, index, segments.size)
+
+
+class _StepSampler(Sampler):
+    """The sample numbers of one process, a list for each step."""
+
+    def __init__(
+        self, batch_size: int, steps: int, first_step: int, rank: int, world_size: int
+    ) -> None:
+        self._batch_size, self._steps, self._first_step = batch_size, steps, first_step
+        self._rank, self._world_size = rank, world_size
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self._first_step, self._steps):
+            start = (step * self._world_size + self._rank) * self._batch_size
+            yield list(range(start, start + self._batch_size))
+
+
+def _loader(
+    samples: _TrainSamples | _EvalSamples,
+    batches: Sampler | list[list[int]],
+    num_workers: int | None,
+    pin_memory: bool,
+    *,
+    collate: object,
+) -> DataLoader:
+    if num_workers is not None and num_workers < 0:
+        raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
+    workers = default_workers(samples.source) if num_workers is None else num_workers
+    # In a worker, PyTorch itself limits torch to one thread.
+    return DataLoader(
+        samples,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+    )
+
+
+def _collate(samples: Sequence[Sample], step: int = 0) -> Batch | _PackedBatch:
+    batch = Batch(
+        images=torch.stack([sample.image for sample in samples]),
+        segments=tuple(sample.segments for sample in samples),
+        image_ids=tuple(sample.image_id for sample in samples),
+        indices=tuple(sample.index for sample in samples),
+        original_sizes=tuple(sample.original_size for sample in samples),
+        step=step,
+    )
+    return batch if get_worker_info() is None else _PackedBatch(batch)
+
+
+class _PackedBatch:
+    """A batch on its way out of a worker: four tensors, and a ``Batch`` again when it arrives.
+
+    Each tensor on its way holds a file descriptor, of which a process may have some 1000.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def __reduce__(self) -> tuple:
+        batch, segments = self._batch, self._batch.segments
+        tensors = (
+            batch.images,
+            torch.cat([part.ids.reshape(-1) for part in segments]),
+            torch.cat([part.labels for part in segments]),
+            torch.cat([part.is_crowd for part in segments]),
+        )
+        shapes = [(tuple(part.ids.shape), part.num_segments) for part in segments]
+        rest = (batch.image_ids, batch.indices, batch.original_sizes, batch.step)
+        return _unpack, (*tensors, shapes, rest)
+
+
+def _unpack(
+    images: Tensor,
+    ids: Tensor,
+    labels: Tensor,
+    is_crowd: Tensor,
+    shapes: list[tuple[tuple[int, ...], int]],
+    rest: tuple,
+) -> Batch:
+    maps = ids.split([int(np.prod(shape)) for shape, _ in shapes])
+    counts = [count for _, count in shapes]
+    segments = tuple(
+        SegmentMap(flat.view(shape), own_labels, own_crowd)
+        for (shape, _), flat, own_labels, own_crowd in zip(
+            shapes, maps, labels.split(counts), is_crowd.split(counts), strict=True
+        )
+    )
+    return Batch(images, segments, *rest)
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigurationError(f"{name}={value} must be at least 1.")

@@ -1,0 +1,161 @@
+"""What a study is about to do, and about how long it will take on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from eomtlib.evaluation.cost import count_gmacs
+from eomtlib.ladder import build_model
+from eomtlib.settings import Settings
+from eomtlib.training.duration import parse_duration
+
+# A step of training costs about three forward passes: forward, and backward twice that.
+_TRAINING_FACTOR = 3.0
+# Share of a plain matrix product's speed that whole models reach.
+_EFFICIENCY = 0.5
+# Seconds of a step that do not depend on the model: loading, loss, matching, optimizer.
+_STEP_OVERHEAD = {"cpu": 0.06, "cuda": 0.03}
+_EVALUATION_OVERHEAD = {"cpu": 0.02, "cuda": 0.01}
+# Forward passes of a timing: warm-up and repeats, alone and end to end.
+_TIMING_PASSES = 7
+_TIMING_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan, to be shown before anything is done.
+
+    Attributes:
+        text: Markdown.
+        table: one row for each rung.
+        seconds: estimate for all that is left to do.
+    """
+
+    text: str
+    table: pd.DataFrame
+    seconds: float
+
+
+def make_plan(
+    settings: Settings,
+    rungs: Sequence[str],
+    *,
+    done: Mapping[str, Sequence[str]],
+    train: bool,
+    num_classes: int,
+    num_train: int,
+    num_val: int,
+) -> Plan:
+    """Estimates each rung's time from its GMACs and the speed of a matrix product here.
+
+    Args:
+        settings: of the study.
+        rungs: to run.
+        done: rung → kinds of records that are there already.
+        train: whether anything is trained.
+        num_classes: of the data set.
+        num_train: images.
+        num_val: images that are evaluated on.
+    """
+    kind = settings.device.partition(":")[0]
+    rate = _EFFICIENCY * matmul_gmacs(settings.device, settings.precision)
+    duration = parse_duration(settings.duration)
+    rows = []
+    for rung in rungs:
+        gmacs = {
+            size: _gmacs(settings, rung, size, num_classes)
+            for size in {settings.image_size, settings.cost_image_size}
+        }
+        forward = gmacs[settings.image_size] / rate
+        per_step = _TRAINING_FACTOR * settings.batch_size * forward + _STEP_OVERHEAD[kind]
+        steps = duration.steps(
+            samples=num_train,
+            batch_size=settings.batch_size,
+            seconds_per_step=lambda step=per_step: step,
+        )
+        timing = _TIMING_PASSES * gmacs[settings.cost_image_size] / rate + _TIMING_SECONDS
+        seconds = {
+            "training": steps * per_step if train else 0.0,
+            "evaluation": num_val * (forward + _EVALUATION_OVERHEAD[kind]) if train else 0.0,
+            "timing": timing,
+        }
+        left = sum(value for name, value in seconds.items() if name not in done[rung])
+        rows.append(
+            {
+                "rung": rung,
+                "steps": steps if train else 0,
+                "GMACs at training size": round(gmacs[settings.image_size], 2),
+                "finished": ", ".join(done[rung]) or "–",
+                "about": format_seconds(left),
+                "seconds": left,
+            }
+        )
+    table = pd.DataFrame(rows).set_index("rung")
+    total = float(table.pop("seconds").sum())
+    return Plan(_describe(settings, rungs, train, num_train, num_val, total), table, total)
+
+
+def matmul_gmacs(device: str, precision: str) -> float:
+    """Giga multiply-accumulates a second of a matrix product, measured for a moment."""
+    side = 1024 if device == "cpu" else 8192
+    a = torch.rand(side, side, device=device, dtype=getattr(torch, precision))
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        a = (a @ a).clamp(0, 1)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return side**3 / sorted(times)[1] / 1e9
+
+
+def format_seconds(seconds: float) -> str:
+    """``95`` → ``1.6 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _gmacs(settings: Settings, rung: str, size: tuple[int, int], num_classes: int) -> float:
+    return count_gmacs(
+        lambda: build_model(
+            rung,
+            size=settings.size,
+            pretraining=settings.pretraining,
+            image_size=size,
+            num_classes=num_classes,
+            num_queries=settings.num_queries,
+            load_weights=False,
+        ),
+        size,
+    )
+
+
+def _describe(
+    settings: Settings,
+    rungs: Sequence[str],
+    train: bool,
+    num_train: int,
+    num_val: int,
+    seconds: float,
+) -> str:
+    height, width = settings.image_size
+    cost = settings.cost_image_size
+    what = (
+        f"train each of {len(rungs)} rungs on {num_train} images of `{settings.dataset}` for "
+        f"{settings.duration} (batch {settings.batch_size}, {height}×{width}, seed "
+        f"{settings.seed}), evaluate on {num_val}, and time it at {cost[0]}×{cost[1]}"
+        if train
+        else f"count and time {len(rungs)} rungs at {cost[0]}×{cost[1]}; nothing is trained"
+    )
+    label = f"\n\n**{settings.label}**: it shows that everything runs, not what it reaches."
+    return (
+        f"Size `{settings.size}`, pretraining `{settings.pretraining}`, on `{settings.device}` in "
+        f"{settings.precision}: {what}. What is left will take **about "
+        f"{format_seconds(seconds)}**.{label if settings.label and train else ''}"
+    )

@@ -1,0 +1,329 @@
+"""The three kinds of records and their schema: what was trained, evaluated and timed.
+
+A record is checked when it is made and when it is read. Figures from papers are never records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
+from functools import cache
+from numbers import Integral, Real
+from pathlib import PurePosixPath
+from types import UnionType
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
+
+from eomtlib.environment import Environment
+from eomtlib.errors import RecordError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What all three kinds have.
+
+    A float that may be None is None where it is not finite, figures in a dict are NaN there, and
+    any other float must be finite.
+
+    Attributes:
+        rung, size, pretraining: of the model.
+        environment: where it was made.
+        created: time in UTC, ISO 8601.
+        id: name of the file, and how other records refer to it; made up where it is not given.
+
+    Raises:
+        RecordError: when a field has a value that does not belong there.
+    """
+
+    kind: ClassVar[str]
+
+    rung: str
+    size: str
+    pretraining: str
+    environment: Environment
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    id: str = ""
+
+    @property
+    def machine(self) -> str:
+        """``environment.machine``."""
+        return self.environment.machine
+
+    def __post_init__(self) -> None:
+        _check_fields(self, f"{self.kind} record")
+        if not self.id:
+            made_up = f"{self.kind}-{self.rung}-{self.size}-{uuid.uuid4().hex[:10]}"
+            object.__setattr__(self, "id", made_up)
+        # The id becomes a file name.
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.id, re.ASCII):
+            raise _error("id", "letters, digits and . _ + -", self.id, f"{self.kind} record")
+        if not _is_aware_time(self.created):
+            raise _error("created", "an ISO date with time zone", self.created, self.kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord(Record):
+    """A finished training run.
+
+    Attributes:
+        config: everything that decides the outcome; JSON values only.
+        config_hash: ``config_hash(config)``.
+        dataset, task: what was learned.
+        image_size: height and width.
+        steps, epochs, batch_size, seed: of the run; the batch over all processes.
+        wall_time_s: seconds in steps, over all sittings.
+        peak_memory_mib, peak_memory_method: as ``evaluation.cost.PeakMemory`` gives them.
+        parameters_m: millions of parameters.
+        final_loss: None where it was not finite.
+        checkpoint: path of the weights relative to the results folder.
+        log: path of the curves relative to the results folder.
+        pretraining_used: what ``auto`` came to, or the file of the weights.
+        surplus_segments: segments that found no query, over the run.
+        label: what must stand beside its figures, empty where nothing must.
+        interrupted_resumes: how often it went on after an interruption.
+    """
+
+    kind: ClassVar[str] = "training"
+
+    config: dict[str, Any]
+    config_hash: str
+    dataset: str
+    task: str
+    image_size: tuple[int, int]
+    steps: int
+    epochs: float
+    batch_size: int
+    seed: int
+    wall_time_s: float
+    peak_memory_mib: float
+    parameters_m: float
+    final_loss: float | None
+    checkpoint: str
+    peak_memory_method: str = ""
+    log: str | None = None
+    pretraining_used: str | None = None
+    surplus_segments: int = 0
+    label: str = ""
+    interrupted_resumes: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (("checkpoint", self.checkpoint), ("log", self.log)):
+            path = PurePosixPath(value or ".")
+            if path.is_absolute() or ".." in path.parts:
+                raise _error(name, "a path inside the results folder", value, "training record")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord(Record):
+    """Figures of one checkpoint on one data set.
+
+    Attributes:
+        training_id: ``id`` of the training record.
+        dataset, split, num_images, task: what it was evaluated on.
+        masking: at inference, ``masked`` or ``unmasked``.
+        input_size: height and width of the images given to the model.
+        metrics: ``pq``, ``sq``, ``rq`` with ``_things`` and ``_stuff``, or others, in percent.
+        per_class: name of the class → its figures.
+        label: what must stand beside them, empty where nothing must.
+    """
+
+    kind: ClassVar[str] = "evaluation"
+
+    training_id: str
+    dataset: str
+    split: str
+    num_images: int
+    task: str
+    masking: str
+    input_size: tuple[int, int]
+    metrics: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingRecord(Record):
+    """What one architecture costs on one machine.
+
+    Attributes:
+        params_m: millions of parameters at ``cost_image_size``.
+        gmacs: giga multiply-accumulates at ``cost_image_size``.
+        cost_image_size: height and width that all of this holds for.
+        fps_model: images a second of the model alone, one fixed input.
+        fps_end_to_end: images a second from an image to its segmentation.
+        samples_model_s, samples_end_to_end_s: raw samples, seconds a call.
+        quartiles_model_s, quartiles_end_to_end_s: first quartile, median, third quartile.
+        mode: ``eager``, ``compiled`` or ``max-autotune``.
+        dtype: ``float32``, ``bfloat16``, ``float16``.
+        attention_kernel: as ``evaluation.cost.attention_kernel`` names it.
+        batch_size, num_classes, num_queries: of what was timed.
+        masking: at inference; None where only the rung's own was timed.
+    """
+
+    kind: ClassVar[str] = "timing"
+
+    params_m: float
+    gmacs: float
+    cost_image_size: tuple[int, int]
+    fps_model: float
+    fps_end_to_end: float | None
+    samples_model_s: tuple[float, ...]
+    samples_end_to_end_s: tuple[float, ...]
+    quartiles_model_s: tuple[float, float, float]
+    quartiles_end_to_end_s: tuple[float, float, float] | None
+    mode: str
+    dtype: str
+    attention_kernel: str
+    batch_size: int
+    num_classes: int
+    num_queries: int
+    masking: str | None = None
+
+
+KINDS: dict[str, type[Record]] = {
+    cls.kind: cls for cls in (TrainingRecord, EvaluationRecord, TimingRecord)
+}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that depend on the values and not on the order of the keys.
+
+    Raises:
+        RecordError: when a value has no JSON form.
+    """
+    try:
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"The configuration has no JSON form: {error}.") from error
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def from_json(content: bytes) -> Record:
+    """A record from the content of a file.
+
+    Raises:
+        RecordError: when it is no valid record; names the field, what was expected and what found.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"This is no JSON file ({error}).") from error
+    if not isinstance(data, dict) or data.get("kind") not in list(KINDS):
+        found = data.get("kind") if isinstance(data, dict) else data
+        raise _error("kind", f"one of {', '.join(KINDS)}", found, "record")
+    kind, written = data.pop("kind"), data.pop("schema_version", None)
+    if written != SCHEMA_VERSION:
+        raise _error("schema_version", str(SCHEMA_VERSION), written, f"{kind} record")
+    try:
+        return _build(KINDS[kind], data, f"{kind} record", required=("id", "created"))
+    except OverflowError as error:
+        raise RecordError(f"{kind} record: a number is too large ({error}).") from error
+
+
+def to_json(record: Record) -> bytes:
+    """The content of a file that ``from_json`` reads."""
+    head = {"kind": record.kind, "schema_version": SCHEMA_VERSION}
+    text = json.dumps(head | _plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _plain(value: Any) -> Any:
+    """JSON's form: dataclasses as dicts, tuples as lists, NaN as null."""
+    if isinstance(value, Record | Environment):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if _is_undefined(value) else value
+
+
+def _build(cls: type, data: dict[str, Any], what: str, *, required: tuple[str, ...] = ()) -> Any:
+    """An instance of a dataclass from a dict that was read."""
+    for f in fields(cls):
+        has_default = f.default is not MISSING or f.default_factory is not MISSING
+        if f.name not in data and (not has_default or f.name in required):
+            raise RecordError(f"{what}: the field {f.name!r} is missing.")
+    unknown = sorted(set(data) - {f.name for f in fields(cls)})
+    if unknown:
+        raise RecordError(f"{what}: no such field as {unknown[0]!r} is known.")
+    return cls(**data)
+
+
+def _check_fields(record: Any, what: str) -> None:
+    """Brings every field into the form that its annotation states, or raises RecordError."""
+    hints = _hints(type(record))
+    for f in fields(record):
+        value = _checked(getattr(record, f.name), hints[f.name], f.name, what)
+        object.__setattr__(record, f.name, value)
+
+
+def _checked(value: Any, hint: Any, name: str, what: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return None if _is_undefined(value) else _checked(value, args[0], name, what)
+    if hint is Environment:
+        if isinstance(value, dict):
+            value = _build(Environment, value, f"{what}, {name}")
+        if isinstance(value, Environment):
+            _check_fields(value, f"{what}, {name}")
+            return value
+    elif hint is Any:
+        try:
+            return json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError):
+            raise _error(name, "a JSON value", value, what) from None
+    elif origin is dict and isinstance(value, Mapping) and all(isinstance(k, str) for k in value):
+        undefined = {k for k, v in value.items() if args[1] is float and _is_undefined(v)}
+        return {
+            k: math.nan if k in undefined else _checked(v, args[1], f"{name}[{k!r}]", what)
+            for k, v in value.items()
+        }
+    elif origin is tuple and isinstance(value, list | tuple):
+        length = None if args[-1] is Ellipsis else len(args)
+        if length in (None, len(value)):
+            return tuple(_checked(v, args[0], f"{name}[{i}]", what) for i, v in enumerate(value))
+    elif isinstance(value, bool):
+        pass
+    elif hint is int and isinstance(value, Integral):
+        return int(value)
+    elif hint is float and isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    elif hint is str and isinstance(value, str):
+        return str(value)
+    raise _error(name, _spelled(hint), value, what)
+
+
+def _is_undefined(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _is_aware_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _error(name: str, expected: str, found: Any, what: str) -> RecordError:
+    shown = repr(found)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return RecordError(f"{what}: field {name!r} should be {expected}, but is {shown}.")
+
+
+def _spelled(hint: Any) -> str:
+    names = {int: "a whole number", float: "a finite number", str: "a text"}
+    return names.get(hint) or (hint.__name__ if isinstance(hint, type) else str(hint))
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)

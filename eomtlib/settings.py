@@ -1,0 +1,263 @@
+"""What a study is told, and the sensible value of everything that it is not told.
+
+A user types ``-p size large`` and nothing else; the rest follows from the size, the data set and
+the machine: a paper's schedule where there is a GPU, a short training, labelled as such, where not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eomtlib.data.registry import DATASETS
+from eomtlib.encoder_weights import resolve_pretraining
+from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
+from eomtlib.errors import ConfigurationError, check_choice
+from eomtlib.ladder import LADDER
+from eomtlib.timing import TIMING_MODES
+from eomtlib.training.duration import parse_duration
+
+COST_IMAGE_SIZE = 640
+"""The image size at which the papers state parameters, GMACs and FPS."""
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a size means on a kind of machine, where nothing else is said.
+
+    Attributes:
+        image_size: training and evaluation, on ``shapes``.
+        duration: of training.
+        batch_size: in total.
+        train_images: of ``shapes``.
+        val_images: to evaluate on.
+    """
+
+    image_size: int
+    duration: str
+    batch_size: int
+    train_images: int = 2000
+    val_images: int = 200
+
+
+DEFAULTS: dict[tuple[str, str], Defaults] = {
+    ("nano", "cpu"): Defaults(64, "1500steps", 16),
+    ("micro", "cpu"): Defaults(64, "1500steps", 16),
+    ("small", "cpu"): Defaults(128, "40steps", 4, 500, 20),
+    ("base", "cpu"): Defaults(128, "20steps", 2, 500, 20),
+    ("large", "cpu"): Defaults(128, "10steps", 2, 500, 20),
+    ("giant", "cpu"): Defaults(128, "3steps", 1, 500, 10),
+    ("nano", "cuda"): Defaults(64, "6000steps", 16, 8000, 500),
+    ("micro", "cuda"): Defaults(96, "6000steps", 16, 8000, 500),
+    ("small", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
+    ("base", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
+    ("large", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
+    ("giant", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
+}
+
+_REAL_DATA_CPU = Defaults(COST_IMAGE_SIZE, "20steps", 1, val_images=10)
+_REAL_DATA_CUDA = Defaults(COST_IMAGE_SIZE, "12epochs", 16, val_images=0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A study's parameters, every one resolved. Sizes are (height, width).
+
+    Attributes:
+        size, pretraining, dataset, seed: see the words of the README.
+        data_path: the data set's folder; None for ``shapes``.
+        image_size: of training and evaluation.
+        cost_image_size: at which GMACs and FPS are stated.
+        duration: as ``parse_duration`` reads it.
+        batch_size: in total.
+        num_queries: None for the size's default.
+        train_images, val_images: how many of ``shapes`` there are; how many are evaluated on
+            (0 for all).
+        device: ``cpu``, ``cuda``, ...
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        compile: whether the training step's forward pass is compiled.
+        weights: a file or folder of encoder weights; None for timm's hub.
+        workers: data loading processes; None for the loader's default.
+        timing_modes: ``eager``, ``compiled``, ``max-autotune``; the fastest is what tables show.
+        loggers: ``csv`` and, if installed, ``tensorboard``, ``mlflow``, ``wandb``.
+        checkpoint_every: minutes or steps between two checkpoints of a run.
+        short: whether this is a shortened training whose accuracy says little.
+    """
+
+    size: str
+    pretraining: str
+    dataset: str
+    data_path: Path | None
+    image_size: tuple[int, int]
+    cost_image_size: tuple[int, int]
+    duration: str
+    batch_size: int
+    num_queries: int | None
+    train_images: int
+    val_images: int
+    seed: int
+    device: str
+    precision: str
+    compile: bool
+    weights: Path | None
+    workers: int | None
+    timing_modes: tuple[str, ...]
+    loggers: tuple[str, ...]
+    checkpoint_every: str
+    short: bool
+
+    @property
+    def label(self) -> str:
+        """What must stand beside an accuracy of this study, empty where nothing must."""
+        height, width = self.image_size
+        if not self.short:
+            return ""
+        return f"short training: {self.duration} at {height}×{width}, not the papers' schedule"
+
+
+def resolve_settings(
+    *,
+    size: str = "nano",
+    pretraining: str = "auto",
+    dataset: str = "shapes",
+    data_path: str | Path | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    duration: str | int | None = None,
+    batch_size: int | None = None,
+    num_queries: int | None = None,
+    train_images: int | None = None,
+    val_images: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: bool | None = None,
+    weights: str | Path | None = None,
+    workers: int | None = None,
+    timing_modes: str | tuple[str, ...] = "",
+    loggers: str | tuple[str, ...] = "csv",
+    checkpoint_every: str = "2min",
+) -> Settings:
+    """Checks every parameter and fills in what was not given.
+
+    Empty strings and 0 stand for "not given" where a parameter has a default of its own (−1 for
+    ``val_images``, where 0 means all), because papermill's command line knows no None.
+
+    Raises:
+        ConfigurationError: naming the parameter, its value and the fix.
+    """
+    check_choice("size", size, SIZES)
+    check_choice("dataset", dataset, DATASETS)
+    check_choice("pretraining", pretraining, ("auto", *PRETRAININGS))
+    check_choice("precision", precision, PRECISIONS)
+    device = resolve_device(device)
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    default = DEFAULTS[size, kind]
+    if dataset != "shapes" and size not in OWN_SIZES:
+        default = _REAL_DATA_CUDA if kind == "cuda" else _REAL_DATA_CPU
+    resolved_size = parse_image_size(image_size or default.image_size)
+    chosen = str(parse_duration(duration or default.duration))
+    resolved_batch = int(batch_size or default.batch_size)
+    for name, value in (("batch_size", resolved_batch), ("seed", int(seed) + 1)):
+        if value < 1:
+            raise ConfigurationError(f"{name}={value} is too small.")
+    parse_duration(checkpoint_every, parameter="checkpoint_every")
+    own = size in OWN_SIZES
+    default_modes = "eager,compiled" if kind == "cuda" else "eager"
+    return Settings(
+        size=size,
+        pretraining=resolve_pretraining(pretraining, size=size, weights=weights or None),
+        dataset=dataset,
+        data_path=Path(data_path).expanduser() if data_path else None,
+        image_size=resolved_size,
+        cost_image_size=resolved_size if own else (COST_IMAGE_SIZE, COST_IMAGE_SIZE),
+        duration=chosen,
+        batch_size=resolved_batch,
+        num_queries=int(num_queries) if num_queries else None,
+        train_images=int(train_images or default.train_images),
+        val_images=_val_images(val_images, default.val_images),
+        seed=int(seed),
+        device=device,
+        precision=_precision(precision, kind),
+        compile=kind == "cuda" if compile is None else bool(compile),
+        weights=Path(weights).expanduser() if weights else None,
+        workers=workers,
+        timing_modes=as_list("timing_modes", timing_modes or default_modes, TIMING_MODES),
+        loggers=as_list("loggers", loggers, LOGGERS),
+        checkpoint_every=checkpoint_every,
+        short=kind == "cpu" and not own,
+    )
+
+
+LOGGERS = ("csv", "tensorboard", "mlflow", "wandb")
+
+
+def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple[str, ...]:
+    """A list, or a comma-separated string (as papermill's command line hands it over), checked."""
+    items = value.split(",") if isinstance(value, str) else list(value)
+    names = tuple(item.strip() for item in items if str(item).strip())
+    for name in names:
+        check_choice(parameter, name, choices)
+    if len(set(names)) != len(names):
+        raise ConfigurationError(f"{parameter}={value!r} names something twice.")
+    return names
+
+
+def parse_rungs(value: str | tuple | list) -> tuple[str, ...]:
+    """The rungs to run, in the ladder's order; ``all`` for all seven."""
+    if value == "all":
+        return tuple(LADDER)
+    chosen = as_list("rungs", value, LADDER)
+    if not chosen:
+        raise ConfigurationError(f"rungs is empty; use 'all' or some of: {', '.join(LADDER)}.")
+    return tuple(rung for rung in LADDER if rung in chosen)
+
+
+def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[int, int]:
+    """``640``, ``"640x480"`` (height x width) or a pair → (height, width)."""
+    try:
+        if isinstance(value, int | float):
+            sides = (int(value), int(value))
+        elif isinstance(value, str):
+            sides = tuple(int(side) for side in value.lower().replace("×", "x").split("x"))
+            sides = sides * 2 if len(sides) == 1 else sides
+        else:
+            sides = tuple(int(side) for side in value)
+    except (TypeError, ValueError):
+        sides = ()
+    if len(sides) != 2 or min(sides) < 1:
+        raise ConfigurationError(
+            f"image_size={value!r} is no size; write 640, or '480x640' for height x width."
+        )
+    return sides
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` → ``cuda`` where there is one, else ``cpu``; anything else is checked.
+
+    Raises:
+        ConfigurationError: when the device does not exist on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "set it to 'auto' or 'cpu'."
+        ) from error
+    return device
+
+
+def _val_images(given: int | None, default: int) -> int:
+    return default if given is None or int(given) < 0 else int(given)
+
+
+def _precision(precision: str, kind: str) -> str:
+    if precision != "auto":
+        return precision
+    return "bfloat16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "float32"

@@ -1,0 +1,110 @@
+"""Tables: measured beside printed, never mixed; as DataFrame, CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from eomtlib.files import write_atomically
+from eomtlib.ladder import LADDER
+from eomtlib.results import load_paper_table
+from eomtlib.study import RungResult
+
+_MEASURED = {
+    "params_m": "params (M)",
+    "gmacs": "GMACs",
+    "fps": "FPS",
+    "fps_end_to_end": "FPS end to end",
+    "pq": "PQ",
+    "pq_things": "PQ things",
+    "pq_stuff": "PQ stuff",
+    "steps": "steps",
+    "train_minutes": "training (min)",
+}
+_PAPER = ("params_m", "gmacs", "fps", "pq", "pq_things", "pq_stuff")
+
+
+def ladder_table() -> pd.DataFrame:
+    """What each rung loses and why the papers ask for it."""
+    rows = [
+        {"step": r.step, "rung": r.name, "model": r.title, "it loses": r.loses, "why": r.why}
+        for r in LADDER.values()
+    ]
+    return pd.DataFrame(rows).set_index("step")
+
+
+def ablation_table(results: Sequence[RungResult]) -> pd.DataFrame:
+    """One row per rung: columns ``measured`` (this machine's) and ``paper`` (EoMT, Table 1)."""
+    measured = pd.DataFrame(
+        [_measured_row(result) for result in results],
+        columns=["rung", *_MEASURED],
+    ).set_index("rung")
+    paper = load_paper_table("eomt_table1_ladder").set_index("rung")
+    printed = paper.reindex(measured.index)[list(_PAPER)]
+    return pd.concat({"measured": measured, "paper": printed}, axis=1)
+
+
+def _measured_row(result: RungResult) -> dict[str, object]:
+    row: dict[str, object] = {
+        "rung": result.rung,
+        "params_m": result.timing.params_m,
+        "gmacs": result.timing.gmacs,
+        "fps": result.timing.fps_model,
+        "fps_end_to_end": result.timing.fps_end_to_end,
+    }
+    if result.evaluation is not None:
+        row |= {name: result.evaluation.metrics[name] for name in ("pq", "pq_things", "pq_stuff")}
+    if result.training is not None:
+        row |= {
+            "steps": result.training.steps,
+            "train_minutes": result.training.wall_time_s / 60,
+        }
+    return row
+
+
+def style(table: pd.DataFrame) -> Styler:
+    """A table for the eye: rounded, empty cells as a dash, the best PQ and FPS in bold."""
+    shown = table.rename(columns=_MEASURED, level=1)
+    formats = {column: _digits(column[1]) for column in shown.columns}
+    best = [("measured", name) for name in ("PQ", "FPS", "FPS end to end")]
+    best = [column for column in best if column in shown.columns]
+    return (
+        shown.style.format(formats, na_rep="–")
+        .highlight_max(subset=best, props="font-weight: bold")
+        .set_table_styles([{"selector": "th.col_heading.level0", "props": "text-align: center"}])
+    )
+
+
+def save_table(table: pd.DataFrame, path: Path) -> list[Path]:
+    """Writes ``path`` with the endings .csv, .md and .tex; returns the three paths."""
+    flat = table.copy()
+    flat.columns = [f"{group} {_MEASURED.get(name, name)}" for group, name in table.columns]
+    rounded = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
+    contents = {
+        ".csv": rounded.to_csv(),
+        ".md": _markdown(rounded),
+        ".tex": style(table).to_latex(hrules=True, convert_css=True),
+    }
+    for suffix, text in contents.items():
+        write_atomically(path.with_suffix(suffix), lambda file, t=text: file.write(t.encode()))
+    return [path.with_suffix(suffix) for suffix in contents]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """A Markdown table; numbers rounded as on screen, empty cells as a dash."""
+    header = [table.index.name or "", *table.columns]
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    for name, row in table.iterrows():
+        cells = [
+            "–" if pd.isna(value) else _digits(column.split(" ", 1)[1]).format(value)
+            for column, value in row.items()
+        ]
+        lines.append("| " + " | ".join([str(name), *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _digits(name: str) -> str:
+    return {"params (M)": "{:.2f}", "GMACs": "{:.2f}", "steps": "{:.0f}"}.get(name, "{:.1f}")

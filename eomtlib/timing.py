@@ -1,0 +1,96 @@
+"""What a model costs on this machine: parameters, GMACs, and images a second in two senses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from eomtlib.data.transforms import EvalTransform
+from eomtlib.evaluation.cost import attention_kernel, count_gmacs, count_parameters, measure_fps
+from eomtlib.structures import SegmentMap
+
+TIMING_MODES = ("eager", "compiled", "max-autotune")
+
+
+def time_model(
+    model: nn.Module,
+    image: Tensor,
+    *,
+    build: Callable[[], nn.Module],
+    image_size: tuple[int, int],
+    post_process: Callable[..., object],
+    device: str,
+    precision: str,
+    mode: str,
+    max_seconds: float = 40.0,
+) -> dict[str, Any]:
+    """Counts and times a model, batch 1, on one fixed image (the papers average over the val set).
+
+    Args:
+        model: in eval mode, for images of ``image_size``; moved to the device.
+        image: ``[3, H, W]`` uint8, at its original size.
+        build: makes the same architecture without weights, for the count of GMACs.
+        image_size: height and width of the model's input.
+        post_process: ``(prediction, target_sizes) → segmentations``.
+        device: that is timed.
+        precision: ``float32``, or the 16-bit type of autocast.
+        mode: one of ``TIMING_MODES``.
+        max_seconds: for each of the two timings.
+
+    Returns:
+        The fields of a ``TimingRecord`` that are measured.
+    """
+    model = model.eval().to(device)
+    original = (image.shape[-2], image.shape[-1])
+    nothing = SegmentMap(
+        ids=torch.full((1, *original), -1, dtype=torch.int16),
+        labels=torch.zeros(0, dtype=torch.long),
+        is_crowd=torch.zeros(0, dtype=torch.bool),
+    )
+    fit = EvalTransform(image_size)
+    images = fit(image, nothing)[0][None].to(device)
+    predict = _in_mode(model.predict, mode)
+    dtype = getattr(torch, precision)
+    kind = device.partition(":")[0]
+    autocast = nullcontext() if precision == "float32" else torch.autocast(kind, dtype=dtype)
+
+    def end_to_end() -> object:
+        batch = fit(image, nothing)[0][None].to(device)
+        return post_process(predict(batch), [original])
+
+    options = {"device": device, "mode": mode, "max_seconds": max_seconds}
+    with torch.inference_mode(), autocast:
+        alone = measure_fps(lambda: predict(images), **options)
+        whole = measure_fps(end_to_end, **options)
+        kernel = attention_kernel(lambda: model.predict(images))
+    return {
+        "params_m": count_parameters(model) / 1e6,
+        "gmacs": count_gmacs(build, image_size),
+        "fps_model": alone.fps,
+        "fps_end_to_end": whole.fps,
+        "samples_model_s": alone.samples_s,
+        "samples_end_to_end_s": whole.samples_s,
+        "quartiles_model_s": alone.quartiles_s,
+        "quartiles_end_to_end_s": whole.quartiles_s,
+        "mode": mode,
+        "dtype": precision,
+        "attention_kernel": kernel,
+        "batch_size": 1,
+    }
+
+
+def fastest(records: Sequence[Any]) -> Any:
+    """Of the timings of one architecture in several modes, the one of most images a second."""
+    return max(records, key=lambda record: record.fps_model)
+
+
+def _in_mode(predict: Callable[[Tensor], object], mode: str) -> Callable[[Tensor], object]:
+    if mode == "eager":
+        return predict
+    return torch.compile(
+        predict, fullgraph=True, mode="max-autotune" if mode == "max-autotune" else None
+    )

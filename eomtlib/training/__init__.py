@@ -1,0 +1,1 @@
+"""Training: a step, its loss, its schedules, and a run that survives interruption."""

@@ -1,0 +1,70 @@
+"""How long a run is: ``"300steps"``, ``"12epochs"`` or ``"5min"``, and what that is in steps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eomtlib.errors import ConfigurationError
+
+_UNITS = {
+    "step": "steps",
+    "steps": "steps",
+    "epoch": "epochs",
+    "epochs": "epochs",
+    "min": "minutes",
+    "minute": "minutes",
+    "minutes": "minutes",
+}
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training.
+
+    Attributes:
+        value: a positive number.
+        unit: ``steps``, ``epochs`` or ``minutes``.
+    """
+
+    value: float
+    unit: str
+
+    def steps(self, *, samples: int, batch_size: int, seconds_per_step: Callable[[], float]) -> int:
+        """The duration in optimizer steps, at least one.
+
+        Args:
+            samples: in the training set.
+            batch_size: in total, over all devices.
+            seconds_per_step: measures a step; called for minutes only.
+        """
+        if self.unit == "steps":
+            return max(1, round(self.value))
+        if self.unit == "epochs":
+            # An incomplete last batch does not count: 12 epochs of COCO are 12 · 7,391 steps.
+            per_epoch = samples // batch_size or samples / batch_size
+            return max(1, math.floor(self.value * per_epoch))
+        return max(1, math.floor(60 * self.value / seconds_per_step()))
+
+    def __str__(self) -> str:
+        value = f"{self.value:g}"
+        return f"{value}min" if self.unit == "minutes" else f"{value}{self.unit}"
+
+
+def parse_duration(text: str | int | float, *, parameter: str = "duration") -> Duration:
+    """Reads a duration; a bare number is a number of steps.
+
+    Raises:
+        ConfigurationError: naming the parameter and the accepted forms.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(text).lower())
+    unit = _UNITS.get(match.group(2) or "steps") if match else None
+    value = float(match.group(1)) if match else 0.0
+    if unit is None or value <= 0 or (unit == "steps" and value != int(value)):
+        raise ConfigurationError(
+            f"{parameter}={text!r} is no duration; write for example '300steps', '12epochs', "
+            "'5min', or a whole number of steps."
+        )
+    return Duration(value, unit)

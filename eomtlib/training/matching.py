@@ -1,0 +1,161 @@
+"""Which query stands for which segment: Hungarian matching of all layers and images at once.
+
+Mask2Former (Cheng et al., CVPR 2022, Section 3.2.3 and Appendix): the cost of giving a segment to a
+query is a weighted sum of binary cross-entropy and Dice in sampled points, and of minus the
+probability of the segment's class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn import functional as F
+
+from eomtlib.hyperparameters import LossConfig
+from eomtlib.structures import Predictions, SegmentMap
+from eomtlib.training.point_sampling import (
+    chunk_size,
+    sample_all_segments,
+    sample_mask_logits,
+)
+
+# In place of a cost that is not finite: such a pair is chosen only where there is no other. Far
+# above any true cost, and small enough not to swallow the digits of the others in a sum.
+UNUSABLE_COST = 1e10
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Pairs of a query and a segment: N of them in each of the L layers.
+
+    Pairs are ordered by image, then by query. Each image has the same number of them in every
+    layer, the smaller of its numbers of queries and of segments that are targets.
+
+    Attributes:
+        images: ``[N]`` int64.
+        queries: ``[L, N]`` int64.
+        segments: ``[L, N]`` int64, indices into the labels of the pair's image.
+        counts: pairs of each image; they sum to N.
+        num_targets: segments that are targets, in all images together, matched or not.
+    """
+
+    images: Tensor
+    queries: Tensor
+    segments: Tensor
+    counts: tuple[int, ...]
+    num_targets: int
+
+    @property
+    def num_surplus(self) -> int:
+        """Segments that no query was left for."""
+        return self.num_targets - sum(self.counts)
+
+
+@torch.no_grad()
+def match(
+    predictions: Predictions,
+    targets: Sequence[SegmentMap],
+    *,
+    maps: Tensor,
+    points: Tensor,
+    config: LossConfig,
+) -> Matches:
+    """Gives each segment of each image a query of its own, in every layer.
+
+    Crowd segments are no targets. Where an image has more segments than queries, the cheapest
+    pairs are made and the rest goes unmatched. The costs of all layers and images go from the
+    device to the host together, in the one transfer that the matching needs.
+
+    Args:
+        predictions: L layers of B images.
+        targets: one for each image, on the device of the predictions.
+        maps: the targets' maps, as ``stack_maps`` returns them.
+        points: ``[B, P, 2]``, shared by the layers.
+        config: weights of the cost.
+    """
+    device = predictions.mask_logits[0].device
+    sizes = [target.num_segments for target in targets]
+    with torch.autocast(device.type, enabled=False):
+        samples = sample_all_segments(maps, points, max(sizes))
+        cost = _mask_cost(predictions.mask_logits, samples, points, config)
+        cost -= config.class_weight * _class_probabilities(predictions.class_logits, targets)
+        cost = cost.nan_to_num_(nan=UNUSABLE_COST, posinf=UNUSABLE_COST, neginf=UNUSABLE_COST)
+        crowds = _pad([target.is_crowd for target in targets])
+        # The host learns from the same transfer which columns are no targets.
+        cost = cost.masked_fill_(crowds[:, None], torch.nan).cpu().numpy()
+
+    pairs = [
+        [_assign(image_cost[:, :size]) for image_cost, size in zip(layer, sizes, strict=True)]
+        for layer in cost
+    ]
+    counts = tuple(found.shape[1] for found in pairs[0])
+    # [L, 2, N]: queries, then segments.
+    found = torch.from_numpy(np.stack([np.concatenate(layer, axis=1) for layer in pairs]))
+    found = found.to(device, non_blocking=True)
+    images = torch.from_numpy(np.repeat(np.arange(len(sizes)), counts))
+    return Matches(
+        images=images.to(device, non_blocking=True),
+        queries=found[:, 0],
+        segments=found[:, 1],
+        counts=counts,
+        num_targets=sum(
+            np.count_nonzero(~np.isnan(image_cost[0, :size]))
+            for image_cost, size in zip(cost[0], sizes, strict=True)
+        ),
+    )
+
+
+def _assign(cost: np.ndarray) -> np.ndarray:
+    """The cheapest pairs ``[2, N]`` for costs ``[Q, S]``; a column of NaN is no target."""
+    (columns,) = np.nonzero(~np.isnan(cost[0]))
+    queries, chosen = linear_sum_assignment(cost[:, columns])
+    return np.stack((queries, columns[chosen]))
+
+
+def _mask_cost(
+    mask_logits: Sequence[Tensor], samples: Tensor, points: Tensor, config: LossConfig
+) -> Tensor:
+    """Weighted cross-entropy and Dice of every query with every segment, ``[L, B, Q, S]``.
+
+    Args:
+        mask_logits: L tensors ``[B, Q, h, w]``.
+        samples: ``[B, S, P]``, the segments in the points.
+        points: ``[B, P, 2]``.
+        config: the weights.
+    """
+    batch, num_queries = mask_logits[0].shape[:2]
+    chunk = max(1, chunk_size(points.device) // (num_queries * points.shape[1]))
+    areas = samples.sum(-1)[:, None]
+    rows = []
+    for layer in mask_logits:
+        for start in range(0, batch, chunk):
+            part = slice(start, start + chunk)
+            logits = sample_mask_logits(layer[part].float(), points[part])
+            segments = samples[part].transpose(1, 2)
+            # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
+            entropy = F.softplus(logits).mean(-1, keepdim=True)
+            entropy = entropy - logits @ segments / points.shape[1]
+            probabilities = logits.sigmoid_()
+            overlap = probabilities @ segments
+            total = probabilities.sum(-1, keepdim=True) + areas[part]
+            dice = 1 - (2 * overlap + 1) / (total + 1)
+            rows.append(config.mask_weight * entropy + config.dice_weight * dice)
+    return torch.cat(rows).unflatten(0, (len(mask_logits), batch))
+
+
+def _class_probabilities(class_logits: Sequence[Tensor], targets: Sequence[SegmentMap]) -> Tensor:
+    """Each query's probability of each segment's class, ``[L, B, Q, S]``."""
+    probabilities = torch.stack([logits.float() for logits in class_logits]).softmax(-1)
+    labels = _pad([target.labels for target in targets])
+    index = labels[None, :, None].expand(*probabilities.shape[:3], -1)
+    return probabilities.gather(-1, index)
+
+
+def _pad(rows: Sequence[Tensor]) -> Tensor:
+    """Stacks tensors ``[S_i]`` to ``[B, max S_i]``, filled with zeros."""
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

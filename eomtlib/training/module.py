@@ -1,0 +1,162 @@
+"""Training of one model with Lightning: a step, its schedules, and what a run leaves behind."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from eomtlib.ladder import Rung
+from eomtlib.randomness import keyed_generator, keyed_seed
+from eomtlib.recipes import Recipe
+from eomtlib.structures import Batch, Predictions
+from eomtlib.training.loss import LossOutput, SegmentationLoss
+from eomtlib.training.masking import annealing_windows, masking_probabilities
+from eomtlib.training.optimization import build_optimizer
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is known before the first step.
+
+    Attributes:
+        steps: optimizer steps of the whole run.
+        seed: key of all randomness.
+        compile: whether the forward pass is compiled (one graph for the whole run).
+    """
+
+    steps: int
+    seed: int
+    compile: bool = False
+
+
+class SegmentationModule(L.LightningModule):
+    """Trains a model of the ladder: forward, loss on every layer, schedules by progress.
+
+    Args:
+        model: as ``build_model`` returns it.
+        recipe: the hyper-parameters.
+        plan: length and seed.
+        make_loader: ``(steps, first_step, rank, world_size) → batches``, the training data from any
+            step on.
+        num_classes: without "no object".
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        recipe: Recipe,
+        plan: TrainingPlan,
+        make_loader: Callable[..., Iterable[Batch]],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.recipe = recipe
+        self.plan = plan
+        self.make_loader = make_loader
+        self.loss = SegmentationLoss(num_classes, recipe.loss)
+        self.surplus_segments = 0
+        self._forward = torch.compile(model, fullgraph=True) if plan.compile else model
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is behind, in [0, 1]: the clock of every schedule."""
+        return min(1.0, self.global_step / self.plan.steps)
+
+    def train_dataloader(self) -> Iterable[Batch]:
+        """The stream of batches, from the current step on."""
+        return self.make_loader(
+            steps=self.plan.steps,
+            first_step=self.global_step,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
+        return batch.to(device, non_blocking=True)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        step = self.global_step
+        # Covers what draws from torch's global generator, such as rotary augmentation.
+        torch.manual_seed(keyed_seed(self.plan.seed, "model", step))
+        probabilities = self._set_masking()
+        predictions = self._forward(batch.images, self._mask_draws(batch))
+        generators = [
+            keyed_generator(self.plan.seed, "points", index, device=self.device)
+            for index in batch.indices
+        ]
+        out = self.loss(predictions, batch.segments, generators=generators)
+        self._report(out, predictions, probabilities, len(batch))
+        return out.total
+
+    def configure_optimizers(self) -> dict[str, object]:
+        optimizer, scheduler = build_optimizer(
+            self.model, self.recipe.optimizer, total_steps=self.plan.steps
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _set_masking(self) -> list[float]:
+        """Fills the model's masking probabilities for this step."""
+        masking = self.model.masking
+        if masking.mode != "annealed":
+            return [1.0 if masking.mode == "masked" else 0.0] * masking.num_blocks
+        values = masking_probabilities(
+            self.progress,
+            annealing_windows(
+                masking.num_blocks,
+                first_window=self.recipe.annealing.first_window(self.plan.steps),
+            ),
+            power=self.recipe.annealing.power,
+        )
+        masking.probabilities.copy_(torch.tensor(values), non_blocking=True)
+        return list(values)
+
+    def _mask_draws(self, batch: Batch) -> Tensor | None:
+        """Uniform numbers ``[B, blocks, Q]``, keyed by the sample's place in the run."""
+        masking = self.model.masking
+        if masking.mode != "annealed":
+            return None
+        shape = (masking.num_blocks, self.model.num_queries)
+        draws = [
+            torch.rand(shape, generator=keyed_generator(self.plan.seed, "masking", index))
+            for index in batch.indices
+        ]
+        return torch.stack(draws).to(self.device, non_blocking=True)
+
+    def _report(
+        self, out: LossOutput, predictions: Predictions, probabilities: list[float], batch_size: int
+    ) -> None:
+        if out.num_surplus and not self.surplus_segments:
+            warnings.warn(
+                f"an image has more segments than the model's {self.model.num_queries} queries; "
+                "they are matched as far as queries go. Said once; the record holds the count. "
+                "Raise num_queries if it is large.",
+                stacklevel=2,
+            )
+        self.surplus_segments += out.num_surplus
+        values = {"loss": out.total.detach() / len(predictions)}
+        parts = {"class": out.class_loss, "mask": out.mask_loss, "dice": out.dice_loss}
+        values |= {f"loss_{name}": layers[-1] for name, layers in parts.items()}
+        values |= {f"masking_{k}": p for k, p in enumerate(probabilities)}
+        groups = self.optimizers().param_groups
+        values["lr"] = max(group["lr"] for group in groups)
+        self.log_dict(values, batch_size=batch_size)
+        self.log("loss_per_layer", values["loss"], prog_bar=True, logger=False)
+
+
+def trainable_parameters(model: nn.Module, rung: Rung) -> list[str]:
+    """Names of the parameters that should learn: all, or all but a frozen encoder's."""
+    return [
+        name
+        for name, _ in model.named_parameters()
+        if not (rung.frozen_encoder and name.startswith("encoder."))
+    ]

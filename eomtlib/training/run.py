@@ -1,0 +1,254 @@
+"""Runs a training with Lightning: precision, logs, checkpoints that survive a kill, resumption."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from eomtlib.files import write_atomically
+from eomtlib.training.duration import parse_duration
+from eomtlib.training.module import SegmentationModule
+
+RESUME_FILE = "resume.ckpt"
+_LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a run is executed; none of it changes what is learned but by rounding.
+
+    Attributes:
+        run_dir: logs and the resumable checkpoint go there.
+        device: ``cpu``, ``cuda``, ...
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        checkpoint_every: as ``parse_duration`` reads it, minutes or steps.
+        loggers: names of ``settings.LOGGERS``.
+        progress: whether a progress bar is shown.
+        name: of the run, for the loggers.
+    """
+
+    run_dir: Path
+    device: str
+    precision: str
+    checkpoint_every: str
+    loggers: tuple[str, ...] = ("csv",)
+    progress: bool = True
+    name: str = "run"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a finished run tells.
+
+    Attributes:
+        seconds: spent in steps, over all sittings.
+        final_loss: mean of the last tenth of the logged losses, per predicted layer.
+        curves: the logged values, one row per logged step.
+        surplus_segments: segments that had no query left, over the run.
+    """
+
+    seconds: float
+    final_loss: float
+    curves: pd.DataFrame
+    surplus_segments: int
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all: a kill in between leaves the one before."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+
+
+class RunState(Callback):
+    """Carries what Lightning does not across an interruption: time spent, segments counted."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since = time.perf_counter()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._since = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.total_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds over all sittings."""
+        return self.seconds + time.perf_counter() - self._since
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: SegmentationModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["surplus_segments"] = pl_module.surplus_segments
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: SegmentationModule, checkpoint: dict[str, Any]
+    ) -> None:
+        pl_module.surplus_segments = checkpoint["surplus_segments"]
+
+
+def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
+    """Trains to the end of the plan, from the run's last checkpoint where there is one."""
+    resume = options.run_dir / RESUME_FILE
+    state = RunState()
+    steps = module.plan.steps
+    trainer = L.Trainer(
+        accelerator="cpu" if options.device == "cpu" else "auto",
+        devices=_device_list(options.device),
+        max_steps=steps,
+        max_epochs=-1,
+        precision=_LIGHTNING_PRECISION[options.precision],
+        gradient_clip_val=module.recipe.gradient_clip,
+        logger=build_loggers(options),
+        log_every_n_steps=max(1, min(10, steps // 20)),
+        callbacks=[state, *_callbacks(options)],
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=options.progress,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=options.run_dir,
+    )
+    with _quiet_lightning():
+        trainer.fit(module, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+    if trainer.global_step < steps:
+        raise KeyboardInterrupt(f"training stopped at step {trainer.global_step} of {steps}")
+    curves = read_curves(options.run_dir)
+    losses = curves["loss"].dropna()
+    tail = losses.tail(max(1, len(losses) // 10))
+    return FitResult(state.total_seconds, float(tail.mean()), curves, module.surplus_segments)
+
+
+def build_loggers(options: FitOptions) -> list[Logger]:
+    """One Lightning logger for each name; a new CSV version for each sitting of a run."""
+    where = str(options.run_dir)
+    builders = {
+        "csv": lambda: CSVLogger(where, name="logs", flush_logs_every_n_steps=1),
+        "tensorboard": lambda: TensorBoardLogger(where, name="tensorboard"),
+        "mlflow": lambda: MLFlowLogger(
+            "eomtlib", run_name=options.name, tracking_uri=f"file:{where}/mlflow"
+        ),
+        "wandb": lambda: WandbLogger(name=options.name, project="eomtlib", save_dir=where),
+    }
+    names = options.loggers if "csv" in options.loggers else ("csv", *options.loggers)
+    return [builders[name]() for name in names]
+
+
+def read_curves(run_dir: Path) -> pd.DataFrame:
+    """The logged values of a run over all its sittings, one row per step; later sittings win."""
+    sittings = sorted(
+        (run_dir / "logs").glob("version_*/metrics.csv"),
+        key=lambda path: int(path.parent.name.removeprefix("version_")),
+    )
+    frames = [pd.read_csv(path) for path in sittings if path.stat().st_size]
+    if not frames:
+        return pd.DataFrame({"step": [], "loss": []})
+    curves = pd.concat(frames).drop_duplicates("step", keep="last").sort_values("step")
+    return curves.drop(columns=[c for c in curves if c == "epoch"]).reset_index(drop=True)
+
+
+def saved_steps(run_dir: Path) -> int | None:
+    """The number of steps that an interrupted run had decided on, if it had."""
+    path = run_dir / "plan.json"
+    return json.loads(path.read_text())["steps"] if path.is_file() else None
+
+
+def save_steps(run_dir: Path, steps: int) -> None:
+    """Remembers the number of steps, so that minutes are converted once for a run."""
+    text = json.dumps({"steps": steps})
+    write_atomically(run_dir / "plan.json", lambda file: file.write(text.encode()))
+
+
+def measure_step(module: SegmentationModule, *, device: str, repeats: int = 3) -> float:
+    """Seconds of one training step, after a warm-up of two; the model's weights are left changed.
+
+    The caller builds the model anew afterwards.
+    """
+    module.model.train().to(device)
+    optimizer = torch.optim.AdamW((p for p in module.parameters() if p.requires_grad), lr=1e-6)
+    times = []
+    for batch in module.make_loader(steps=repeats + 2, first_step=0, rank=0, world_size=1):
+        start = time.perf_counter()
+        batch = batch.to(device)
+        predictions = module.model(batch.images)
+        generators = [torch.Generator(device).manual_seed(i) for i in range(len(batch))]
+        module.loss(predictions, batch.segments, generators=generators).total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return sorted(times[2:])[repeats // 2]
+
+
+def _callbacks(options: FitOptions) -> list[Callback]:
+    every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
+    when: dict[str, Any] = (
+        {"train_time_interval": timedelta(minutes=every.value)}
+        if every.unit == "minutes"
+        else {"every_n_train_steps": int(every.value)}
+    )
+    checkpoint = ModelCheckpoint(
+        dirpath=options.run_dir,
+        filename=RESUME_FILE.removesuffix(".ckpt"),
+        enable_version_counter=False,
+        **when,
+    )
+    return [checkpoint, *([TQDMProgressBar(refresh_rate=20)] if options.progress else [])]
+
+
+def _device_list(device: str) -> list[int] | int:
+    index = device.partition(":")[2]
+    return [int(index)] if index else 1
+
+
+class _quiet_lightning:  # noqa: N801 - used as a context manager only
+    """Silences notices of Lightning that do not concern a run of ours."""
+
+    _messages = (
+        ".*does not have many workers.*",
+        ".*resuming from a checkpoint that ended before the epoch.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*isinstance.*LeafSpec.*",
+    )
+
+    def __enter__(self) -> None:
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        for message in self._messages:
+            warnings.filterwarnings("ignore", message=message)
+        self._logger = logging.getLogger("lightning.pytorch")
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    def __exit__(self, *exception: object) -> None:
+        self._logger.setLevel(self._level)
+        self._warnings.__exit__(None, None, None)

@@ -1,0 +1,57 @@
+import pytest
+
+from eomtlib.errors import ConfigurationError
+from eomtlib.ladder import LADDER
+from eomtlib.settings import parse_image_size, parse_rungs, resolve_settings
+
+
+def test_size_alone_is_enough_and_a_short_run_says_so():
+    nano = resolve_settings(size="nano", device="cpu")
+    assert (nano.pretraining, nano.image_size, nano.label) == ("none", (64, 64), "")
+    large = resolve_settings(size="large", device="cpu", pretraining="none")
+    assert large.cost_image_size == (640, 640)
+    assert large.label.startswith("short training: 10steps")
+    coco = resolve_settings(
+        size="small", device="cpu", pretraining="none", dataset="coco", duration="20steps"
+    )
+    assert coco.image_size == (640, 640)
+
+
+def test_what_papermill_hands_over_is_understood():
+    settings = resolve_settings(
+        device="cpu", image_size="64x96", duration=20, batch_size=0, val_images=-1, weights=""
+    )
+    assert settings.image_size == (64, 96)
+    assert settings.duration == "20steps"
+    assert (settings.batch_size, settings.val_images, settings.weights) == (16, 200, None)
+    assert parse_rungs("eomt, single-scale") == ("single-scale", "eomt")
+    assert parse_rungs("all") == tuple(LADDER)
+    assert parse_image_size(128.0) == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"size": "nanoo"}, r"size='nanoo'.*'nano'"),
+        ({"dataset": "cocoo"}, r"dataset='cocoo'.*'coco'"),
+        ({"pretraining": "dino2"}, r"pretraining='dino2'.*'dinov2'"),
+        ({"size": "nano", "pretraining": "dinov2"}, r"dinov2.*nano.*pretraining='none'"),
+        ({"duration": "5 parsecs"}, r"duration='5 parsecs'.*'300steps'"),
+        ({"duration": "0.5steps"}, r"duration='0.5steps'"),
+        ({"checkpoint_every": "often"}, r"checkpoint_every='often'"),
+        ({"image_size": "wide"}, r"image_size='wide'.*640"),
+        ({"device": "cuda:99"}, r"device='cuda:99'.*'auto'"),
+        ({"loggers": "csv,tensorbord"}, r"loggers='tensorbord'.*'tensorboard'"),
+        ({"batch_size": -4}, "batch_size=-4"),
+    ],
+)
+def test_bad_parameters_are_named_with_the_fix(parameters, message):
+    with pytest.raises(ConfigurationError, match=message):
+        resolve_settings(**{"device": "cpu", **parameters})
+
+
+def test_unknown_rung_and_an_empty_list():
+    with pytest.raises(ConfigurationError, match=r"rungs='eomtt'.*'eomt'"):
+        parse_rungs("eomtt")
+    with pytest.raises(ConfigurationError, match="rungs is empty"):
+        parse_rungs("")

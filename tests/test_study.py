@@ -1,0 +1,151 @@
+"""A study end to end at a smoke size: records, resumption after SIGKILL, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from eomtlib.errors import ConfigurationError, DataError, RecordError
+from eomtlib.study import Study
+
+SMOKE = {
+    "size": "nano",
+    "duration": "6steps",
+    "batch_size": 2,
+    "train_images": 12,
+    "val_images": 4,
+    "num_queries": 8,
+    "device": "cpu",
+    "workers": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    # One cache for the whole session, so that the data is written once.
+    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def study(results_dir, **parameters):
+    return Study(results_dir=results_dir, progress=False, **{**SMOKE, **parameters})
+
+
+def test_a_rung_is_trained_evaluated_and_timed_once(tmp_path):
+    first = study(tmp_path).run("eomt")
+    assert first.training.steps == 6
+    assert set(first.evaluation.per_class) == {c.name for c in study(tmp_path).classes}
+    assert 0 <= first.evaluation.metrics["pq"] <= 100
+    assert first.timing.fps_model > 0
+    assert first.timing.samples_model_s
+    assert not list(first.run_dir.glob("*.ckpt"))  # weights stay, the optimizer's state does not
+    again = study(tmp_path).run("eomt")
+    assert again == first
+    other = study(tmp_path, seed=1).run("eomt")
+    assert other.training.id != first.training.id
+    assert other.timing.id == first.timing.id  # an architecture costs what it costs
+
+
+def test_the_same_seed_gives_the_same_figures_with_workers(tmp_path):
+    alone = study(tmp_path / "a").run("pmt")
+    workers = study(tmp_path / "b", workers=2).run("pmt")
+    assert alone.evaluation.metrics == workers.evaluation.metrics
+    assert alone.training.final_loss == workers.training.final_loss
+
+
+def test_without_training_there_are_costs_alone(tmp_path):
+    result = study(tmp_path, train=False).run("single-scale")
+    assert result.training is None
+    assert result.evaluation is None
+    assert result.timing.gmacs > 0
+
+
+def test_minutes_become_steps_once(tmp_path):
+    result = study(tmp_path, duration="0.02min").run("eomt")
+    plan = json.loads((result.run_dir / "plan.json").read_text())
+    assert plan["steps"] == result.training.steps >= 1
+
+
+def test_the_plan_says_what_is_left(tmp_path):
+    one = study(tmp_path)
+    before = one.plan("eomt,pmt")
+    assert list(before.table.index) == ["eomt", "pmt"]
+    one.run("eomt")
+    after = study(tmp_path).plan("eomt,pmt")
+    assert after.table.loc["eomt", "finished"] == "training, evaluation, timing"
+    assert after.seconds < before.seconds
+
+
+@pytest.mark.parametrize("rung", ["eomt", pytest.param("vit-adapter-m2f", marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(rung, tmp_path):
+    options = {**SMOKE, "duration": "14steps", "checkpoint_every": "5steps"}
+    whole = Study(results_dir=tmp_path / "whole", progress=False, **options).run(rung)
+    script = (
+        "import sys, json\n"
+        "from eomtlib.study import Study\n"
+        "folder, rung, options = sys.argv[1:]\n"
+        "Study(results_dir=folder, progress=False, **json.loads(options)).run(rung)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "killed"), rung, json.dumps(options)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ))
+    try:
+        checkpoint = _wait_for(tmp_path / "killed" / "runs", process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert checkpoint.is_file()
+    interrupted = Study(results_dir=tmp_path / "killed", progress=False, **options)
+    assert not interrupted.store.records("training")
+    resumed = interrupted.run(rung)
+    assert resumed.evaluation.metrics == whole.evaluation.metrics
+    assert resumed.evaluation.per_class == whole.evaluation.per_class
+    assert resumed.training.final_loss == whole.training.final_loss
+    assert resumed.training.surplus_segments == whole.training.surplus_segments
+    first, second = (
+        torch.load(p, weights_only=True) if p.suffix == ".ckpt" else p.read_bytes()
+        for p in (r.run_dir / "model" / "model.safetensors" for r in (whole, resumed))
+    )
+    assert first == second
+    steps = list(interrupted.curves([resumed])[rung]["step"])
+    assert steps == sorted(set(steps))
+
+
+def _wait_for(runs: Path, process: subprocess.Popen) -> Path:
+    for _ in range(1200):
+        found = list(runs.glob("*/resume.ckpt"))
+        if found:
+            return found[0]
+        assert process.poll() is None, "the run ended before it wrote a checkpoint"
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint after a minute")
+
+
+def test_more_segments_than_queries_is_counted_and_said_once(tmp_path):
+    with pytest.warns(UserWarning, match="more segments than the model's 1 queries") as said:
+        result = study(tmp_path, num_queries=1).run("eomt")
+    assert result.training.surplus_segments > 0
+    assert sum("queries" in str(w.message) for w in said) == 1
+
+
+def test_bad_input_is_said_before_anything_is_trained(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"72×72.*no-adapter"):
+        study(tmp_path, image_size=72).run_all("eomt,no-adapter")
+    with pytest.raises(ConfigurationError, match=r"rung.*'eomtt'.*'eomt'"):
+        study(tmp_path).run("eomtt")
+    with pytest.raises((ConfigurationError, DataError), match="data_path"):
+        study(tmp_path, dataset="coco")
+    with pytest.raises(DataError, match="annotations"):
+        study(tmp_path, dataset="coco", data_path=str(tmp_path))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_results_file_that_is_no_record_is_named(tmp_path):
+    study(tmp_path, train=False).run("eomt")
+    (tmp_path / "records" / "stray.json").write_text("{}")
+    with pytest.raises(RecordError, match=r"stray.json.*move"):
+        study(tmp_path, train=False).run("eomt")

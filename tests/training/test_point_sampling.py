@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers.models.mask2former.modeling_mask2former import sample_point
+
+from eomtlib.errors import DataError
+from eomtlib.structures import SegmentMap
+from eomtlib.training.point_sampling import (
+    most_uncertain,
+    sample_all_segments,
+    sample_mask_logits,
+    sample_segments,
+    stack_maps,
+)
+
+
+def segment_map(num_layers, size, num_segments, seed):
+    """Noise is the hardest map: every pixel has other neighbours. Each segment has one layer."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.full((num_layers, *size), -1)
+    for layer in range(num_layers):
+        own = torch.tensor([-1, *range(layer, num_segments, num_layers)])
+        ids[layer] = own[torch.randint(len(own), size, generator=generator)]
+    return SegmentMap(
+        ids=ids.short(),
+        labels=torch.zeros(num_segments, dtype=torch.long),
+        is_crowd=torch.zeros(num_segments, dtype=torch.bool),
+    )
+
+
+def grid_sampled(target, segment, points):
+    mask = (target.ids == segment).any(0).float()[None, None]
+    return F.grid_sample(mask, 2 * points[None, None] - 1, align_corners=False)[0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def targets():
+    size = (12, 18)
+    return [
+        segment_map(1, size, 5, seed=0),
+        segment_map(3, size, 7, seed=1),
+        segment_map(1, size, 0, seed=2),
+    ]
+
+
+def random_points(*shape):
+    points = torch.rand(*shape, 200, 2, generator=torch.Generator().manual_seed(3))
+    points[..., :4, :] = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    points[..., 4, :] = 0.5
+    return points
+
+
+def test_all_segments_equal_grid_sample_on_their_masks(targets):
+    points = random_points(3)
+    samples = sample_all_segments(stack_maps(targets), points, 7)
+    assert samples.shape == (3, 7, 200)
+    for image, target in enumerate(targets):
+        for segment in range(7):
+            expected = grid_sampled(target, segment, points[image])
+            torch.testing.assert_close(samples[image, segment], expected, rtol=0, atol=1e-6)
+
+
+def test_chosen_segments_equal_grid_sample_at_points_of_their_own(targets):
+    images = torch.tensor([1, 0, 1, 1, 0])
+    segments = torch.tensor([6, 4, 0, 6, 2])
+    points = random_points(5)
+    samples = sample_segments(stack_maps(targets), points, images=images, segments=segments)
+    for row, (image, segment) in enumerate(zip(images, segments, strict=True)):
+        expected = grid_sampled(targets[image], segment, points[row])
+        torch.testing.assert_close(samples[row], expected, rtol=0, atol=1e-6)
+
+
+def test_work_in_chunks_changes_nothing(targets, monkeypatch):
+    images = torch.tensor([1, 0, 1, 1, 0])
+    segments = torch.tensor([6, 4, 0, 6, 2])
+    maps, points = stack_maps(targets), random_points(5)
+    whole = sample_segments(maps, points, images=images, segments=segments)
+    monkeypatch.setattr("eomtlib.training.point_sampling.chunk_size", lambda _: 400)
+    assert torch.equal(sample_segments(maps, points, images=images, segments=segments), whole)
+
+
+def test_mask_logits_are_sampled_as_transformers_does():
+    masks = torch.randn(2, 3, 8, 6)
+    points = random_points(2)
+    shared = sample_mask_logits(masks, points)
+    torch.testing.assert_close(shared, sample_point(masks, points, align_corners=False))
+    torch.testing.assert_close(sample_mask_logits(masks[:, 1], points), shared[:, 1])
+
+
+def test_most_uncertain_points_have_the_smallest_logits():
+    masks = torch.randn(4, 9, 9)
+    candidates = random_points(4)
+    chosen = sample_mask_logits(masks, most_uncertain(masks, candidates, 30)).abs().sort(1).values
+    every = sample_mask_logits(masks, candidates).abs().sort(1).values
+    torch.testing.assert_close(chosen, every[:, :30])
+
+
+def test_maps_of_different_sizes_are_refused(targets):
+    with pytest.raises(DataError, match=r"12, 18.*pad the samples"):
+        stack_maps([*targets, segment_map(1, (12, 12), 2, seed=0)])
