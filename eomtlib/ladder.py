@@ -90,8 +90,8 @@ _SMALL_HEADS = {
 
 HEAD_SIZES: dict[str, HeadSize] = {
     # Our own sizes shrink Mask2Former's parts along with the ViT; the paper keeps them for all.
-    "nano": HeadSize(query_blocks=3, pmt_blocks=4, num_queries=40, **_SMALL_HEADS),
-    "micro": HeadSize(query_blocks=3, pmt_blocks=4, num_queries=60, **_SMALL_HEADS),
+    "nano": HeadSize(query_blocks=3, pmt_blocks=4, num_queries=20, **_SMALL_HEADS),
+    "micro": HeadSize(query_blocks=3, pmt_blocks=4, num_queries=20, **_SMALL_HEADS),
     "small": HeadSize(query_blocks=3),
     "base": HeadSize(query_blocks=3),
     "large": HeadSize(query_blocks=4),

@@ -98,7 +98,7 @@ def place_labels(
     fig = ax.figure
     fig.canvas.draw()
     renderer = fig.canvas.get_renderer()
-    points = ax.transData.transform(np.column_stack([np.log10(xs) * 0 + xs, ys]))
+    points = ax.transData.transform(np.column_stack([xs, ys]))
     scale = fig.dpi / 72
     taken = [(px - 6 * scale, py - 6 * scale, px + 6 * scale, py + 6 * scale) for px, py in points]
     frame = ax.get_window_extent(renderer)

@@ -45,8 +45,8 @@ class Defaults:
 
 
 DEFAULTS: dict[tuple[str, str], Defaults] = {
-    ("nano", "cpu"): Defaults(64, "1500steps", 16),
-    ("micro", "cpu"): Defaults(64, "1500steps", 16),
+    ("nano", "cpu"): Defaults(64, "1600steps", 8),
+    ("micro", "cpu"): Defaults(64, "1600steps", 8),
     ("small", "cpu"): Defaults(128, "40steps", 4, 500, 20),
     ("base", "cpu"): Defaults(128, "20steps", 2, 500, 20),
     ("large", "cpu"): Defaults(128, "10steps", 2, 500, 20),

@@ -23,7 +23,7 @@ from eomtlib.data.coco import CocoPanoptic
 from eomtlib.data.loading import TrainStream, eval_loader
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.transforms import TrainTransform
-from eomtlib.encoders import check_multiple
+from eomtlib.encoders import OWN_SIZES, check_multiple
 from eomtlib.environment import environment
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.cost import PeakMemory, count_parameters
@@ -48,6 +48,11 @@ from eomtlib.training.run import (
     save_steps,
     saved_steps,
 )
+
+
+# At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
+# CPU takes many seconds.
+_TIMING_SECONDS = {True: 6.0, False: 30.0}
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,9 @@ class Study:
             final_loss=result.final_loss,
             surplus_segments=result.surplus_segments,
             label=s.label,
-            checkpoint=str((run_dir / "model").relative_to(self.store.root)),
+            checkpoint=(run_dir / "model").relative_to(self.store.root).as_posix(),
+            log=(run_dir / "logs").relative_to(self.store.root).as_posix(),
+            pretraining_used=s.weights.name if s.weights else s.pretraining,
         )
         self.store.write(record)
         # What is finished keeps its weights, not the optimizer's state.
@@ -320,6 +327,7 @@ class Study:
                 device=s.device,
                 precision=s.precision,
                 mode=mode,
+                max_seconds=_TIMING_SECONDS[s.size in OWN_SIZES],
             )
             record = TimingRecord(
                 **self._identity(rung),

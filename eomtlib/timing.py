@@ -26,7 +26,7 @@ def time_model(
     device: str,
     precision: str,
     mode: str,
-    max_seconds: float = 40.0,
+    max_seconds: float,
 ) -> dict[str, Any]:
     """Counts and times a model, batch 1, on one fixed image (the papers average over the val set).
 

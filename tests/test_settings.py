@@ -23,7 +23,7 @@ def test_what_papermill_hands_over_is_understood():
     )
     assert settings.image_size == (64, 96)
     assert settings.duration == "20steps"
-    assert (settings.batch_size, settings.val_images, settings.weights) == (16, 200, None)
+    assert (settings.batch_size, settings.val_images, settings.weights) == (8, 200, None)
     assert parse_rungs("eomt, single-scale") == ("single-scale", "eomt")
     assert parse_rungs("all") == tuple(LADDER)
     assert parse_image_size(128.0) == (128, 128)
