@@ -44,4 +44,4 @@ lab: $(VENV)/.installed
 	$(BIN)/jupyter lab notebooks
 
 clean:
-	rm -rf results/runs .pytest_cache .ruff_cache
+	rm -rf .pytest_cache .ruff_cache .import_linter_cache build *.egg-info

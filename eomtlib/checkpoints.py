@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -51,9 +52,18 @@ def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
         text = json.dumps({"format": FORMAT, **asdict(config)}, indent=1)
         (temporary / _CONFIG).write_text(text + "\n")
         temporary.chmod(0o755)
+        for file in temporary.iterdir():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
         if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+            # The old one is moved aside first, so that there is a whole folder at every moment.
+            aside = folder.with_name(f".{folder.name}.old")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            temporary.rename(folder)
+            shutil.rmtree(aside)
+        else:
+            temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from timm.models import eva, vision_transformer
 from torch import Tensor
 
-from eomtlib.encoders import Encoder, PlainEncoder, check_encoder, timm_name
+from eomtlib.encoders import OWN_SIZES, Encoder, PlainEncoder, check_encoder, timm_name
 from eomtlib.errors import CheckpointError, ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
         check_encoder(size, pretraining)
         return pretraining
     check_encoder(size, "none")
-    if size in ("nano", "micro"):
+    if size in OWN_SIZES:
         return "none"
     if weights:
         return "dinov2"

@@ -109,7 +109,7 @@ def matmul_gmacs(device: str, precision: str) -> float:
         start = time.perf_counter()
         a = (a @ a).clamp(0, 1)
         if device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return side**3 / sorted(times)[1] / 1e9
 

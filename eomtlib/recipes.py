@@ -19,6 +19,7 @@ from eomtlib.hyperparameters import (
 from eomtlib.ladder import HEAD_SIZES, LADDER
 
 TASKS = ("panoptic",)
+DATASETS = ("shapes", "coco")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def recipe(task: str, dataset: str, rung: str, *, size: str, pretraining: str) -
 
     Args:
         task: ``panoptic``.
-        dataset: its name; data sets differ in augmentation and, with DINOv3, in learning rates.
+        dataset: its name. ``coco`` is what the papers' hyper-parameters are stated for; the
+            embedded ``shapes`` is trained alike.
         rung: of the ladder.
         size: of the encoder.
         pretraining: of the encoder.
@@ -78,6 +80,7 @@ def recipe(task: str, dataset: str, rung: str, *, size: str, pretraining: str) -
         ConfigurationError: for an unknown name.
     """
     check_choice("task", task, TASKS)
+    check_choice("dataset", dataset, DATASETS)
     check_choice("rung", rung, LADDER)
     check_encoder(size, pretraining)
     if size in OWN_SIZES:

@@ -7,6 +7,7 @@ the machine: a paper's schedule where there is a GPU, a short training, labelled
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,13 +17,12 @@ from eomtlib.encoder_weights import resolve_pretraining
 from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.ladder import LADDER
+from eomtlib.precision import PRECISIONS
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
 
 COST_IMAGE_SIZE = 640
 """The image size at which the papers state parameters, GMACs and FPS."""
-
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Defaults:
 DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("nano", "cpu"): Defaults(64, "1600steps", 8),
     ("micro", "cpu"): Defaults(64, "1600steps", 8),
-    ("small", "cpu"): Defaults(128, "40steps", 4, 500, 20),
-    ("base", "cpu"): Defaults(128, "20steps", 2, 500, 20),
-    ("large", "cpu"): Defaults(128, "10steps", 2, 500, 20),
-    ("giant", "cpu"): Defaults(128, "3steps", 1, 500, 10),
+    ("small", "cpu"): Defaults(128, "30steps", 4, 200, 20),
+    ("base", "cpu"): Defaults(128, "15steps", 2, 200, 20),
+    ("large", "cpu"): Defaults(128, "6steps", 2, 200, 10),
+    ("giant", "cpu"): Defaults(128, "3steps", 1, 200, 10),
     ("nano", "cuda"): Defaults(64, "6000steps", 16, 8000, 500),
     ("micro", "cuda"): Defaults(96, "6000steps", 16, 8000, 500),
     ("small", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
@@ -75,8 +75,8 @@ class Settings:
         duration: as ``parse_duration`` reads it.
         batch_size: in total.
         num_queries: None for the size's default.
-        train_images, val_images: how many of ``shapes`` there are; how many are evaluated on
-            (0 for all).
+        train_images, generated_val_images: how many of ``shapes`` there are.
+        val_images: how many are evaluated on, 0 for all.
         device: ``cpu``, ``cuda``, ...
         precision: ``float32``, ``bfloat16`` or ``float16``.
         compile: whether the training step's forward pass is compiled.
@@ -98,6 +98,7 @@ class Settings:
     batch_size: int
     num_queries: int | None
     train_images: int
+    generated_val_images: int
     val_images: int
     seed: int
     device: str
@@ -116,7 +117,7 @@ class Settings:
         height, width = self.image_size
         if not self.short:
             return ""
-        return f"short training: {self.duration} at {height}×{width}, not the papers' schedule"
+        return f"short training: {self.duration} at {height}×{width}, not a full schedule"
 
 
 def resolve_settings(
@@ -134,7 +135,7 @@ def resolve_settings(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
-    compile: bool | None = None,
+    compile: bool | str | None = None,
     weights: str | Path | None = None,
     workers: int | None = None,
     timing_modes: str | tuple[str, ...] = "",
@@ -152,7 +153,7 @@ def resolve_settings(
     check_choice("size", size, SIZES)
     check_choice("dataset", dataset, DATASETS)
     check_choice("pretraining", pretraining, ("auto", *PRETRAININGS))
-    check_choice("precision", precision, PRECISIONS)
+    check_choice("precision", precision, ("auto", *PRECISIONS))
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
     default = DEFAULTS[size, kind]
@@ -160,12 +161,14 @@ def resolve_settings(
         default = _REAL_DATA_CUDA if kind == "cuda" else _REAL_DATA_CPU
     resolved_size = parse_image_size(image_size or default.image_size)
     chosen = str(parse_duration(duration or default.duration))
-    resolved_batch = int(batch_size or default.batch_size)
-    for name, value in (("batch_size", resolved_batch), ("seed", int(seed) + 1)):
-        if value < 1:
-            raise ConfigurationError(f"{name}={value} is too small.")
     parse_duration(checkpoint_every, parameter="checkpoint_every")
     own = size in OWN_SIZES
+    compiles = _switch("compile", compile, default=kind == "cuda")
+    if compiles and kind == "cpu" and _precision(precision, kind) != "float32":
+        raise ConfigurationError(
+            f"compile and precision={precision!r} do not go together on a CPU: Inductor's bfloat16 "
+            "gradients of LayerNorm are not finite there. Set compile='no' or precision='float32'."
+        )
     default_modes = "eager,compiled" if kind == "cuda" else "eager"
     return Settings(
         size=size,
@@ -175,24 +178,26 @@ def resolve_settings(
         image_size=resolved_size,
         cost_image_size=resolved_size if own else (COST_IMAGE_SIZE, COST_IMAGE_SIZE),
         duration=chosen,
-        batch_size=resolved_batch,
-        num_queries=int(num_queries) if num_queries else None,
-        train_images=int(train_images or default.train_images),
+        batch_size=_whole("batch_size", batch_size or default.batch_size, at_least=1),
+        num_queries=_whole("num_queries", num_queries, at_least=1) if num_queries else None,
+        train_images=_whole("train_images", train_images or default.train_images, at_least=1),
+        generated_val_images=default.val_images or 500,
         val_images=_val_images(val_images, default.val_images),
-        seed=int(seed),
+        seed=_whole("seed", seed, at_least=0),
         device=device,
         precision=_precision(precision, kind),
-        compile=kind == "cuda" if compile is None else bool(compile),
+        compile=compiles,
         weights=Path(weights).expanduser() if weights else None,
-        workers=workers,
+        workers=None if workers in (None, -1) else _whole("workers", workers, at_least=0),
         timing_modes=as_list("timing_modes", timing_modes or default_modes, TIMING_MODES),
-        loggers=as_list("loggers", loggers, LOGGERS),
+        loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
-        short=kind == "cpu" and not own,
+        short=_is_short(chosen, dataset, default, own=own),
     )
 
 
-LOGGERS = ("csv", "tensorboard", "mlflow", "wandb")
+LOGGERS = {"csv": "csv", "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
+"""Logger → the module that it needs."""
 
 
 def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple[str, ...]:
@@ -203,6 +208,16 @@ def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple
         check_choice(parameter, name, choices)
     if len(set(names)) != len(names):
         raise ConfigurationError(f"{parameter}={value!r} names something twice.")
+    return names
+
+
+def _loggers(value: str | tuple | list) -> tuple[str, ...]:
+    names = as_list("loggers", value, LOGGERS)
+    for name in names:
+        if find_spec(LOGGERS[name]) is None:
+            raise ConfigurationError(
+                f"loggers={name!r} needs a package that is not installed: pip install {name}."
+            )
     return names
 
 
@@ -235,14 +250,26 @@ def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[in
     return sides
 
 
+def resolve_results_dir(results_dir: str | Path) -> Path:
+    """A relative folder is the project's where one is around: JupyterLab starts in notebooks/."""
+    path = Path(results_dir).expanduser()
+    if path.is_absolute():
+        return path
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "results" / "paper").is_dir() and (folder / "notebooks").is_dir():
+            return folder / path
+    return path
+
+
 def resolve_device(device: str) -> str:
-    """``auto`` → ``cuda`` where there is one, else ``cpu``; anything else is checked.
+    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name of either is checked.
 
     Raises:
         ConfigurationError: when the device does not exist on this machine.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda"))
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -253,11 +280,44 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def _is_short(duration: str, dataset: str, default: Defaults, *, own: bool) -> bool:
+    """Whether the accuracy of a run says little: it is no schedule that anything was tuned for."""
+    if dataset != "shapes":
+        given = parse_duration(duration)
+        return given.unit != "epochs" or given.value < parse_duration("12epochs").value
+    tuned = own or default in (DEFAULTS["large", "cuda"],)
+    given, full = parse_duration(duration), parse_duration(default.duration)
+    return not tuned or (given.unit == full.unit and given.value < full.value)
+
+
+def _switch(name: str, value: bool | str | None, *, default: bool) -> bool:
+    if value is None or value == "":
+        return default
+    known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    return known[check_choice(name, str(value).lower(), known)]
+
+
+def _whole(name: str, value: object, *, at_least: int) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or number != float(value) or number < at_least:
+        raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}.")
+    return number
+
+
 def _val_images(given: int | None, default: int) -> int:
-    return default if given is None or int(given) < 0 else int(given)
+    return default if given in (None, -1) else _whole("val_images", given, at_least=0)
 
 
 def _precision(precision: str, kind: str) -> str:
+    if precision == "float16" and kind == "cpu":
+        raise ConfigurationError(
+            "precision='float16' needs a GPU; on a CPU use 'float32' or 'bfloat16'."
+        )
     if precision != "auto":
         return precision
-    return "bfloat16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if kind == "cpu":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

@@ -7,7 +7,8 @@ found again and not repeated; what was interrupted goes on from its last checkpo
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from eomtlib.checkpoints import ModelConfig, load_model, save_model
 from eomtlib.data.coco import CocoPanoptic
 from eomtlib.data.loading import TrainStream, eval_loader
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.transforms import TrainTransform
-from eomtlib.encoders import OWN_SIZES, check_multiple
+from eomtlib.encoder_weights import find_weights, load_pretrained
+from eomtlib.encoders import OWN_SIZES, build_encoder
 from eomtlib.environment import environment
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.cost import PeakMemory, count_parameters
@@ -31,11 +33,12 @@ from eomtlib.evaluation.evaluate import evaluate_panoptic
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
 from eomtlib.ladder import HEAD_SIZES, LADDER, build_model
 from eomtlib.planning import Plan, make_plan
+from eomtlib.precision import autocast
 from eomtlib.randomness import keyed_seed
 from eomtlib.recipes import Recipe, recipe
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord, config_hash
 from eomtlib.results import ResultStore
-from eomtlib.settings import Settings, parse_rungs, resolve_settings
+from eomtlib.settings import Settings, parse_rungs, resolve_results_dir, resolve_settings
 from eomtlib.timing import fastest, time_model
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.module import SegmentationModule, TrainingPlan
@@ -48,7 +51,6 @@ from eomtlib.training.run import (
     save_steps,
     saved_steps,
 )
-
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.
@@ -112,7 +114,7 @@ class Study:
         self.settings: Settings = resolve_settings(**parameters)
         self.train = bool(train)
         self.progress = progress
-        self.store = ResultStore(results_dir)
+        self.store = ResultStore(resolve_results_dir(results_dir))
         self.train_set = self._open("train")
         self.val_set = self._open("val")
         if self.train_set.classes != self.val_set.classes:
@@ -121,6 +123,8 @@ class Study:
             )
         self.classes = self.val_set.classes
         self.num_queries = self.settings.num_queries or HEAD_SIZES[self.settings.size].num_queries
+        self._images_digest = _digest(np.asarray(self.train_set.image_ids, np.int64).tobytes())
+        self._weights_digest = self._check_weights()
 
     # What is about to happen
 
@@ -162,6 +166,9 @@ class Study:
         self._check(rung)
         found = self._found(rung)
         done = self._finished(found)
+        if found["training"] is not None:
+            # A kill between the record and this line leaves it.
+            (self.run_dir(rung) / RESUME_FILE).unlink(missing_ok=True)
         self._say(f"{rung}: found {', '.join(done)}." if done else f"{rung}:")
         training, evaluation = found["training"], found["evaluation"]
         if self.train and training is None:
@@ -170,7 +177,7 @@ class Study:
             evaluation = self._evaluate(rung, training)
         timings = found["timing"]
         missing = [m for m in self.settings.timing_modes if m not in {t.mode for t in timings}]
-        timing = fastest([*timings, *self._time(rung, missing)])
+        timing = fastest([*timings, *(self._time(rung, missing) if missing else [])])
         if evaluation is not None:
             self._say(f"{rung}: PQ {evaluation.metrics['pq']:.1f}, {timing.fps_model:.1f} FPS.")
         run_dir = self.run_dir(rung) if training is not None else None
@@ -201,7 +208,7 @@ class Study:
             row = []
             for batch in batches:
                 with torch.inference_mode():
-                    prediction = model.predict(batch.images.to(self.settings.device))
+                    prediction = self._predictor(model)(batch.images.to(self.settings.device))
                 segmented = self._post_process(prediction, batch.original_sizes)[0]
                 labels = [info["label_id"] for info in segmented["segments_info"]]
                 row.append((segmented["segmentation"].cpu().numpy(), labels))
@@ -209,6 +216,13 @@ class Study:
             del model
             gc.collect()
         return Segmentations(images, rows)
+
+    @property
+    def name(self) -> str:
+        """Of this configuration: figures and tables go into folders of this name."""
+        s = self.settings
+        size = "x".join(str(side) for side in s.image_size)
+        return f"{s.size}-{s.pretraining}-{s.dataset}-{size}-{s.duration}-seed{s.seed}"
 
     def run_dir(self, rung: str) -> Path:
         """Where a rung's weights, curves and checkpoint are."""
@@ -221,7 +235,6 @@ class Study:
     def _train(self, rung: str) -> TrainingRecord:
         run_dir, s = self.run_dir(rung), self.settings
         steps = saved_steps(run_dir) or self._steps(rung)
-        save_steps(run_dir, steps)
         resuming = (run_dir / RESUME_FILE).is_file()
         self._say(
             f"{rung}: {'going on with' if resuming else 'training'} {steps} steps "
@@ -229,6 +242,7 @@ class Study:
         )
         with PeakMemory(s.device) as memory:
             module = self._module(rung, steps)
+            save_steps(run_dir, steps)
             result = fit(
                 module,
                 FitOptions(
@@ -260,6 +274,7 @@ class Study:
             parameters_m=count_parameters(model) / 1e6,
             final_loss=result.final_loss,
             surplus_segments=result.surplus_segments,
+            interrupted_resumes=result.resumes,
             label=s.label,
             checkpoint=(run_dir / "model").relative_to(self.store.root).as_posix(),
             log=(run_dir / "logs").relative_to(self.store.root).as_posix(),
@@ -282,9 +297,10 @@ class Study:
             batch_size=s.batch_size,
             num_workers=s.workers,
             limit=self._num_val,
+            pin_memory=s.device.startswith("cuda"),
         )
         result = evaluate_panoptic(
-            model.predict,
+            self._predictor(model),
             loader,
             classes=self.classes,
             input_size=s.image_size,
@@ -338,6 +354,8 @@ class Study:
             )
             self.store.write(record)
             records.append(record)
+        # Four rungs share one code object, and compiled variants of all would add up.
+        torch.compiler.reset()
         return records
 
     # Parts
@@ -350,7 +368,7 @@ class Study:
             data_path=s.data_path,
             image_size=s.image_size,
             train_images=s.train_images,
-            val_images=s.val_images,
+            val_images=s.generated_val_images,
         )
 
     @property
@@ -363,10 +381,28 @@ class Study:
 
     def _check(self, rung: str) -> None:
         """Everything that can be known to be wrong before hours of training."""
-        for image_size in (self.settings.image_size, self.settings.cost_image_size):
-            with torch.device("meta"):
-                model = self._build(rung, image_size, load_weights=False)
-            check_multiple(image_size, model.size_divisor, why=f"size divisor of {rung}")
+        for image_size in {self.settings.image_size, self.settings.cost_image_size}:
+            try:
+                with torch.device("meta"):
+                    self._build(rung, image_size, load_weights=False)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{rung}: {error}") from error
+
+    def _check_weights(self) -> str | None:
+        """Reads a weights file once, before anything is built, so that it fails here if it does."""
+        s = self.settings
+        if s.weights is None:
+            return None
+        if s.pretraining == "none":
+            raise ConfigurationError(
+                f"weights={str(s.weights)!r} has no use with pretraining='none' "
+                f"(size={s.size!r}); leave weights empty, or name the pretraining that it holds."
+            )
+        encoder = build_encoder(size=s.size, pretraining=s.pretraining, image_size=s.image_size)
+        load_pretrained(encoder, size=s.size, pretraining=s.pretraining, weights=s.weights)
+        path = find_weights(s.weights, s.size, s.pretraining)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     def _build(
         self, rung: str, image_size: tuple[int, int], *, load_weights: bool = True
@@ -409,12 +445,24 @@ class Study:
         return parse_duration(s.duration).steps(
             samples=len(self.train_set),
             batch_size=s.batch_size,
-            seconds_per_step=lambda: measure_step(self._module(rung, 1), device=s.device),
+            seconds_per_step=lambda: measure_step(
+                self._module(rung, 1), device=s.device, precision=s.precision
+            ),
         )
+
+    def _predictor(self, model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """The model's final prediction in the study's precision."""
+
+        def predict(images: Tensor) -> tuple[Tensor, Tensor]:
+            with autocast(self.settings.device, self.settings.precision):
+                mask_logits, class_logits = model.predict(images)
+            return mask_logits.float(), class_logits.float()
+
+        return predict
 
     def _post_process(
         self,
-        prediction: tuple[torch.Tensor, torch.Tensor],
+        prediction: tuple[Tensor, Tensor],
         target_sizes: Sequence[tuple[int, int]],
         input_size: tuple[int, int] | None = None,
     ) -> list[dict[str, Any]]:
@@ -457,9 +505,9 @@ class Study:
             "rung": rung,
             "size": s.size,
             "pretraining": s.pretraining,
-            "weights": s.weights.name if s.weights else None,
+            "weights": self._weights_digest,
             "dataset": s.dataset,
-            "images": [len(self.train_set), len(self.val_set)],
+            "images": self._images_digest,
             "classes": [info.name for info in self.classes],
             "image_size": list(s.image_size),
             "duration": s.duration,
@@ -506,6 +554,10 @@ class Study:
     def _say(self, text: str) -> None:
         if self.progress:
             print(text, flush=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -23,7 +23,11 @@ _MEASURED = {
     "pq_stuff": "PQ stuff",
     "steps": "steps",
     "train_minutes": "training (min)",
+    "peak_memory": "peak memory (GiB)",
+    "mode": "mode",
+    "attention": "attention kernel",
 }
+_TEXTS = {"mode": "{}", "attention kernel": "{}"}
 _PAPER = ("params_m", "gmacs", "fps", "pq", "pq_things", "pq_stuff")
 
 
@@ -54,6 +58,8 @@ def _measured_row(result: RungResult) -> dict[str, object]:
         "gmacs": result.timing.gmacs,
         "fps": result.timing.fps_model,
         "fps_end_to_end": result.timing.fps_end_to_end,
+        "mode": f"{result.timing.mode}, {result.timing.dtype}",
+        "attention": result.timing.attention_kernel,
     }
     if result.evaluation is not None:
         row |= {name: result.evaluation.metrics[name] for name in ("pq", "pq_things", "pq_stuff")}
@@ -61,6 +67,7 @@ def _measured_row(result: RungResult) -> dict[str, object]:
         row |= {
             "steps": result.training.steps,
             "train_minutes": result.training.wall_time_s / 60,
+            "peak_memory": result.training.peak_memory_mib / 1024,
         }
     return row
 
@@ -107,4 +114,6 @@ def _markdown(table: pd.DataFrame) -> str:
 
 
 def _digits(name: str) -> str:
-    return {"params (M)": "{:.2f}", "GMACs": "{:.2f}", "steps": "{:.0f}"}.get(name, "{:.1f}")
+    return {"params (M)": "{:.2f}", "GMACs": "{:.2f}", "steps": "{:.0f}", **_TEXTS}.get(
+        name, "{:.1f}"
+    )

@@ -10,7 +10,7 @@ def test_size_alone_is_enough_and_a_short_run_says_so():
     assert (nano.pretraining, nano.image_size, nano.label) == ("none", (64, 64), "")
     large = resolve_settings(size="large", device="cpu", pretraining="none")
     assert large.cost_image_size == (640, 640)
-    assert large.label.startswith("short training: 10steps")
+    assert large.label.startswith("short training: 6steps")
     coco = resolve_settings(
         size="small", device="cpu", pretraining="none", dataset="coco", duration="20steps"
     )
@@ -42,7 +42,12 @@ def test_what_papermill_hands_over_is_understood():
         ({"image_size": "wide"}, r"image_size='wide'.*640"),
         ({"device": "cuda:99"}, r"device='cuda:99'.*'auto'"),
         ({"loggers": "csv,tensorbord"}, r"loggers='tensorbord'.*'tensorboard'"),
-        ({"batch_size": -4}, "batch_size=-4"),
+        ({"batch_size": -4}, "batch_size=-4.*at least 1"),
+        ({"seed": -1}, "seed=-1.*at least 0"),
+        ({"val_images": "many"}, "val_images='many'"),
+        ({"precision": "bfloat16", "compile": "yes"}, "compile.*float32"),
+        ({"precision": "float16"}, "float16.*GPU.*'bfloat16'"),
+        ({"loggers": "wandb"}, "loggers='wandb'.*pip install wandb"),
     ],
 )
 def test_bad_parameters_are_named_with_the_fix(parameters, message):

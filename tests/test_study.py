@@ -1,18 +1,22 @@
 """A study end to end at a smoke size: records, resumption after SIGKILL, bad input."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from eomtlib.errors import ConfigurationError, DataError, RecordError
+from eomtlib.errors import CheckpointError, ConfigurationError, DataError, RecordError
 from eomtlib.study import Study
+from eomtlib.training.run import FitOptions, fit, save_steps
 
 SMOKE = {
     "size": "nano",
@@ -133,13 +137,13 @@ def test_more_segments_than_queries_is_counted_and_said_once(tmp_path):
 
 
 def test_bad_input_is_said_before_anything_is_trained(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"72×72.*no-adapter"):
+    with pytest.raises(ConfigurationError, match=r"no-adapter: image_size=72×72.*64×64"):
         study(tmp_path, image_size=72).run_all("eomt,no-adapter")
-    with pytest.raises(ConfigurationError, match=r"rung.*'eomtt'.*'eomt'"):
+    with pytest.raises(ConfigurationError, match=r"rung='eomtt'.*'eomt'"):
         study(tmp_path).run("eomtt")
     with pytest.raises((ConfigurationError, DataError), match="data_path"):
         study(tmp_path, dataset="coco")
-    with pytest.raises(DataError, match="annotations"):
+    with pytest.raises(DataError, match=r"train2017.*data_path"):
         study(tmp_path, dataset="coco", data_path=str(tmp_path))
     assert not list(tmp_path.rglob("*.json"))
 
@@ -149,3 +153,92 @@ def test_a_results_file_that_is_no_record_is_named(tmp_path):
     (tmp_path / "records" / "stray.json").write_text("{}")
     with pytest.raises(RecordError, match=r"stray.json.*move"):
         study(tmp_path, train=False).run("eomt")
+
+
+def test_weights_that_do_not_fit_are_said_before_anything_is_written(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"blocks.0.norm1.weight": torch.zeros(3)}, path)
+    options = {"size": "small", "pretraining": "dinov2", "image_size": 64, "weights": str(path)}
+    with pytest.raises(CheckpointError, match=r"weights.safetensors"):
+        study(tmp_path / "results", **options)
+    with pytest.raises(ConfigurationError, match=r"weights=.* no use with pretraining='none'"):
+        study(tmp_path / "results", weights=str(path))
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_real_coco_from_folders_and_from_zips(coco_mini, zipped, tmp_path):
+    root = zip_as_published(coco_mini, tmp_path / "zips") if zipped else coco_mini
+    options = {"dataset": "coco", "data_path": str(root), "image_size": "64x96", "duration": 2}
+    result = study(tmp_path / "results", **options, workers=1, seed=5).run("no-adapter")
+    assert result.training.dataset == "coco"
+    assert len(result.evaluation.per_class) == 133
+    assert result.evaluation.num_images == 4
+
+
+def zip_as_published(folder, target):
+    """coco-mini in the layout of the official downloads: a zip of zips for the annotations."""
+    target.mkdir()
+    with zipfile.ZipFile(target / "panoptic_annotations_trainval2017.zip", "w") as outer:
+        for split in ("train2017", "val2017"):
+            with zipfile.ZipFile(target / f"{split}.zip", "w") as images:
+                for path in sorted((folder / split).iterdir()):
+                    images.write(path, f"{split}/{path.name}")
+            name = f"annotations/panoptic_{split}"
+            outer.write(folder / f"{name}.json", f"{name}.json")
+            inner = io.BytesIO()
+            with zipfile.ZipFile(inner, "w") as maps:
+                for path in sorted((folder / name).iterdir()):
+                    maps.write(path, f"panoptic_{split}/{path.name}")
+            outer.writestr(f"{name}.zip", inner.getvalue())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("precision", "compile"),
+    [("bfloat16", "no"), pytest.param("float32", "yes", marks=pytest.mark.slow)],
+)
+def test_mixed_precision_and_compilation_on_a_resumed_run(precision, compile, tmp_path):
+    options = {"precision": precision, "duration": "8steps", "checkpoint_every": "3steps"}
+    assert saved_checkpoint(study(tmp_path, **options), stop_at=4) == 3
+    resumed = study(tmp_path, **options, compile=compile).run("eomt")
+    assert resumed.training.interrupted_resumes == 1
+    assert resumed.timing.dtype == precision
+    assert resumed.training.final_loss > 0
+
+
+def saved_checkpoint(unfinished, *, stop_at):
+    """Interrupts a run in the step ``stop_at``; returns the step of its checkpoint."""
+    module = unfinished._module("eomt", 8)
+    make_loader = module.make_loader
+
+    def interrupted(**when):
+        for batch in make_loader(**when):
+            if batch.step == stop_at:
+                raise RuntimeError("the machine went away")
+            yield batch
+
+    module.make_loader = lambda **when: Interrupted(interrupted(**when), when["steps"])
+    run_dir = unfinished.run_dir("eomt")
+    options = FitOptions(
+        run_dir=run_dir,
+        device="cpu",
+        precision=unfinished.settings.precision,
+        checkpoint_every="3steps",
+        progress=False,
+    )
+    with pytest.raises(RuntimeError, match="went away"):
+        fit(module, options)
+    save_steps(run_dir, 8)
+    return torch.load(run_dir / "resume.ckpt", weights_only=True)["global_step"]
+
+
+class Interrupted:
+    def __init__(self, batches, length):
+        self.batches, self.length = batches, length
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def __len__(self):
+        return self.length

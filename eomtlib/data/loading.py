@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from eomtlib.data.coco import PanopticDataset
 from eomtlib.data.transforms import EvalTransform, TrainTransform
-from eomtlib.errors import ConfigurationError
+from eomtlib.errors import ConfigurationError, EomtlibError
 from eomtlib.randomness import keyed_generator
 from eomtlib.structures import Batch, Sample, SegmentMap
 
@@ -113,31 +114,6 @@ class TrainStream:
         return _loader(samples, sampler, self.num_workers, self.pin_memory, collate=samples.collate)
 
 
-def train_loader(
-    dataset: PanopticDataset,
-    *,
-    transform: TrainTransform,
-    batch_size: int,
-    seed: int,
-    steps: int,
-    first_step: int = 0,
-    num_workers: int | None = None,
-    pin_memory: bool = False,
-    rank: int = 0,
-    world_size: int = 1,
-) -> DataLoader:
-    """``TrainStream(…).loader(…)`` in one call; see there."""
-    stream = TrainStream(
-        dataset=dataset,
-        transform=transform,
-        batch_size=batch_size,
-        seed=seed,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-    )
-    return stream.loader(steps=steps, first_step=first_step, rank=rank, world_size=world_size)
-
-
 def eval_loader(
     dataset: PanopticDataset,
     *,
@@ -173,7 +149,7 @@ def eval_loader(
 
 
 def default_workers(dataset: PanopticDataset) -> int:
-    """Loading processes for a data set: none where samples come from memory, else one a core.
+    """Loading processes for a data set: none where samples come from memory, else cores − 1.
 
     A sample from memory costs less than handing it from one process to another.
     """
@@ -183,6 +159,31 @@ def default_workers(dataset: PanopticDataset) -> int:
     on_linux = sys.platform == "linux"
     cores = len(os.sched_getaffinity(0)) if on_linux else (os.cpu_count() or 1)
     return min(8, cores - 1)
+
+
+def _handing_on_errors(read: Callable[..., Sample]) -> Callable[..., Sample | EomtlibError]:
+    """In a worker, returns our errors as values: PyTorch would wrap them in a traceback."""
+
+    @wraps(read)
+    def reading(self: Dataset, number: int) -> Sample | EomtlibError:
+        try:
+            return read(self, number)
+        except EomtlibError as error:
+            if get_worker_info() is None:
+                raise
+            return error
+
+    return reading
+
+
+class _Loader(DataLoader):
+    """Raises the errors that workers hand on, as if they had happened here."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in super().__iter__():
+            if isinstance(batch, EomtlibError):
+                raise batch
+            yield batch
 
 
 class _TrainSamples(Dataset):
@@ -196,6 +197,7 @@ class _TrainSamples(Dataset):
     def source(self) -> PanopticDataset:
         return self._stream.dataset
 
+    @_handing_on_errors
     def __getitem__(self, number: int) -> Sample:
         stream = self._stream
         epoch, place = divmod(number, len(stream.dataset))
@@ -206,8 +208,8 @@ class _TrainSamples(Dataset):
         image, segments = stream.transform(image, segments, generator)
         return Sample(image, segments, int(stream.dataset.image_ids[index]), number, size)
 
-    def collate(self, samples: Sequence[Sample]) -> Batch | _PackedBatch:
-        return _collate(samples, step=samples[0].index // self._total_batch)
+    def collate(self, samples: Sequence[Sample]) -> Batch | _PackedBatch | EomtlibError:
+        return _collate(samples, total_batch=self._total_batch)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -229,6 +231,7 @@ class _EvalSamples(Dataset):
     def source(self) -> PanopticDataset:
         return self._dataset
 
+    @_handing_on_errors
     def __getitem__(self, index: int) -> Sample:
         image, segments = self._dataset.read(index)
         image, segments = self._transform(image, segments)
@@ -266,7 +269,7 @@ def _loader(
         raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
     workers = default_workers(samples.source) if num_workers is None else num_workers
     # In a worker, PyTorch itself limits torch to one thread.
-    return DataLoader(
+    return _Loader(
         samples,
         batch_sampler=batches,
         num_workers=workers,
@@ -276,7 +279,13 @@ def _loader(
     )
 
 
-def _collate(samples: Sequence[Sample], step: int = 0) -> Batch | _PackedBatch:
+def _collate(
+    samples: Sequence[Sample | EomtlibError], total_batch: int = 0
+) -> Batch | _PackedBatch | EomtlibError:
+    for sample in samples:
+        if isinstance(sample, EomtlibError):
+            return sample
+    step = samples[0].index // total_batch if total_batch else 0
     batch = Batch(
         images=torch.stack([sample.image for sample in samples]),
         segments=tuple(sample.segments for sample in samples),

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from eomtlib.ladder import Rung
+from eomtlib.errors import EomtlibError
 from eomtlib.randomness import keyed_generator, keyed_seed
 from eomtlib.recipes import Recipe
 from eomtlib.structures import Batch, Predictions
@@ -62,7 +63,9 @@ class SegmentationModule(L.LightningModule):
         self.make_loader = make_loader
         self.loss = SegmentationLoss(num_classes, recipe.loss)
         self.surplus_segments = 0
-        self._forward = torch.compile(model, fullgraph=True) if plan.compile else model
+        if plan.compile:
+            # In place, so that names in a checkpoint are the same with and without.
+            model.compile(fullgraph=True)
 
     @property
     def progress(self) -> float:
@@ -86,7 +89,7 @@ class SegmentationModule(L.LightningModule):
         # Covers what draws from torch's global generator, such as rotary augmentation.
         torch.manual_seed(keyed_seed(self.plan.seed, "model", step))
         probabilities = self._set_masking()
-        predictions = self._forward(batch.images, self._mask_draws(batch))
+        predictions = self.model(batch.images, self._mask_draws(batch))
         generators = [
             keyed_generator(self.plan.seed, "points", index, device=self.device)
             for index in batch.indices
@@ -94,6 +97,16 @@ class SegmentationModule(L.LightningModule):
         out = self.loss(predictions, batch.segments, generators=generators)
         self._report(out, predictions, probabilities, len(batch))
         return out.total
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning's own refuses the fused optimizer that a CPU is fastest with. Gradients are
+        # unscaled by now: the fused one is not used with a loss scaler.
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
 
     def configure_optimizers(self) -> dict[str, object]:
         optimizer, scheduler = build_optimizer(
@@ -142,7 +155,14 @@ class SegmentationModule(L.LightningModule):
                 "Raise num_queries if it is large.",
                 stacklevel=2,
             )
-        self.surplus_segments += out.num_surplus
+        self.surplus_segments += int(out.num_surplus)
+        logs_now = (self.global_step + 1) % self.trainer.log_every_n_steps == 0
+        # Looked at only where it is logged anyway: looking waits for the GPU.
+        if logs_now and not out.total.isfinite():
+            raise EomtlibError(
+                f"the loss of step {self.global_step} is not finite. Lower the learning rate of the "
+                "recipe, or set precision='float32' and compile='no' to see which of them it is."
+            )
         values = {"loss": out.total.detach() / len(predictions)}
         parts = {"class": out.class_loss, "mask": out.mask_loss, "dice": out.dice_loss}
         values |= {f"loss_{name}": layers[-1] for name, layers in parts.items()}
@@ -151,12 +171,3 @@ class SegmentationModule(L.LightningModule):
         values["lr"] = max(group["lr"] for group in groups)
         self.log_dict(values, batch_size=batch_size)
         self.log("loss_per_layer", values["loss"], prog_bar=True, logger=False)
-
-
-def trainable_parameters(model: nn.Module, rung: Rung) -> list[str]:
-    """Names of the parameters that should learn: all, or all but a frozen encoder's."""
-    return [
-        name
-        for name, _ in model.named_parameters()
-        if not (rung.frozen_encoder and name.startswith("encoder."))
-    ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import signal
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,10 +29,13 @@ from lightning.pytorch.loggers import (
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from eomtlib.files import write_atomically
+from eomtlib.precision import autocast
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.module import SegmentationModule
+from eomtlib.training.optimization import build_optimizer
 
 RESUME_FILE = "resume.ckpt"
+_RANK_ZERO = "lightning.pytorch.utilities.rank_zero"
 _LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
@@ -65,12 +71,14 @@ class FitResult:
         final_loss: mean of the last tenth of the logged losses, per predicted layer.
         curves: the logged values, one row per logged step.
         surplus_segments: segments that had no query left, over the run.
+        resumes: how often it went on after an interruption.
     """
 
     seconds: float
     final_loss: float
     curves: pd.DataFrame
     surplus_segments: int
+    resumes: int
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -87,16 +95,18 @@ class RunState(Callback):
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.resumes = 0
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._since = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.total_seconds}
+        return {"seconds": self.total_seconds, "resumes": self.resumes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
+        self.resumes = state_dict["resumes"] + 1
 
     @property
     def total_seconds(self) -> float:
@@ -117,15 +127,38 @@ class RunState(Callback):
 def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
     """Trains to the end of the plan, from the run's last checkpoint where there is one."""
     resume = options.run_dir / RESUME_FILE
+    for stale in options.run_dir.glob(f".{RESUME_FILE}.*.tmp"):
+        stale.unlink()  # left by a kill in the middle of a checkpoint
     state = RunState()
     steps = module.plan.steps
-    trainer = L.Trainer(
+    with _quiet_lightning():
+        trainer = _trainer(module, options, state)
+        with _interruptible():
+            trainer.fit(module, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+    if trainer.global_step < steps:
+        raise KeyboardInterrupt(
+            f"training stopped at step {trainer.global_step} of {steps}; run again to go on"
+        )
+    curves = read_curves(options.run_dir)
+    losses = curves["loss"].dropna()
+    tail = losses.tail(max(1, len(losses) // 10))
+    return FitResult(
+        seconds=state.total_seconds,
+        final_loss=float(tail.mean()),
+        curves=curves,
+        surplus_segments=module.surplus_segments,
+        resumes=state.resumes,
+    )
+
+
+def _trainer(module: SegmentationModule, options: FitOptions, state: RunState) -> L.Trainer:
+    steps = module.plan.steps
+    return L.Trainer(
         accelerator="cpu" if options.device == "cpu" else "auto",
         devices=_device_list(options.device),
         max_steps=steps,
         max_epochs=-1,
         precision=_LIGHTNING_PRECISION[options.precision],
-        gradient_clip_val=module.recipe.gradient_clip,
         logger=build_loggers(options),
         log_every_n_steps=max(1, min(10, steps // 20)),
         callbacks=[state, *_callbacks(options)],
@@ -136,14 +169,6 @@ def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
         num_sanity_val_steps=0,
         default_root_dir=options.run_dir,
     )
-    with _quiet_lightning():
-        trainer.fit(module, ckpt_path=resume if resume.is_file() else None, weights_only=True)
-    if trainer.global_step < steps:
-        raise KeyboardInterrupt(f"training stopped at step {trainer.global_step} of {steps}")
-    curves = read_curves(options.run_dir)
-    losses = curves["loss"].dropna()
-    tail = losses.tail(max(1, len(losses) // 10))
-    return FitResult(state.total_seconds, float(tail.mean()), curves, module.surplus_segments)
 
 
 def build_loggers(options: FitOptions) -> list[Logger]:
@@ -167,10 +192,16 @@ def read_curves(run_dir: Path) -> pd.DataFrame:
         (run_dir / "logs").glob("version_*/metrics.csv"),
         key=lambda path: int(path.parent.name.removeprefix("version_")),
     )
-    frames = [pd.read_csv(path) for path in sittings if path.stat().st_size]
+    frames: list[pd.DataFrame] = []
+    for path in sittings:
+        frame = pd.read_csv(path) if path.stat().st_size else pd.DataFrame({"step": []})
+        # A kill may have cut the last line short, and with it the number of its step.
+        frame = frame[frame["step"].notna() & (frame["step"] == frame["step"].cummax())]
+        if len(frame):
+            frames = [older[older["step"] < frame["step"].iloc[0]] for older in frames] + [frame]
     if not frames:
         return pd.DataFrame({"step": [], "loss": []})
-    curves = pd.concat(frames).drop_duplicates("step", keep="last").sort_values("step")
+    curves = pd.concat(frames)
     return curves.drop(columns=[c for c in curves if c == "epoch"]).reset_index(drop=True)
 
 
@@ -186,24 +217,28 @@ def save_steps(run_dir: Path, steps: int) -> None:
     write_atomically(run_dir / "plan.json", lambda file: file.write(text.encode()))
 
 
-def measure_step(module: SegmentationModule, *, device: str, repeats: int = 3) -> float:
-    """Seconds of one training step, after a warm-up of two; the model's weights are left changed.
+def measure_step(
+    module: SegmentationModule, *, device: str, precision: str, repeats: int = 3
+) -> float:
+    """Seconds of one training step as ``fit`` does it, after a warm-up of two.
 
-    The caller builds the model anew afterwards.
+    The model's weights are left changed; the caller builds it anew afterwards.
     """
-    module.model.train().to(device)
-    optimizer = torch.optim.AdamW((p for p in module.parameters() if p.requires_grad), lr=1e-6)
+    module.to(device).train()
+    optimizer, _ = build_optimizer(module.model, module.recipe.optimizer, total_steps=repeats + 2)
     times = []
     for batch in module.make_loader(steps=repeats + 2, first_step=0, rank=0, world_size=1):
         start = time.perf_counter()
         batch = batch.to(device)
-        predictions = module.model(batch.images)
-        generators = [torch.Generator(device).manual_seed(i) for i in range(len(batch))]
-        module.loss(predictions, batch.segments, generators=generators).total.backward()
+        with autocast(device, precision):
+            predictions = module.model(batch.images)
+            generators = [torch.Generator(device).manual_seed(i) for i in range(len(batch))]
+            total = module.loss(predictions, batch.segments, generators=generators).total
+        total.backward()
         optimizer.step()
         optimizer.zero_grad()
         if device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return sorted(times[2:])[repeats // 2]
 
@@ -229,26 +264,40 @@ def _device_list(device: str) -> list[int] | int:
     return [int(index)] if index else 1
 
 
-class _quiet_lightning:  # noqa: N801 - used as a context manager only
-    """Silences notices of Lightning that do not concern a run of ours."""
+_NOTICES = (
+    ".*does not have many workers.*",
+    ".*resuming from a checkpoint that ended before the epoch.*",
+    ".*Checkpoint directory.*exists and is not empty.*",
+    ".*in eval mode at the start of training.*",
+    ".*isinstance.*LeafSpec.*",
+)
+"""Notices of Lightning that do not concern a run of ours: PMT's encoder, for one, stays in eval."""
 
-    _messages = (
-        ".*does not have many workers.*",
-        ".*resuming from a checkpoint that ended before the epoch.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*isinstance.*LeafSpec.*",
-    )
 
-    def __enter__(self) -> None:
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        for message in self._messages:
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Keeps Ctrl-C an interruption: Lightning turns it into an exit and ignores the next one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt("training was interrupted; run again to go on") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", _RANK_ZERO)]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in _NOTICES:
             warnings.filterwarnings("ignore", message=message)
-        self._logger = logging.getLogger("lightning.pytorch")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-    def __exit__(self, *exception: object) -> None:
-        self._logger.setLevel(self._level)
-        self._warnings.__exit__(None, None, None)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from eomtlib.data.loading import InMemory, TrainStream, eval_loader, train_loader
+from eomtlib.data.loading import InMemory, TrainStream, eval_loader
 from eomtlib.data.transforms import TrainTransform
-from eomtlib.errors import ConfigurationError
+from eomtlib.errors import ConfigurationError, DataError
 from eomtlib.structures import ClassInfo, SegmentMap, fitted_size
 
 
@@ -35,7 +35,13 @@ def batches(**changes):
         "steps": 6,
         "num_workers": 0,
     }
-    return list(train_loader(Toy(), **{**arguments, **changes}))
+    arguments |= changes
+    when = {
+        name: arguments.pop(name)
+        for name in ("steps", "first_step", "rank", "world_size")
+        if name in arguments
+    }
+    return list(TrainStream(dataset=Toy(), **arguments).loader(**when))
 
 
 def assert_same(first, second):
@@ -140,3 +146,26 @@ def test_memory_holds_what_the_files_hold():
 def test_wrong_numbers_are_named(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         batches(**wrong)
+
+
+class Broken(Toy):
+    def read(self, index):
+        raise DataError(f"image {index}.jpg: cannot be read")
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_unreadable_file_is_one_clear_line_from_a_worker_too(num_workers, training):
+    if training:
+        stream = TrainStream(
+            dataset=Broken(),
+            transform=TrainTransform((24, 16)),
+            batch_size=2,
+            seed=0,
+            num_workers=num_workers,
+        )
+        loader = stream.loader(steps=2)
+    else:
+        loader = eval_loader(Broken(), canvas=(24, 16), num_workers=num_workers)
+    with pytest.raises(DataError, match=r"^image \d+.jpg: cannot be read$"):
+        list(loader)

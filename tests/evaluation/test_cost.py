@@ -161,10 +161,10 @@ def test_peak_memory_sees_what_was_freed(monkeypatch, can_reset):
         monkeypatch.setattr(cost, "_reset_process_peak", lambda: False)
     with PeakMemory("cpu") as memory:
         before = memory.mib
-        held = torch.ones(128 * 2**18)  # 128 MiB
+        held = torch.ones(512 * 2**18)  # 512 MiB; others may give some back meanwhile
         until = time.monotonic() + 10
-        while memory.mib < before + 120 and time.monotonic() < until:
+        while memory.mib < before + 400 and time.monotonic() < until:
             time.sleep(0.01)
         del held
-    assert before + 120 < memory.mib < before + 400
+    assert before + 400 < memory.mib < before + 900
     assert ("sampled" in memory.method) or can_reset

@@ -1,0 +1,66 @@
+"""The notebook, executed as a user would, and its outputs looked at."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_source_notebooks_have_one_cell_of_plain_parameters_and_no_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    tagged = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert papermill.inspect_notebook(path)  # papermill understands them
+
+
+def test_ablation_fills_its_table_and_draws_its_figures(tmp_path, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    repository = Path(__file__).parent.parent
+    executed = papermill.execute_notebook(
+        repository / "notebooks" / "ablation.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={
+            "rungs": "no-adapter,eomt,pmt",
+            "duration": 4,
+            "batch_size": 2,
+            "val_images": 4,
+            "device": "cpu",
+            "results_dir": str(tmp_path / "results"),
+        },
+        kernel_name="python3",
+        cwd=repository,
+        progress_bar=False,
+    )
+    table = _output(executed, "table", "text/html")
+    for rung in ("no-adapter", "eomt", "pmt"):
+        assert rung in table
+    for heading in ("measured", "paper", "GMACs", "FPS", "PQ"):
+        assert heading in table
+    assert "56.0" in table  # EoMT's printed PQ, in a column of its own
+    plan = _output(executed, "plan", "text/markdown")
+    assert "train each of 3 rungs" in plan
+    assert "about" in plan
+    for name in ("ladder", "pareto", "segmentations", "curves"):
+        assert _output(executed, name if name != "segmentations" else "images", "image/png")
+        assert next((tmp_path / "results" / "figures").glob(f"*/{name}.svg")).stat().st_size > 5000
+    records = [json.loads(p.read_text()) for p in (tmp_path / "results" / "records").iterdir()]
+    assert sorted(r["kind"] for r in records) == 3 * ["evaluation"] + 3 * ["timing"] + 3 * [
+        "training"
+    ]
+    rows = next((tmp_path / "results" / "tables").glob("*/ablation.md")).read_text().splitlines()
+    assert len(rows) == 2 + 3
+
+
+def _output(notebook, cell_id, kind):
+    cell = next(cell for cell in notebook.cells if cell.id == cell_id)
+    found = [out["data"][kind] for out in cell.outputs if kind in out.get("data", {})]
+    assert found, f"cell {cell_id} shows no {kind}"
+    return found[0]

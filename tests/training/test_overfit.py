@@ -1,0 +1,68 @@
+"""Every rung can learn: eight real images, over and over."""
+
+import pytest
+import torch
+
+from eomtlib.data.coco import CocoPanoptic
+from eomtlib.data.transforms import EvalTransform, resize_segments
+from eomtlib.data.transforms import Window as CropWindow
+from eomtlib.hyperparameters import LossConfig, OptimizerConfig
+from eomtlib.ladder import LADDER, build_model
+from eomtlib.randomness import keyed_generator
+from eomtlib.training.loss import SegmentationLoss
+from eomtlib.training.optimization import build_optimizer
+
+STEPS = 300
+SIZE = (96, 96)
+
+
+@pytest.fixture(scope="module")
+def eight_images(coco_mini):
+    dataset = CocoPanoptic(coco_mini, "train")
+    images, targets = [], []
+    for index in range(8):
+        image, segments = dataset.read(index)
+        images.append(EvalTransform(SIZE)(_stretched(image), segments)[0])
+        targets.append(resize_segments(segments, CropWindow(SIZE, (0, 0), SIZE)))
+    return torch.stack(images), targets, len(dataset.classes)
+
+
+def _stretched(image):
+    """Square, so that image and segments fill the canvas alike."""
+    resized = torch.nn.functional.interpolate(image[None].float(), size=SIZE, mode="bilinear")
+    return resized[0].round().to(torch.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rung", LADDER)
+def test_every_rung_overfits_eight_images(rung, eight_images):
+    images, targets, num_classes = eight_images
+    torch.manual_seed(0)
+    model = build_model(
+        rung,
+        size="nano",
+        pretraining="none",
+        image_size=SIZE,
+        num_classes=num_classes,
+        num_queries=40,
+        masking="masked" if LADDER[rung].masking == "masked" else "unmasked",
+    ).train()
+    config = OptimizerConfig(lr=2e-3, layer_decay=1.0, warmup_steps=(0.05,), weight_decay=0.0)
+    optimizer, scheduler = build_optimizer(model, config, total_steps=STEPS)
+    loss = SegmentationLoss(num_classes, LossConfig(num_points=512))
+    history = []
+    for step in range(STEPS):
+        predictions = model(images)
+        generators = [keyed_generator(0, step, index) for index in range(8)]
+        out = loss(predictions, targets, generators=generators)
+        out.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        history.append(float(_final_layer(out)))
+    assert sum(history[-10:]) / 10 < history[0] / 5
+
+
+def _final_layer(out):
+    return 2 * out.class_loss[-1] + 5 * out.mask_loss[-1] + 5 * out.dice_loss[-1]
