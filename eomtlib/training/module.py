@@ -160,8 +160,8 @@ class SegmentationModule(L.LightningModule):
         # Looked at only where it is logged anyway: looking waits for the GPU.
         if logs_now and not out.total.isfinite():
             raise EomtlibError(
-                f"the loss of step {self.global_step} is not finite. Lower the learning rate of the "
-                "recipe, or set precision='float32' and compile='no' to see which of them it is."
+                f"the loss of step {self.global_step} is not finite. Lower the learning rate of "
+                "the recipe, or find the cause with precision='float32' and compile='no'."
             )
         values = {"loss": out.total.detach() / len(predictions)}
         parts = {"class": out.class_loss, "mask": out.mask_loss, "dice": out.dice_loss}
