@@ -6,6 +6,7 @@ and label as well as by colour, so that a figure survives grey print.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.text import Text
 
 from eomtlib.ladder import LADDER
 
@@ -30,6 +32,7 @@ RUNG_COLORS = {
 }
 RUNG_MARKERS = dict(zip(RUNG_COLORS, ("s", "D", "^", "v", "P", "o", "X"), strict=True))
 _GREY = "#777777"
+_LARGE_ENOUGH = 256
 
 
 def plot_pareto(
@@ -78,29 +81,54 @@ def plot_pareto(
         ax.set_xticks(_log_ticks(shown[x].min(), shown[x].max()))
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    place_labels(ax, shown[x], shown[y], [LADDER[r].title for r in shown["rung"]], shown["rung"])
     if title:
         ax.set_title(title, loc="left", fontsize=11)
+    fig.tight_layout()
+    # Labels are placed last: their distances to points depend on the final layout.
+    place_labels(
+        ax,
+        shown[x],
+        shown[y],
+        labels=[LADDER[r].title for r in shown["rung"]],
+        rungs=shown["rung"],
+        line=front,
+    )
     left_out = sorted(set(table["rung"]) - set(shown["rung"]))
     notes = [note] if note else []
     if left_out:
         notes.append(f"No value for {', '.join(left_out)}.")
-    fig.tight_layout()
     if notes:
         fig.text(0.01, -0.02, "  ".join(notes), fontsize=8, color=_GREY, va="top")
     return fig
 
 
 def place_labels(
-    ax: Axes, xs: Sequence[float], ys: Sequence[float], labels: Sequence[str], rungs: Sequence[str]
+    ax: Axes,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    *,
+    labels: Sequence[str],
+    rungs: Sequence[str],
+    line: Sequence[int] = (),
 ) -> None:
-    """Writes each label beside its point, where it overlaps no other label, point or border."""
+    """Writes each label beside its point, clear of other labels, points, border and front.
+
+    Args:
+        ax: with its limits set.
+        xs: of the points.
+        ys: likewise.
+        labels: their texts.
+        rungs: whose colours they have.
+        line: indices of the points that the front joins.
+    """
     fig = ax.figure
     fig.canvas.draw()
     renderer = fig.canvas.get_renderer()
     points = ax.transData.transform(np.column_stack([xs, ys]))
     scale = fig.dpi / 72
-    taken = [(px - 6 * scale, py - 6 * scale, px + 6 * scale, py + 6 * scale) for px, py in points]
+    taken = [_square(point, 6 * scale) for point in points]
+    for start, end in itertools.pairwise(points[list(line)]):
+        taken += [_square(start + t * (end - start), scale) for t in np.linspace(0.05, 0.95, 60)]
     frame = ax.get_window_extent(renderer)
     order = np.argsort([-py for _, py in points])
     radii = (9, 16, 26, 38, 52, 70)
@@ -122,7 +150,8 @@ def place_labels(
                     if radius > 16
                     else None,
                 )
-                box = text.get_window_extent(renderer)
+                # Of the text alone: an annotation's own extent holds its arrow as well.
+                box = Text.get_window_extent(text, renderer)
                 rectangle = (box.x0 - 1, box.y0 - 1, box.x1 + 1, box.y1 + 1)
                 inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 + 40 * scale
                 inside = inside and box.y0 >= frame.y0 and box.y1 <= frame.y1
@@ -155,7 +184,7 @@ def plot_curves(curves: Mapping[str, pd.DataFrame], *, num_masked: int | None = 
     ax = axes[0, 0]
     for rung, frame in curves.items():
         frame = frame.dropna(subset=["loss"])
-        smooth = frame["loss"].rolling(max(1, len(frame) // 25), min_periods=1).mean()
+        smooth = frame["loss"].rolling(max(1, len(frame) // 12), min_periods=1).mean()
         ax.plot(
             frame["step"],
             smooth,
@@ -168,6 +197,9 @@ def plot_curves(curves: Mapping[str, pd.DataFrame], *, num_masked: int | None = 
         )
     ax.set_xlabel("step")
     ax.set_ylabel("loss per predicted layer (running mean)")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(plt.ScalarFormatter())
+    ax.yaxis.set_minor_formatter(plt.ScalarFormatter())
     ax.legend(fontsize=8, frameon=False)
     if annealed:
         rung, frame = (
@@ -211,13 +243,17 @@ def plot_segmentations(
     fig, axes = plt.subplots(
         len(rows) + 1, columns, figsize=(2.0 * columns + 1.7, 2.0 * (len(rows) + 1)), squeeze=False
     )
+    # Small images are enlarged first, so that outlines are thin beside their pixels.
+    factors = [max(1, _LARGE_ENOUGH // max(image.shape[:2])) for image in images]
+    images = [_enlarge(image, factor) for image, factor in zip(images, factors, strict=True)]
     for axis, image in zip(axes[0], images, strict=True):
         axis.imshow(image)
     axes[0, 0].set_ylabel("image", rotation=0, ha="right", va="center", fontsize=9)
     present: set[int] = set()
     for row, (title, maps) in zip(axes[1:], rows.items(), strict=True):
-        for axis, image, (ids, labels) in zip(row, images, maps, strict=True):
-            axis.imshow(overlay(image, ids, labels, num_classes=len(class_names)))
+        for axis, image, factor, (ids, labels) in zip(row, images, factors, maps, strict=True):
+            enlarged = _enlarge(ids, factor)
+            axis.imshow(overlay(image, enlarged, labels, num_classes=len(class_names)))
             present |= {labels[i] for i in np.unique(ids) if i >= 0}
         row[0].set_ylabel(
             title.replace(" + ", "\n+ "), rotation=0, ha="right", va="center", fontsize=9
@@ -238,6 +274,10 @@ def plot_segmentations(
             ncols=per_row, fontsize=8, frameon=False,
         )  # fmt: skip
     return fig
+
+
+def _enlarge(pixels: np.ndarray, factor: int) -> np.ndarray:
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def overlay(
@@ -315,6 +355,10 @@ def _log_ticks(low: float, high: float) -> list[float]:
     steps = [m * 10.0**e for e in range(-4, 5) for m in (1, 1.5, 2, 3, 5, 7)]
     inside = [s for s in steps if low * 0.8 <= s <= high * 1.25]
     return inside or [low, high]
+
+
+def _square(centre: np.ndarray, half: float) -> tuple[float, float, float, float]:
+    return centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

@@ -85,15 +85,22 @@ def style(table: pd.DataFrame) -> Styler:
     )
 
 
-def save_table(table: pd.DataFrame, path: Path) -> list[Path]:
-    """Writes ``path`` with the endings .csv, .md and .tex; returns the three paths."""
+def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]:
+    """Writes ``path`` with the endings .csv, .md and .tex; returns the three paths.
+
+    Args:
+        table: as ``ablation_table`` returns it.
+        path: without an ending.
+        note: what must stand beside the figures, below the Markdown and the LaTeX table.
+    """
     flat = table.copy()
     flat.columns = [f"{group} {_MEASURED.get(name, name)}" for group, name in table.columns]
     rounded = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
     contents = {
         ".csv": rounded.to_csv(),
-        ".md": _markdown(rounded),
-        ".tex": style(table).to_latex(hrules=True, convert_css=True),
+        ".md": _markdown(rounded) + (f"\n{note}\n" if note else ""),
+        ".tex": style(table).to_latex(hrules=True, convert_css=True)
+        + (f"% {note}\n" if note else ""),
     }
     for suffix, text in contents.items():
         write_atomically(path.with_suffix(suffix), lambda file, t=text: file.write(t.encode()))

@@ -10,6 +10,7 @@ from eomtlib.hyperparameters import LossConfig, OptimizerConfig
 from eomtlib.ladder import LADDER, build_model
 from eomtlib.randomness import keyed_generator
 from eomtlib.training.loss import SegmentationLoss
+from eomtlib.training.masking import annealing_windows, masking_probabilities
 from eomtlib.training.optimization import build_optimizer
 
 STEPS = 300
@@ -45,13 +46,16 @@ def test_every_rung_overfits_eight_images(rung, eight_images):
         image_size=SIZE,
         num_classes=num_classes,
         num_queries=40,
-        masking="masked" if LADDER[rung].masking == "masked" else "unmasked",
     ).train()
+    windows = annealing_windows(model.masking.num_blocks)
     config = OptimizerConfig(lr=2e-3, layer_decay=1.0, warmup_steps=(0.05,), weight_decay=0.0)
     optimizer, scheduler = build_optimizer(model, config, total_steps=STEPS)
     loss = SegmentationLoss(num_classes, LossConfig(num_points=512))
     history = []
     for step in range(STEPS):
+        if model.masking.mode == "annealed":
+            probabilities = masking_probabilities(step / STEPS, windows)
+            model.masking.probabilities.copy_(torch.tensor(probabilities))
         predictions = model(images)
         generators = [keyed_generator(0, step, index) for index in range(8)]
         out = loss(predictions, targets, generators=generators)
