@@ -151,6 +151,7 @@ def place_labels(
                     else None,
                 )
                 # Of the text alone: an annotation's own extent holds its arrow as well.
+                text.update_positions(renderer)
                 box = Text.get_window_extent(text, renderer)
                 rectangle = (box.x0 - 1, box.y0 - 1, box.x1 + 1, box.y1 + 1)
                 inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 + 40 * scale
