@@ -209,7 +209,7 @@ def test_mixed_precision_and_compilation_on_a_resumed_run(precision, compile, tm
 
 def saved_checkpoint(unfinished, *, stop_at):
     """Interrupts a run in the step ``stop_at``; returns the step of its checkpoint."""
-    module = unfinished._module("eomt", 8)
+    module = unfinished.experiment.module("eomt", 8)
     make_loader = module.make_loader
 
     def interrupted(**when):
@@ -219,7 +219,7 @@ def saved_checkpoint(unfinished, *, stop_at):
             yield batch
 
     module.make_loader = lambda **when: Interrupted(interrupted(**when), when["steps"])
-    run_dir = unfinished.run_dir("eomt")
+    run_dir = unfinished.experiment.run_dir("eomt")
     options = FitOptions(
         run_dir=run_dir,
         device="cpu",
