@@ -49,7 +49,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("micro", "cpu"): Defaults(64, "1600steps", 8),
     ("small", "cpu"): Defaults(128, "30steps", 4, 200, 20),
     ("base", "cpu"): Defaults(128, "15steps", 2, 200, 20),
-    ("large", "cpu"): Defaults(128, "6steps", 2, 200, 10),
+    ("large", "cpu"): Defaults(128, "20steps", 2, 200, 10),
     ("giant", "cpu"): Defaults(128, "3steps", 1, 200, 10),
     ("nano", "cuda"): Defaults(64, "6000steps", 16, 8000, 500),
     ("micro", "cuda"): Defaults(96, "6000steps", 16, 8000, 500),

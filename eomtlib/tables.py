@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +27,6 @@ _MEASURED = {
     "mode": "mode",
     "attention": "attention kernel",
 }
-_TEXTS = {"mode": "{}", "attention kernel": "{}"}
 _PAPER = ("params_m", "gmacs", "fps", "pq", "pq_things", "pq_stuff")
 
 
@@ -75,7 +74,7 @@ def _measured_row(result: RungResult) -> dict[str, object]:
 def style(table: pd.DataFrame) -> Styler:
     """A table for the eye: rounded, empty cells as a dash, the best PQ and FPS in bold."""
     shown = table.rename(columns=_MEASURED, level=1)
-    formats = {column: _digits(column[1]) for column in shown.columns}
+    formats = {column: _formatter(column[1]) for column in shown.columns}
     best = [("measured", name) for name in ("PQ", "FPS", "FPS end to end")]
     best = [column for column in best if column in shown.columns]
     return (
@@ -113,14 +112,21 @@ def _markdown(table: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     for name, row in table.iterrows():
         cells = [
-            "–" if pd.isna(value) else _digits(column.split(" ", 1)[1]).format(value)
+            "–" if pd.isna(value) else _formatter(column.split(" ", 1)[1])(value)
             for column, value in row.items()
         ]
         lines.append("| " + " | ".join([str(name), *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _digits(name: str) -> str:
-    return {"params (M)": "{:.2f}", "GMACs": "{:.2f}", "steps": "{:.0f}", **_TEXTS}.get(
-        name, "{:.1f}"
-    )
+def _formatter(name: str) -> Callable[[object], str]:
+    """How a column's values are written: three digits of a small speed, one decimal of a PQ."""
+    if name in ("mode", "attention kernel"):
+        return str
+    if name == "steps":
+        return "{:.0f}".format
+    if name in ("params (M)", "GMACs"):
+        return "{:.2f}".format
+    if name.startswith("FPS"):
+        return lambda value: f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+    return "{:.1f}".format
