@@ -77,6 +77,7 @@ class Experiment:
         self.num_queries = self.settings.num_queries or HEAD_SIZES[self.settings.size].num_queries
         self._images_digest = _digest(np.asarray(self.train_set.image_ids, np.int64).tobytes())
         self._weights_digest = self._check_weights()
+        self._checked: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -246,12 +247,15 @@ class Experiment:
 
     def check(self, rung: str) -> None:
         """Everything that can be known to be wrong before hours of training."""
+        if rung in self._checked:
+            return
         for image_size in {self.settings.image_size, self.settings.cost_image_size}:
             try:
                 with torch.device("meta"):
                     self.build(rung, image_size, load_weights=False)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{rung}: {error}") from error
+        self._checked.add(rung)
 
     def _check_weights(self) -> str | None:
         """Reads a weights file once, before anything is built, so that it fails here if it does."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import torch
+from torch import nn
 
 from eomtlib.evaluation.cost import count_gmacs
-from eomtlib.ladder import build_model
 from eomtlib.settings import Settings
 from eomtlib.training.duration import parse_duration
 
@@ -47,7 +48,7 @@ def make_plan(
     *,
     done: Mapping[str, Sequence[str]],
     train: bool,
-    num_classes: int,
+    build: Callable[..., nn.Module],
     num_train: int,
     num_val: int,
 ) -> Plan:
@@ -58,7 +59,7 @@ def make_plan(
         rungs: to run.
         done: rung → kinds of records that are there already.
         train: whether anything is trained.
-        num_classes: of the data set.
+        build: ``(rung, image_size, load_weights) → model``, as ``Experiment.build``.
         num_train: images.
         num_val: images that are evaluated on.
     """
@@ -68,7 +69,7 @@ def make_plan(
     rows = []
     for rung in rungs:
         gmacs = {
-            size: _gmacs(settings, rung, size, num_classes)
+            size: count_gmacs(partial(build, rung, size, load_weights=False), size)
             for size in {settings.image_size, settings.cost_image_size}
         }
         forward = gmacs[settings.image_size] / rate
@@ -119,21 +120,6 @@ def format_seconds(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _gmacs(settings: Settings, rung: str, size: tuple[int, int], num_classes: int) -> float:
-    return count_gmacs(
-        lambda: build_model(
-            rung,
-            size=settings.size,
-            pretraining=settings.pretraining,
-            image_size=size,
-            num_classes=num_classes,
-            num_queries=settings.num_queries,
-            load_weights=False,
-        ),
-        size,
-    )
 
 
 def _describe(

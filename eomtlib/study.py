@@ -119,7 +119,7 @@ class Study:
             chosen,
             done=done,
             train=self.train,
-            num_classes=len(self.experiment.classes),
+            build=self.experiment.build,
             num_train=len(self.experiment.train_set),
             num_val=self.experiment.num_val,
         )

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.evaluation.cost import attention_kernel, count_gmacs, count_parameters, measure_fps
 from eomtlib.precision import autocast
-from eomtlib.structures import SegmentMap
 
 TIMING_MODES = ("eager", "compiled", "max-autotune")
 
@@ -46,17 +45,12 @@ def time_model(
     """
     model = model.eval().to(device)
     original = (image.shape[-2], image.shape[-1])
-    nothing = SegmentMap(
-        ids=torch.full((1, *original), -1, dtype=torch.int16),
-        labels=torch.zeros(0, dtype=torch.long),
-        is_crowd=torch.zeros(0, dtype=torch.bool),
-    )
-    fit = EvalTransform(image_size)
-    images = fit(image, nothing)[0][None].to(device)
+    fit = EvalTransform(image_size).fit
+    images = fit(image)[None].to(device)
     predict = _in_mode(model.predict, mode)
 
     def end_to_end() -> object:
-        batch = fit(image, nothing)[0][None].to(device)
+        batch = fit(image)[None].to(device)
         mask_logits, class_logits = predict(batch)
         return post_process((mask_logits, _keep_some(class_logits)), [original])
 

@@ -119,9 +119,13 @@ class EvalTransform:
 
     def __call__(self, image: Tensor, segments: SegmentMap) -> tuple[Tensor, SegmentMap]:
         """Resizes ``[3, H, W]`` to ``fitted_size`` and pads it with 0 at the bottom and right."""
+        return self.fit(image), segments
+
+    def fit(self, image: Tensor) -> Tensor:
+        """The image alone, ``[3, H, W]`` → ``[3, *canvas]``."""
         fitted = fitted_size(image.shape[-2:], self.canvas)
         resized = resize_image(image, Window(fitted, (0, 0), fitted))
-        return _pad_image(resized, self.canvas), segments
+        return _pad_image(resized, self.canvas)
 
 
 def resize_image(image: Tensor, window: Window) -> Tensor:

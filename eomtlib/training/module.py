@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import lightning as L
 import torch
@@ -116,6 +117,12 @@ class SegmentationModule(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["surplus_segments"] = self.surplus_segments
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.surplus_segments = checkpoint["surplus_segments"]
 
     def _set_masking(self) -> list[float]:
         """Fills the model's masking probabilities for this step."""

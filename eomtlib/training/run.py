@@ -69,14 +69,12 @@ class FitResult:
     Attributes:
         seconds: spent in steps, over all sittings.
         final_loss: mean of the last tenth of the logged losses, per predicted layer.
-        curves: the logged values, one row per logged step.
         surplus_segments: segments that had no query left, over the run.
         resumes: how often it went on after an interruption.
     """
 
     seconds: float
     final_loss: float
-    curves: pd.DataFrame
     surplus_segments: int
     resumes: int
 
@@ -91,7 +89,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunState(Callback):
-    """Carries what Lightning does not across an interruption: time spent, segments counted."""
+    """Carries what Lightning does not across an interruption: time spent, how often resumed."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -113,16 +111,6 @@ class RunState(Callback):
         """Seconds over all sittings."""
         return self.seconds + time.perf_counter() - self._since
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: SegmentationModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["surplus_segments"] = pl_module.surplus_segments
-
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: SegmentationModule, checkpoint: dict[str, Any]
-    ) -> None:
-        pl_module.surplus_segments = checkpoint["surplus_segments"]
-
 
 def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
     """Trains to the end of the plan, from the run's last checkpoint where there is one."""
@@ -139,13 +127,11 @@ def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
         raise KeyboardInterrupt(
             f"training stopped at step {trainer.global_step} of {steps}; run again to go on"
         )
-    curves = read_curves(options.run_dir)
-    losses = curves["loss"].dropna()
+    losses = read_curves(options.run_dir)["loss"].dropna()
     tail = losses.tail(max(1, len(losses) // 10))
     return FitResult(
         seconds=state.total_seconds,
         final_loss=float(tail.mean()),
-        curves=curves,
         surplus_segments=module.surplus_segments,
         resumes=state.resumes,
     )
