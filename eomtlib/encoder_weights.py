@@ -5,25 +5,21 @@ Files from outside are read as safetensors or with ``weights_only``; nothing in 
 
 from __future__ import annotations
 
-import logging
-import pickle
 import warnings
 from pathlib import Path
 
 import timm
-import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models import eva, vision_transformer
 from torch import Tensor
 
 from eomtlib.encoders import OWN_SIZES, Encoder, PlainEncoder, check_encoder, timm_name
 from eomtlib.errors import CheckpointError, ConfigurationError
-
-logger = logging.getLogger(__name__)
+from eomtlib.weight_files import StateDict, copy_entries, open_state_dict, same_name
+from eomtlib.weight_layouts import DINOV3_RELEASE
 
 _FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pth")
+_PATCH_EMBEDDING = "patch_embed.proj.weight"
 _IGNORED = ("head.", "fc_norm.", "mask_token", "norm.")
 
 
@@ -75,18 +71,23 @@ def load_pretrained(
     if pretraining == "none":
         return "random"
     path = find_weights(weights, size, pretraining) if weights else _hub_file(size, pretraining)
-    state = read_state_dict(path)
-    family = vision_transformer if isinstance(encoder, PlainEncoder) else eva
     try:
-        state = family.checkpoint_filter_fn(state, encoder.backbone)
+        first = _read(path, encoder)
+    except CheckpointError:
+        raise
     except (RuntimeError, KeyError, AttributeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: these are no weights of {timm_name(size, pretraining)} ({error}). "
             "Set weights to a file of that model, or change size or pretraining."
         ) from error
-    check_entries(state, encoder.backbone.state_dict(), path, ignored=_IGNORED)
-    own = encoder.backbone.state_dict()
-    encoder.backbone.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
+    names = DINOV3_RELEASE.names if _is_dinov3_release(first) else same_name
+    copy_entries(
+        encoder.backbone.state_dict(),
+        lambda: _read(path, encoder, patch_embedding=first.get(_PATCH_EMBEDDING)),
+        path=path,
+        names=names,
+        is_ignored=lambda name: name.startswith(_IGNORED) or DINOV3_RELEASE.is_ignored(name),
+    )
     return path.name if weights else timm_name(size, pretraining)
 
 
@@ -113,73 +114,30 @@ def find_weights(weights: str | Path, size: str, pretraining: str) -> Path:
     )
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Reads a safetensors file, or a pickle of tensors without executing anything in it.
+def _read(path: Path, encoder: Encoder, *, patch_embedding: Tensor | None = None) -> StateDict:
+    """A file's entries under timm's names, resampled to the encoder's patch size and grid.
 
-    Raises:
-        CheckpointError: when the file is truncated, no weights file, or carries code.
+    Resampling the patch embedding takes a second, so that it is not done again where it is given.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: refused, because it holds more than tensors (or is damaged): a pickle can "
-            "carry code. Save its state dict alone, best as safetensors."
-        ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({error}). Is it complete? Fetch it again."
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a state dict.")
+    state = open_state_dict(path)
+    if _is_dinov3_release(state):
+        return state
+    if patch_embedding is not None:
+        state.pop(_PATCH_EMBEDDING, None)
+    family = vision_transformer if isinstance(encoder, PlainEncoder) else eva
+    state = family.checkpoint_filter_fn(state, encoder.backbone)
+    # Built without a classifier, EVA-02 keeps its final LayerNorm as fc_norm; files may not.
+    if "fc_norm.weight" not in state and "fc_norm.weight" in encoder.backbone.state_dict():
+        for entry in ("weight", "bias"):
+            if f"norm.{entry}" in state:
+                state[f"fc_norm.{entry}"] = state.pop(f"norm.{entry}")
+    if patch_embedding is not None:
+        state[_PATCH_EMBEDDING] = patch_embedding
     return state
 
 
-def check_entries(
-    found: dict[str, Tensor],
-    expected: dict[str, Tensor],
-    path: Path,
-    *,
-    ignored: tuple[str, ...] = (),
-) -> None:
-    """Compares a state dict's entries with a model's, before anything is loaded.
-
-    Args:
-        found: from a file.
-        expected: the model's own.
-        path: of the file, for the message.
-        ignored: prefixes of surplus entries that do no harm (a classifier's).
-
-    Raises:
-        CheckpointError: naming the first missing, surplus, misshapen or non-finite entry.
-    """
-    missing = [key for key in expected if key not in found]
-    surplus = [key for key in found if key not in expected and not key.startswith(ignored)]
-    misshapen = [
-        f"{key} is {_shape(found[key])} where the model has {_shape(expected[key])}"
-        for key in expected
-        if key in found and found[key].shape != expected[key].shape
-    ]
-    for problem, entries in (
-        ("has entries of the wrong shape", misshapen),
-        ("lacks entries", missing),
-        ("has entries that the model does not know", surplus),
-    ):
-        if entries:
-            more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
-            raise CheckpointError(
-                f"{path}: {problem}: {'; '.join(entries[:3])}{more}. Is it a file of this model "
-                "at this size?"
-            )
-    for key in expected:
-        if found[key].is_floating_point() and not torch.isfinite(found[key]).all():
-            raise CheckpointError(f"{path}: {key} holds values that are not finite.")
-
-
-def _shape(tensor: Tensor) -> str:
-    return "×".join(str(n) for n in tensor.shape) or "a scalar"
+def _is_dinov3_release(state: StateDict) -> bool:
+    return "embeddings.register_tokens" in state and "layer.0.layer_scale1.lambda1" in state
 
 
 def _hub_file(size: str, pretraining: str) -> Path:

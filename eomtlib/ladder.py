@@ -17,7 +17,7 @@ each part is one file of ``models/``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -257,6 +257,7 @@ def build_model(
     image_size: int | tuple[int, int],
     num_classes: int,
     num_queries: int | None = None,
+    query_blocks: int | None = None,
     masking: str | None = None,
     weights: str | Path | None = None,
     load_weights: bool = True,
@@ -272,6 +273,8 @@ def build_model(
             ``size_divisor``.
         num_classes: without "no object".
         num_queries: the size's default when None.
+        query_blocks: blocks that process queries, of the ViT (EoMT) or the decoder (PMT); the
+            size's default when None.
         masking: how it is trained; the rung's default when None.
         weights: a local file or folder of encoder weights; None for timm's hub.
         load_weights: False leaves the encoder random (to count costs, or to load a checkpoint).
@@ -291,6 +294,13 @@ def build_model(
     if load_weights:
         load_pretrained(encoder, size=size, pretraining=pretraining, weights=weights)
     heads = HEAD_SIZES[size]
+    if query_blocks is not None:
+        if "Transformer decoder" in spec.parts:
+            raise ConfigurationError(
+                f"query_blocks={query_blocks} has no meaning for {rung}: its queries go through a "
+                "Transformer decoder; leave it out."
+            )
+        heads = replace(heads, query_blocks=query_blocks, pmt_blocks=query_blocks)
     num_queries = heads.num_queries if num_queries is None else num_queries
     for name, value in (("num_classes", num_classes), ("num_queries", num_queries)):
         if value < 1:

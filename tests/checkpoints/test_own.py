@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from eomtlib.checkpoints import ModelConfig, load_model, save_model
 from eomtlib.errors import CheckpointError
 from eomtlib.ladder import LADDER, build_model
+from eomtlib.structures import ClassInfo
 
 CONFIG = ModelConfig(
     rung="eomt",
@@ -72,13 +73,36 @@ def test_entries_that_do_not_fit_are_named(folder, change, message):
         load_model(folder)
 
 
+def test_classes_that_differ_need_a_new_class_head(folder):
+    classes = [ClassInfo(name, True, i) for i, name in enumerate(("cat", "dog", "tree"))]
+    with pytest.raises(CheckpointError, match=r"2 classes \(disc, stripes.*new_class_head=True"):
+        load_model(folder, classes=classes)
+    model, config = load_model(folder, classes=classes, new_class_head=True)
+    assert config.class_names == ("cat", "dog", "tree")
+    assert config.is_thing == (True, True, True)
+    before, _ = load_model(folder)
+    changed = {
+        name
+        for name, value in model.state_dict().items()
+        if value.shape != before.state_dict()[name].shape
+        or not torch.equal(value, before.state_dict()[name])
+    }
+    assert changed == {"mask_module.class_head.weight", "mask_module.class_head.bias"}
+
+
+def test_another_image_size_resamples_positions(folder):
+    model, config = load_model(folder, image_size=(96, 64))
+    assert config.image_size == (96, 64)
+    assert model.predict(torch.zeros(1, 3, 96, 64))[0].shape == (1, 5, 24, 16)
+
+
 def test_a_truncated_file_a_missing_and_a_foreign_configuration(folder, tmp_path):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"model.safetensors: cannot be read"):
         load_model(folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": "eomt"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(CheckpointError, match=r"config.json: is no configuration"):
         load_model(folder)
-    with pytest.raises(CheckpointError, match=r"config.json is missing"):
+    with pytest.raises(CheckpointError, match=r"nowhere: does not exist"):
         load_model(tmp_path / "nowhere")

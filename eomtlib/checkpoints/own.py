@@ -1,4 +1,4 @@
-"""Segmentation checkpoints: a folder of ``config.json`` and ``model.safetensors``."""
+"""Our own segmentation checkpoints: a folder of ``config.json`` and ``model.safetensors``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from eomtlib.encoder_weights import check_entries, read_state_dict
 from eomtlib.errors import CheckpointError
-from eomtlib.ladder import build_model
 
 FORMAT = "eomtlib/1"
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -26,10 +23,10 @@ class ModelConfig:
     """All that ``build_model`` needs to make the same architecture again, and its classes.
 
     Attributes:
-        rung, size, pretraining, num_queries, masking: as ``build_model`` takes them.
+        rung, size, pretraining, num_queries, masking, query_blocks: as ``build_model`` takes them.
         image_size: height and width.
         class_names: in the order of the class head.
-        is_thing: for each class.
+        is_thing: for each class; None where the checkpoint does not say.
     """
 
     rung: str
@@ -39,7 +36,8 @@ class ModelConfig:
     num_queries: int
     masking: str
     class_names: tuple[str, ...]
-    is_thing: tuple[bool, ...]
+    is_thing: tuple[bool, ...] | None
+    query_blocks: int | None = None
 
 
 def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
@@ -48,9 +46,9 @@ def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-        save_file(state, temporary / _WEIGHTS)
+        save_file(state, temporary / WEIGHTS)
         text = json.dumps({"format": FORMAT, **asdict(config)}, indent=1)
-        (temporary / _CONFIG).write_text(text + "\n")
+        (temporary / CONFIG).write_text(text + "\n")
         temporary.chmod(0o755)
         for file in temporary.iterdir():
             with file.open("rb") as opened:
@@ -75,42 +73,18 @@ def load_config(folder: Path) -> ModelConfig:
     Raises:
         CheckpointError: when the folder or its configuration is missing or of another format.
     """
-    path = Path(folder) / _CONFIG
+    path = Path(folder) / CONFIG
     try:
         fields = json.loads(path.read_text())
         if fields.pop("format") != FORMAT:
             raise KeyError("format")
-        tuples = ("image_size", "class_names", "is_thing")
-        return ModelConfig(**{k: tuple(v) if k in tuples else v for k, v in fields.items()})
+        for name in ("image_size", "class_names", "is_thing"):
+            fields[name] = fields[name] if fields[name] is None else tuple(fields[name])
+        return ModelConfig(**fields)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{folder}: no saved model there: {_CONFIG} is missing. Give the folder that holds "
-            f"{_CONFIG} and {_WEIGHTS}."
+            f"{folder}: no saved model there: {CONFIG} is missing. Give the folder that holds "
+            f"{CONFIG} and {WEIGHTS}."
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: is no configuration of {FORMAT} ({error}).") from error
-
-
-def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
-    """Builds a saved model and fills it.
-
-    Raises:
-        CheckpointError: when a file is missing or damaged, or does not fit its configuration.
-    """
-    config = load_config(folder)
-    path = Path(folder) / _WEIGHTS
-    state = read_state_dict(path)
-    model = build_model(
-        config.rung,
-        size=config.size,
-        pretraining=config.pretraining,
-        image_size=config.image_size,
-        num_classes=len(config.class_names),
-        num_queries=config.num_queries,
-        masking=config.masking,
-        load_weights=False,
-    )
-    check_entries(state, model.state_dict(), path)
-    with torch.no_grad():
-        model.load_state_dict(state)
-    return model.eval(), config
