@@ -1,4 +1,4 @@
-"""The papers' hyper-parameters as data: what a run does, for each rung, size and pretraining.
+"""The papers' hyper-parameters as data: what a run does, for each task, data set, rung and encoder.
 
 No training code holds a number of these. What changes over a run is a function of progress, so that
 a recipe holds for any number of steps.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from eomtlib.encoders import OWN_SIZES, check_encoder
-from eomtlib.errors import check_choice
+from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.hyperparameters import (
     AnnealingConfig,
     AugmentationConfig,
@@ -18,13 +18,22 @@ from eomtlib.hyperparameters import (
 )
 from eomtlib.ladder import HEAD_SIZES, LADDER
 
-TASKS = ("panoptic",)
-DATASETS = ("shapes", "coco")
+DATASET_TASKS: dict[str, tuple[str, ...]] = {
+    "shapes": ("panoptic",),
+    "coco": ("panoptic", "instance"),
+    "ade20k": ("panoptic", "semantic"),
+    "cityscapes": ("semantic",),
+}
+"""Data set → the tasks that there are recipes for. ``shapes``, our own, is trained like COCO."""
+
+TASKS = ("panoptic", "instance", "semantic")
+
+_EPOCHS = {"shapes": 12, "coco": 12, "ade20k": 31, "cityscapes": 107}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All hyper-parameters of a run but its length, image size and batch size.
+    """All hyper-parameters of a run but its image size.
 
     Attributes:
         optimizer: learning rates and their course.
@@ -32,6 +41,8 @@ class Recipe:
         annealing: how masks are given up, where they are.
         augmentation: what is drawn for a training image.
         gradient_clip: largest norm of all gradients together.
+        epochs: length of a full schedule.
+        batch_size: in total, over all devices.
     """
 
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -39,6 +50,8 @@ class Recipe:
     annealing: AnnealingConfig = AnnealingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     gradient_clip: float = 0.01
+    epochs: int = 12
+    batch_size: int = 16
 
 
 EOMT = Recipe()
@@ -50,7 +63,7 @@ PMT = replace(
     optimizer=OptimizerConfig(lr=2e-4, warmup_steps=(6000,), schedule="cosine", final_lr=1e-9),
     annealing=AnnealingConfig(first_window_steps=3000),
 )
-"""PMT, Section 4.1."""
+"""PMT, Section 4.1, on COCO."""
 
 SCRATCH = replace(
     EOMT,
@@ -69,33 +82,61 @@ def recipe(task: str, dataset: str, rung: str, *, size: str, pretraining: str) -
     """The hyper-parameters of a run.
 
     Args:
-        task: ``panoptic``.
-        dataset: its name. ``coco`` is what the papers' hyper-parameters are stated for; the
-            embedded ``shapes`` is trained alike.
+        task: one of ``TASKS``.
+        dataset: a name of ``DATASET_TASKS``.
         rung: of the ladder.
         size: of the encoder.
         pretraining: of the encoder.
 
     Raises:
-        ConfigurationError: for an unknown name.
+        ConfigurationError: for an unknown name, or a task that the data set has no recipe for.
     """
     check_choice("task", task, TASKS)
-    check_choice("dataset", dataset, DATASETS)
+    check_choice("dataset", dataset, DATASET_TASKS)
     check_choice("rung", rung, LADDER)
     check_encoder(size, pretraining)
+    if task not in DATASET_TASKS[dataset]:
+        raise ConfigurationError(
+            f"task={task!r} has no recipe on dataset={dataset!r}; there is one for "
+            f"{' and '.join(DATASET_TASKS[dataset])}."
+        )
     if size in OWN_SIZES:
         return SCRATCH
     if LADDER[rung].frozen_encoder:
-        return PMT
-    if pretraining == "dinov3":
-        return _dinov3(size)
-    return EOMT
+        chosen = _pmt(dataset)
+    elif pretraining == "dinov3":
+        chosen = _dinov3(dataset, rung, size)
+    else:
+        chosen = replace(EOMT, epochs=_EPOCHS[dataset])
+    return replace(chosen, augmentation=_augmentation(task, dataset))
 
 
-def _dinov3(size: str) -> Recipe:
-    """The authors' recipe with DINOv3 on COCO: the query blocks learn at the full rate."""
-    optimizer = OptimizerConfig(
-        lr=2e-4, warmup_steps=(2000, 3000), exempt_blocks=HEAD_SIZES[size].query_blocks
-    )
+def _pmt(dataset: str) -> Recipe:
+    return replace(PMT, epochs=16 if dataset == "ade20k" else _EPOCHS[dataset])
+
+
+def _dinov3(dataset: str, rung: str, size: str) -> Recipe:
+    """The authors' recipes with DINOv3."""
+    optimizer = OptimizerConfig(lr=2e-4, warmup_steps=(2000, 3000))
     annealing = AnnealingConfig(first_window_steps=3000) if size == "large" else AnnealingConfig()
-    return replace(EOMT, optimizer=optimizer, annealing=annealing)
+    if dataset == "ade20k":
+        optimizer = replace(optimizer, layer_decay=1.0, encoder_lr_factor=0.1)
+        epochs = 16
+    else:
+        # The blocks that process queries learn at the full rate, where there are such in the ViT.
+        has_query_blocks = "Transformer decoder" not in LADDER[rung].parts
+        exempt = HEAD_SIZES[size].query_blocks if has_query_blocks else 0
+        optimizer = replace(optimizer, exempt_blocks=exempt)
+        epochs = 24 if dataset == "coco" and size != "large" else _EPOCHS[dataset]
+    return replace(EOMT, optimizer=optimizer, annealing=annealing, epochs=epochs)
+
+
+def _augmentation(task: str, dataset: str) -> AugmentationConfig:
+    """Smaller images are not shrunk as far for semantic segmentation; colours change on two."""
+    scale = (0.5, 2.0) if task == "semantic" else (0.1, 2.0)
+    if dataset not in ("ade20k", "cityscapes"):
+        return AugmentationConfig(scale=scale)
+    # SSD's photometric distortion, as Mask2Former sets it (Cheng et al., CVPR 2022, Appendix).
+    return AugmentationConfig(
+        scale=scale, brightness=32 / 255, contrast=0.5, saturation=0.5, hue=18 / 360
+    )

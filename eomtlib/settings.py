@@ -18,6 +18,7 @@ from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.ladder import LADDER
 from eomtlib.precision import PRECISIONS
+from eomtlib.recipes import recipe
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
 
@@ -63,7 +64,6 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
 }
 
 _REAL_DATA_CPU = Defaults(COST_IMAGE_SIZE, "20steps", 1, val_images=10)
-_REAL_DATA_CUDA = Defaults(COST_IMAGE_SIZE, "12epochs", 16, val_images=0)
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,12 @@ def resolve_settings(
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
     default = DEFAULTS[size, kind]
-    if dataset != "shapes" and size not in OWN_SIZES:
-        default = _REAL_DATA_CUDA if kind == "cuda" else _REAL_DATA_CPU
+    pretraining = resolve_pretraining(pretraining, size=size, weights=weights or None)
+    full = default
+    if dataset != "shapes":
+        full = _full_schedule(dataset, size, pretraining)
+        if size not in OWN_SIZES:
+            default = full if kind == "cuda" else _REAL_DATA_CPU
     resolved_size = parse_image_size(image_size or default.image_size)
     chosen = str(parse_duration(duration or default.duration))
     parse_duration(checkpoint_every, parameter="checkpoint_every")
@@ -175,7 +179,7 @@ def resolve_settings(
     default_modes = "eager,compiled" if kind == "cuda" else "eager"
     return Settings(
         size=size,
-        pretraining=resolve_pretraining(pretraining, size=size, weights=weights or None),
+        pretraining=pretraining,
         dataset=dataset,
         data_path=Path(data_path).expanduser() if data_path else None,
         image_size=resolved_size,
@@ -195,7 +199,7 @@ def resolve_settings(
         timing_modes=as_list("timing_modes", timing_modes or default_modes, TIMING_MODES),
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
-        short=_is_short(chosen, dataset, default),
+        short=_is_short(chosen, full),
     )
 
 
@@ -283,13 +287,20 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _is_short(duration: str, dataset: str, default: Defaults) -> bool:
+def _full_schedule(dataset: str, size: str, pretraining: str) -> Defaults:
+    """The paper's, on real data. All rungs of a study train alike, as long as EoMT does."""
+    paper = recipe("panoptic", dataset, "eomt", size=size, pretraining=pretraining)
+    return Defaults(COST_IMAGE_SIZE, f"{paper.epochs}epochs", paper.batch_size, val_images=0)
+
+
+def _is_short(duration: str, full: Defaults) -> bool:
     """Whether the accuracy of a run says little: it is shorter than what anything was tuned for."""
-    full = _REAL_DATA_CUDA if dataset != "shapes" else default
     given, needed = parse_duration(duration), parse_duration(full.duration)
-    if dataset != "shapes":
-        return given.unit != needed.unit or given.value < needed.value
-    return not full.is_schedule or (given.unit == needed.unit and given.value < needed.value)
+    if not full.is_schedule:
+        return True
+    if given.unit != needed.unit:
+        return needed.unit == "epochs"
+    return given.value < needed.value
 
 
 def _switch(name: str, value: bool | str | None, *, default: bool) -> bool:
