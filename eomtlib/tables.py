@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -84,36 +85,64 @@ def style(table: pd.DataFrame) -> Styler:
     )
 
 
+def style_plain(table: pd.DataFrame) -> Styler:
+    """Any other table for the eye: sensible digits, empty cells as a dash, no row numbers."""
+    shown = table.style.format(_plain, na_rep="–")
+    return shown.hide(axis="index") if isinstance(table.index, pd.RangeIndex) else shown
+
+
+def _plain(value: object) -> str:
+    """Two decimals; small numbers, such as differences and learning rates, to three digits."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or value.is_integer():
+        return f"{value:.0f}"
+    return f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.2e}"
+
+
 def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]:
     """Writes ``path`` with the endings .csv, .md and .tex; returns the three paths.
 
     Args:
-        table: as ``ablation_table`` returns it.
+        table: as ``ablation_table`` returns it, or any with plain columns.
         path: without an ending.
         note: what must stand beside the figures, below the Markdown and the LaTeX table.
     """
-    flat = table.copy()
-    flat.columns = [f"{group} {_MEASURED.get(name, name)}" for group, name in table.columns]
-    rounded = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
+    if isinstance(table.columns, pd.MultiIndex):
+        flat = table.copy()
+        flat.columns = [f"{group} {_MEASURED.get(name, name)}" for group, name in table.columns]
+        flat = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
+        markdown, styled = _markdown(flat, _measured_cell), style(table)
+    else:
+        flat = table.reset_index() if not isinstance(table.index, pd.RangeIndex) else table
+        flat = flat.rename(columns=str)
+        markdown = _markdown(flat.set_index(flat.columns[0]), lambda _, value: _plain(value))
+        styled = style_plain(flat)
+    latex = styled.to_latex(hrules=True, convert_css=True)
     contents = {
-        ".csv": rounded.to_csv(),
-        ".md": _markdown(rounded) + (f"\n{note}\n" if note else ""),
-        ".tex": style(table).to_latex(hrules=True, convert_css=True)
-        + (f"% {note}\n" if note else ""),
+        ".csv": flat.to_csv(index=isinstance(table.columns, pd.MultiIndex)),
+        ".md": markdown + (f"\n{note}\n" if note else ""),
+        ".tex": latex + (f"% {note}\n" if note else ""),
     }
     for suffix, text in contents.items():
         write_atomically(path.with_suffix(suffix), lambda file, t=text: file.write(t.encode()))
     return [path.with_suffix(suffix) for suffix in contents]
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def _measured_cell(column: str, value: object) -> str:
+    return _formatter(column.split(" ", 1)[1])(value)
+
+
+def _markdown(table: pd.DataFrame, write: Callable[[str, object], str]) -> str:
     """A Markdown table; numbers rounded as on screen, empty cells as a dash."""
-    header = [table.index.name or "", *table.columns]
+    header = [str(table.index.name or ""), *table.columns]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    for name, row in table.iterrows():
+    for name, row in zip(table.index, table.itertuples(index=False), strict=True):
         cells = [
-            "–" if pd.isna(value) else _formatter(column.split(" ", 1)[1])(value)
-            for column, value in row.items()
+            "–" if pd.isna(value) else write(column, value)
+            for column, value in zip(table.columns, row, strict=True)
         ]
         lines.append("| " + " | ".join([str(name), *cells]) + " |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The notebook, executed as a user would, and its outputs looked at."""
+"""The notebooks, executed as a user would, and their outputs looked at."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+
+from eomtlib.fidelity.released import write_released
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -23,21 +25,14 @@ def test_source_notebooks_have_one_cell_of_plain_parameters_and_no_outputs(path)
 
 def test_ablation_fills_its_table_and_draws_its_figures(tmp_path, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    repository = Path(__file__).parent.parent
-    executed = papermill.execute_notebook(
-        repository / "notebooks" / "ablation.ipynb",
-        tmp_path / "out.ipynb",
-        parameters={
-            "rungs": "no-adapter,eomt,pmt",
-            "duration": 4,
-            "batch_size": 2,
-            "val_images": 4,
-            "device": "cpu",
-            "results_dir": str(tmp_path / "results"),
-        },
-        kernel_name="python3",
-        cwd=repository,
-        progress_bar=False,
+    executed = _execute(
+        "ablation",
+        tmp_path,
+        rungs="no-adapter,eomt,pmt",
+        duration=4,
+        batch_size=2,
+        val_images=4,
+        device="cpu",
     )
     table = _output(executed, "table", "text/html")
     for rung in ("no-adapter", "eomt", "pmt"):
@@ -58,6 +53,41 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path, monkeypatch, t
     rows = next((tmp_path / "results" / "tables").glob("*/ablation.md")).read_text().splitlines()
     assert sum(row.startswith("|") for row in rows) == 2 + 3
     assert rows[-1].startswith("short training: 4steps")  # what the PQ are worth stands below
+
+
+def test_fidelity_shows_what_agrees_and_what_does_not(tmp_path):
+    checkpoint = write_released("eomt-dinov2", tmp_path).checkpoint
+    executed = _execute("fidelity", tmp_path, checkpoint=str(checkpoint))
+    assert "45 of 46 rows agree" in _output(executed, "costs", "text/markdown")
+    assert _output(executed, "costs", "text/html").count("<tr>") == 46 + 1
+    assert "740.3 GMACs**, printed 700" in _output(executed, "unreconciled", "text/markdown")
+    assert "24 of 24 agree" in _output(executed, "parity", "text/markdown")
+    said = _output(executed, "checkpoints", "text/markdown")
+    assert "the authors' EoMT" in said
+    assert "96×96, 12 queries, 7 classes" in said
+    assert "0.8 step" in _output(executed, "windows", "text/markdown")
+    assert "88691" in _output(executed, "rates", "text/html")
+    assert _output(executed, "rates", "image/png")
+    tables = sorted(p.name for p in (tmp_path / "results" / "tables" / "fidelity").glob("*.md"))
+    assert tables == [
+        "costs.md",
+        "learning-rates.md",
+        "masking-windows.md",
+        "parity.md",
+        "recipes.md",
+    ]
+
+
+def _execute(name, tmp_path, **parameters):
+    repository = Path(__file__).parent.parent
+    return papermill.execute_notebook(
+        repository / "notebooks" / f"{name}.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={**parameters, "results_dir": str(tmp_path / "results")},
+        kernel_name="python3",
+        cwd=repository,
+        progress_bar=False,
+    )
 
 
 def _output(notebook, cell_id, kind):
