@@ -1,4 +1,4 @@
-"""All seven rungs through one contract: printed sizes, gradients, one graph, one image size."""
+"""All seven rungs through one contract: gradients, one graph, compiled as eager, image sizes."""
 
 import pytest
 import torch
@@ -31,34 +31,6 @@ def images(batch=2, size=(64, 64)):
 def loss_of(predictions: Predictions):
     tensors = (*predictions.mask_logits, *predictions.class_logits)
     return sum((t * torch.linspace(-1, 1, t.numel()).view(t.shape)).mean() for t in tensors)
-
-
-@pytest.mark.parametrize(
-    ("rung", "size", "printed"),
-    [
-        ("vit-adapter-m2f", "small", 46.56),
-        ("vit-adapter-m2f", "base", 120.96),
-        ("vit-adapter-m2f", "large", 348.67),
-        ("no-adapter", "large", 342.3),
-        ("no-pixel-decoder", "large", 337.2),
-        ("single-scale", "large", 328.3),
-        ("eomt", "small", 23.98),
-        ("eomt", "base", 93.66),
-        ("eomt", "large", 316.70),
-        ("eomt", "giant", 1163.62),
-    ],
-)
-def test_parameters_are_the_papers(rung, size, printed):
-    with torch.device("meta"):
-        model = build_model(
-            rung,
-            size=size,
-            pretraining="dinov2",
-            image_size=640,
-            num_classes=133,
-            load_weights=False,
-        )
-    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(printed, abs=0.06)
 
 
 @pytest.mark.parametrize("rung", LADDER)
@@ -131,6 +103,43 @@ def test_inductor_gives_what_eager_gives(rung):
     torch.testing.assert_close(compiled(images()), model.predict(images()), rtol=1e-3, atol=1e-3)
 
 
+FAMILIES = [
+    ("dinov2", "small"),
+    ("dinov3", "small"),
+    ("eva02", "small"),
+    # From base on, EVA-02 has other projections and another MLP.
+    ("eva02", "base"),
+    ("deit3-in21k", "small"),
+]
+
+
+@pytest.mark.parametrize(("pretraining", "size"), FAMILIES)
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@torch.no_grad()
+def test_every_encoder_family_computes_the_same_when_compiled(pretraining, size, backend):
+    torch.manual_seed(0)
+    model = build_model(
+        "eomt-masked",
+        size=size,
+        pretraining=pretraining,
+        image_size=(64, 96),
+        num_classes=NUM_CLASSES,
+        num_queries=7,
+        load_weights=False,
+    ).eval()
+    for name, parameter in model.named_parameters():
+        # LayerScale starts so small that blocks would hardly count.
+        if name.endswith(("gamma", "gamma_1", "gamma_2")):
+            parameter.fill_(0.5)
+    torch.compiler.reset()
+    compiled = torch.compile(model.predict, fullgraph=True, backend=backend)
+    values = images(1, (64, 96))
+    for masked in (True, False):
+        ours, expected = compiled(values, masked=masked), model.predict(values, masked=masked)
+        assert expected[0].abs().max() > 0.5
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("rung", ["vit-adapter-m2f", "single-scale", "eomt", "pmt"])
 @torch.no_grad()
 def test_non_square_images_and_a_change_of_size(rung):
@@ -162,5 +171,7 @@ def test_errors_name_parameter_and_fix():
         tiny("eomt", masking="anealed")
     with pytest.raises(ConfigurationError, match=r"72×72.*32.*64×64"):
         build_model("no-adapter", size="nano", pretraining="none", image_size=72, num_classes=3)
+    with pytest.raises(ConfigurationError, match=r"query_blocks=4.*single-scale.*leave it out"):
+        tiny("single-scale", query_blocks=4)
     with pytest.raises(ConfigurationError, match="num_classes=0"):
         build_model("eomt", size="nano", pretraining="none", image_size=64, num_classes=0)

@@ -18,7 +18,6 @@ from eomtlib.evaluation.cost import (
     count_parameters,
     measure_fps,
 )
-from eomtlib.ladder import build_model
 from eomtlib.models.deformable_attention import DeformableAttention
 
 
@@ -42,33 +41,6 @@ def test_gmacs_of_a_plain_vit_by_hand():
     expected = patches * 3 * 16**2 * dim + 12 * block
     measured = count_gmacs(build, 640, call=lambda model, images: model(images))
     assert measured == pytest.approx(expected / 1e9, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("rung", "size", "printed"),
-    [
-        ("eomt", "small", 68),
-        ("eomt", "base", 216),
-        ("eomt", "large", 669),
-        ("eomt", "giant", 2261),
-        ("eomt-masked", "large", 828),
-        ("vit-adapter-m2f", "large", 830),
-        ("no-pixel-decoder", "large", 685),
-        ("single-scale", "large", 673),
-    ],
-)
-def test_gmacs_are_the_papers(rung, size, printed):
-    def build():
-        return build_model(
-            rung,
-            size=size,
-            pretraining="dinov2",
-            image_size=640,
-            num_classes=133,
-            load_weights=False,
-        )
-
-    assert count_gmacs(build, 640) == pytest.approx(printed, rel=0.003)
 
 
 def test_deformable_sampling_is_counted_by_formula():
