@@ -6,10 +6,27 @@ is dotted with the patch features, upscaled to a quarter of the image.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from eomtlib.models.feature_pyramid import ScaleBlock, num_upscalings
+
+
+def mask_product(queries: Tensor, features: Tensor) -> Tensor:
+    """The dot product of every query with every pixel.
+
+    The result lies channels-last in memory: all queries of a pixel side by side, which is how the
+    loss samples them and how resizing is fastest.
+
+    Args:
+        queries: ``[B, Q, D]``.
+        features: ``[B, D, h, w]``.
+
+    Returns:
+        ``[B, Q, h, w]``.
+    """
+    height, width = features.shape[-2:]
+    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
+    return (pixels @ queries.transpose(1, 2)).unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
 class MaskModule(nn.Module):
@@ -38,7 +55,7 @@ class MaskModule(nn.Module):
     def mask_logits(self, queries: Tensor, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """``[B, Q, D]`` queries and ``[B, h * w, D]`` patches → ``[B, Q, H/4, W/4]``."""
         features = self.upscale(patches.transpose(1, 2).unflatten(2, grid))
-        return torch.einsum("bqd,bdhw->bqhw", self.mask_head(queries), features)
+        return mask_product(self.mask_head(queries), features)
 
     def forward(
         self, queries: Tensor, patches: Tensor, grid: tuple[int, int]

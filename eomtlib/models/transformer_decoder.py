@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eomtlib.models.mask_module import mask_product
 from eomtlib.models.masked_attention import Masking, visible_patches
 from eomtlib.models.pixel_decoder import sine_positions
 from eomtlib.structures import Predictions
@@ -211,7 +212,7 @@ class MaskedAttentionDecoder(nn.Module):
         return self.query_features.repeat(mask_features.shape[0], 1, 1)
 
     def _mask_logits(self, normed: Tensor, mask_features: Tensor) -> Tensor:
-        return torch.einsum("bqd,bdhw->bqhw", self.mask_head(normed), mask_features)
+        return mask_product(self.mask_head(normed), mask_features)
 
     def _predict_layer(self, queries: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         normed = self.norm(queries)

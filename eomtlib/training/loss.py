@@ -149,7 +149,7 @@ class SegmentationLoss(nn.Module):
         # From here on one row is one pair, ordered by layer, image and query.
         masks = torch.cat(
             [
-                layer.flatten(0, 1)[matches.images * layer.shape[1] + queries].float()
+                layer[matches.images, queries].float()
                 for layer, queries in zip(predictions.mask_logits, matches.queries, strict=True)
             ]
         )

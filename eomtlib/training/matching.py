@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from eomtlib.hyperparameters import LossConfig
 from eomtlib.structures import Predictions, SegmentMap
 from eomtlib.training.point_sampling import (
+    bilinear_neighbours,
     chunk_size,
     sample_all_segments,
-    sample_mask_logits,
+    sample_queries,
 )
 
 # In place of a cost that is not finite: such a pair is chosen only where there is no other. Far
@@ -129,23 +130,26 @@ def _mask_cost(
         config: the weights.
     """
     batch, num_queries = mask_logits[0].shape[:2]
-    chunk = max(1, chunk_size(points.device) // (num_queries * points.shape[1]))
+    num_points = points.shape[1]
+    chunk = max(1, chunk_size(points.device) // (num_queries * num_points))
     areas = samples.sum(-1)[:, None]
-    rows = []
-    for layer in mask_logits:
-        for start in range(0, batch, chunk):
-            part = slice(start, start + chunk)
-            logits = sample_mask_logits(layer[part].float(), points[part])
-            segments = samples[part].transpose(1, 2)
+    rows: list[list[Tensor]] = [[] for _ in mask_logits]
+    for start in range(0, batch, chunk):
+        part = slice(start, start + chunk)
+        # The layers share their points, and so the pixels around them.
+        neighbours = bilinear_neighbours(points[part], mask_logits[0].shape[-2:])
+        segments = samples[part]
+        for layer, costs in zip(mask_logits, rows, strict=True):
+            logits = sample_queries(layer[part].float(), neighbours)
             # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
-            entropy = F.softplus(logits).mean(-1, keepdim=True)
-            entropy = entropy - logits @ segments / points.shape[1]
+            entropy = F.softplus(logits).mean(1)[..., None]
+            entropy = entropy - (segments @ logits).transpose(1, 2) / num_points
             probabilities = logits.sigmoid_()
-            overlap = probabilities @ segments
-            total = probabilities.sum(-1, keepdim=True) + areas[part]
+            overlap = (segments @ probabilities).transpose(1, 2)
+            total = probabilities.sum(1)[..., None] + areas[part]
             dice = 1 - (2 * overlap + 1) / (total + 1)
-            rows.append(config.mask_weight * entropy + config.dice_weight * dice)
-    return torch.cat(rows).unflatten(0, (len(mask_logits), batch))
+            costs.append(config.mask_weight * entropy + config.dice_weight * dice)
+    return torch.stack([torch.cat(costs) for costs in rows])
 
 
 def _class_probabilities(class_logits: Sequence[Tensor], targets: Sequence[SegmentMap]) -> Tensor:

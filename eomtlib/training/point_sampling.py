@@ -11,6 +11,7 @@ pixels that belong to the mask. So a target is sampled straight from its integer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,16 +25,71 @@ def sample_mask_logits(mask_logits: Tensor, points: Tensor) -> Tensor:
     """Bilinear samples; what lies outside the mask counts as 0.
 
     Args:
-        mask_logits: ``[N, h, w]``, or ``[N, Q, h, w]`` where Q masks share their points.
+        mask_logits: ``[N, h, w]``.
         points: ``[N, P, 2]``.
 
     Returns:
-        ``[N, P]`` or ``[N, Q, P]``.
+        ``[N, P]``.
     """
-    shared = mask_logits.ndim == 4
-    masks = mask_logits if shared else mask_logits[:, None]
-    samples = F.grid_sample(masks, 2 * points[:, None] - 1, align_corners=False).squeeze(2)
-    return samples if shared else samples.squeeze(1)
+    grid = 2 * points[:, None] - 1
+    return F.grid_sample(mask_logits[:, None], grid, align_corners=False)[:, 0, 0]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The four pixels around each point of N maps of one size.
+
+    Attributes:
+        pixels: ``[N, P, 4]`` int64, positions in the N maps laid end to end.
+        weights: ``[N, P, 4]``, bilinear; 0 for a pixel that lies outside.
+    """
+
+    pixels: Tensor
+    weights: Tensor
+
+
+def bilinear_neighbours(points: Tensor, size: tuple[int, int]) -> Neighbours:
+    """The neighbours of ``[N, P, 2]`` points in maps of ``size`` (height, width)."""
+    height, width = size
+    limit = points.new_tensor((width, height))
+    # To [−1, 1] and back, as the coordinates of ``grid_sample`` go, so that both round alike.
+    position = (2 * points - 1).add_(1).mul_(limit / 2).sub_(0.5)
+    low = position.floor()
+    after = position.sub_(low)
+    corners = torch.tensor(((0, 0), (1, 0), (0, 1), (1, 1)), device=points.device)
+    cells = low.long().unsqueeze(-2) + corners
+    share = torch.where(corners.bool(), after.unsqueeze(-2), 1 - after.unsqueeze(-2))
+    inside = ((cells >= 0) & (cells < limit)).all(-1)
+    column, row = cells.unbind(-1)
+    start = torch.arange(len(points), device=points.device)[:, None, None] * (height * width)
+    return Neighbours(
+        pixels=torch.where(inside, row * width + column, 0) + start,
+        weights=share.prod(-1) * inside,
+    )
+
+
+def sample_queries(mask_logits: Tensor, neighbours: Neighbours) -> Tensor:
+    """Bilinear samples of all queries of an image in points that they share.
+
+    A weighted sum of four rows for each point, one column for each query: many times as fast as
+    ``grid_sample``, whose values it gives, where the logits lie channels-last, as our models make
+    them. No gradient is kept.
+
+    Args:
+        mask_logits: ``[N, Q, h, w]``, float32.
+        neighbours: of N sets of P points, for maps of that height and width.
+
+    Returns:
+        ``[N, P, Q]``.
+    """
+    table = mask_logits.detach().permute(0, 2, 3, 1).flatten(0, 2).contiguous()
+    samples = F.embedding_bag(
+        neighbours.pixels.flatten(0, 1),
+        table,
+        per_sample_weights=neighbours.weights.flatten(0, 1),
+        mode="sum",
+    )
+    return samples.unflatten(0, neighbours.pixels.shape[:2])
 
 
 def stack_maps(targets: Sequence[SegmentMap]) -> Tensor:

@@ -6,9 +6,11 @@ from transformers.models.mask2former.modeling_mask2former import sample_point
 from eomtlib.errors import DataError
 from eomtlib.structures import SegmentMap
 from eomtlib.training.point_sampling import (
+    bilinear_neighbours,
     most_uncertain,
     sample_all_segments,
     sample_mask_logits,
+    sample_queries,
     sample_segments,
     stack_maps,
 )
@@ -79,12 +81,31 @@ def test_work_in_chunks_changes_nothing(targets, monkeypatch):
     assert torch.equal(sample_segments(maps, points, images=images, segments=segments), whole)
 
 
+def points_up_to_the_border():
+    """Some lie so near to it that a neighbour is missing."""
+    near = torch.tensor([[0.01, 0.99], [1.0, 0.0]]).repeat(2, 1, 1)
+    return torch.cat((random_points(2), near), 1)
+
+
 def test_mask_logits_are_sampled_as_transformers_does():
-    masks = torch.randn(2, 3, 8, 6)
-    points = random_points(2)
-    shared = sample_mask_logits(masks, points)
-    torch.testing.assert_close(shared, sample_point(masks, points, align_corners=False))
-    torch.testing.assert_close(sample_mask_logits(masks[:, 1], points), shared[:, 1])
+    masks = torch.randn(2, 8, 6)
+    # Some of the points lie so near to the border that a neighbour is missing.
+    points = torch.cat(
+        (random_points(2), torch.tensor([[0.01, 0.99], [1.0, 0.0]]).repeat(2, 1, 1)), 1
+    )
+    expected = sample_point(masks[:, None], points, align_corners=False)[:, 0]
+    torch.testing.assert_close(sample_mask_logits(masks, points), expected)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_queries_that_share_points_are_sampled_as_transformers_does(layout):
+    masks = torch.randn(2, 3, 8, 6).to(memory_format=layout)
+    points = torch.cat(
+        (random_points(2), torch.tensor([[0.01, 0.99], [1.0, 0.0]]).repeat(2, 1, 1)), 1
+    )
+    found = sample_queries(masks, bilinear_neighbours(points, (8, 6)))
+    expected = sample_point(masks, points, align_corners=False)
+    torch.testing.assert_close(found.transpose(1, 2), expected)
 
 
 def test_most_uncertain_points_have_the_smallest_logits():
