@@ -1,8 +1,8 @@
 """Multi-scale deformable attention: each query looks at a few points that it chooses itself.
 
 Deformable DETR (Zhu et al., ICLR 2021, Section 4.1). In plain PyTorch, so that it runs, trains and
-compiles wherever PyTorch does. The shapes of the levels are Python tuples: nothing waits for the
-device, and nothing depends on a tensor's value.
+compiles wherever PyTorch does; ``set_sampler`` puts a Triton kernel in its place. The shapes of the
+levels are Python tuples: nothing waits for the device, and nothing depends on a tensor's value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.errors import ConfigurationError, check_choice
+
+try:
+    from eomtlib.models.deformable_kernel import deformable_sample_kernel
+except ImportError:  # PyTorch brings Triton along only where there can be a GPU.
+    deformable_sample_kernel = None
+
+SAMPLERS = ("pytorch", "triton")
+"""How the points are sampled; both give the same values."""
 
 Shapes = tuple[tuple[int, int], ...]
 """Rows and columns of each level."""
@@ -112,6 +120,7 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(embed_dim, num_samples)
         self.value_proj = nn.Linear(embed_dim, self.value_dim)
         self.output_proj = nn.Linear(self.value_dim, embed_dim)
+        self.sampler = "pytorch"
         self.reset_parameters()
 
     @torch.no_grad()
@@ -167,4 +176,32 @@ class DeformableAttention(nn.Module):
         ]
         cells = torch.cat(sizes).view(levels, 1, 2)
         locations = reference_points[:, :, None, :, None] + offsets / cells
-        return self.output_proj(deformable_sample(value, spatial_shapes, locations, weights))
+        return self.output_proj(self._sample(value, spatial_shapes, locations, weights))
+
+    def _sample(self, value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
+        if self.sampler == "pytorch":
+            return deformable_sample(value, shapes, locations, weights)
+        sides = [side for shape in shapes for side in shape]
+        out = deformable_sample_kernel(value, sides, locations.float(), weights.float())
+        return out.flatten(2)
+
+
+def set_sampler(model: nn.Module, sampler: str) -> None:
+    """Chooses how all deformable attention of a model samples its points.
+
+    Args:
+        model: any module; without deformable attention nothing changes.
+        sampler: one of ``SAMPLERS``: ``pytorch`` runs everywhere; ``triton`` is one kernel, for
+            GPUs.
+
+    Raises:
+        ConfigurationError: for an unknown name, or ``triton`` where it is not installed.
+    """
+    check_choice("sampler", sampler, SAMPLERS)
+    if sampler == "triton" and deformable_sample_kernel is None:
+        raise ConfigurationError(
+            "sampler='triton' needs the package triton, which is not installed; use 'pytorch'."
+        )
+    for module in model.modules():
+        if isinstance(module, DeformableAttention):
+            module.sampler = sampler
