@@ -162,6 +162,10 @@ class Study:
 
     # Looking at it
 
+    def timings(self, rung: str) -> list[TimingRecord]:
+        """The timings of a rung under this configuration on this machine, oldest first."""
+        return self._found(rung)["timing"]
+
     def curves(self, results: Sequence[RungResult]) -> dict[str, pd.DataFrame]:
         """Rung → its logged values."""
         return {r.rung: read_curves(r.run_dir) for r in results if r.run_dir is not None}

@@ -78,6 +78,15 @@ def test_fidelity_shows_what_agrees_and_what_does_not(tmp_path):
     ]
 
 
+def test_speed_fills_its_table(tmp_path):
+    executed = _execute("speed", tmp_path, sizes="nano", rungs="single-scale,eomt", device="cpu")
+    table = _output(executed, "table", "text/html")
+    for heading in ("single-scale", "eomt", "FPS end to end", "FPS printed (H100)"):
+        assert heading in table
+    assert "no PQ to plot" in _output(executed, "pareto", "text/markdown")
+    assert (tmp_path / "results" / "tables" / "speed" / "speed.md").is_file()
+
+
 def _execute(name, tmp_path, **parameters):
     repository = Path(__file__).parent.parent
     return papermill.execute_notebook(

@@ -1,0 +1,148 @@
+"""The speed of every rung at every size on this machine, beside what the papers print.
+
+Nothing is trained and no weights are needed: an architecture's speed does not depend on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from eomtlib.encoders import OWN_SIZES, TIMM_NAMES
+from eomtlib.records import TimingRecord
+from eomtlib.results import ResultStore, load_paper_table
+from eomtlib.settings import COST_IMAGE_SIZE, parse_rungs, resolve_results_dir
+from eomtlib.study import Study
+
+
+def time_ladder(
+    *,
+    sizes: Sequence[str],
+    pretrainings: Sequence[str] = ("dinov2",),
+    rungs: str | Sequence[str] = "all",
+    timing_modes: str | Sequence[str] = "",
+    device: str = "auto",
+    precision: str = "auto",
+    image_size: int | None = None,
+    results_dir: str | Path = "results/runs",
+    progress: bool = True,
+) -> list[TimingRecord]:
+    """Times rungs × sizes × pretrainings in every mode; what is timed already is found again.
+
+    Args:
+        sizes: of the encoder. Sizes of our own have no pretraining.
+        pretrainings: architectures of the encoder; a pair that does not exist is left out.
+        rungs: names, or ``all``.
+        timing_modes: ``eager``, ``compiled``, ``max-autotune``; by default eager, on a GPU compiled
+            as well.
+        device: to time on.
+        precision: ``auto`` or a name.
+        image_size: side of the square input; 640, and 64 for our own sizes, when None.
+        results_dir: where records are looked for and written.
+        progress: whether notices are shown.
+
+    Returns:
+        The records of this machine that are of these models, oldest first.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+    """
+    chosen = parse_rungs(rungs)
+    records: dict[str, TimingRecord] = {}
+    for size in sizes:
+        for pretraining in ("none",) if size in OWN_SIZES else pretrainings:
+            if pretraining != "none" and size not in TIMM_NAMES.get(pretraining, {size: ""}):
+                continue
+            study = Study(
+                size=size,
+                pretraining=pretraining,
+                image_size=image_size or (64 if size in OWN_SIZES else COST_IMAGE_SIZE),
+                # One image of the input's size, for the way from image to segmentation.
+                train_images=1,
+                val_images=1,
+                train=False,
+                device=device,
+                precision=precision,
+                timing_modes=timing_modes,
+                results_dir=results_dir,
+                progress=progress,
+            )
+            for result in study.run_all(chosen):
+                timed = study.timings(result.rung)
+                records |= {record.id: record for record in timed}
+    return list(records.values())
+
+
+def timings_of(results_dir: str | Path, machine: str) -> list[TimingRecord]:
+    """All timings of one machine in a folder of results, oldest first."""
+    return ResultStore(resolve_results_dir(results_dir)).records("timing", machine=machine)
+
+
+def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
+    """One row for each architecture, mode and precision, the newest timing of each.
+
+    The last column is the paper's FPS of that rung, size and pretraining, on an H100, compiled, in
+    mixed precision; empty where the paper prints none.
+    """
+    printed = _printed_fps()
+    rows: dict[tuple, dict[str, object]] = {}
+    for r in records:
+        key = (r.size, r.pretraining, r.rung, r.cost_image_size, r.mode, r.dtype)
+        rows[key] = {
+            "size": r.size,
+            "pretraining": r.pretraining,
+            "rung": r.rung,
+            "input": "{}×{}".format(*r.cost_image_size),
+            "mode": r.mode,
+            "dtype": r.dtype,
+            "attention": r.attention_kernel,
+            "params (M)": r.params_m,
+            "GMACs": r.gmacs,
+            "FPS": r.fps_model,
+            "FPS end to end": r.fps_end_to_end,
+            "FPS printed (H100)": printed.get((r.rung, r.size, r.pretraining))
+            if r.cost_image_size == (COST_IMAGE_SIZE, COST_IMAGE_SIZE)
+            else None,
+        }
+    return pd.DataFrame(list(rows.values())).astype({"FPS printed (H100)": "Float64"})
+
+
+def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
+    """The papers' PQ on COCO beside the FPS measured here, the fastest mode of each model.
+
+    Columns ``size``, ``rung``, ``pq`` and ``fps``; for the second kind of Pareto plot, which is for
+    whoever has a GPU but not the weeks of training.
+    """
+    pq = {
+        **_printed("eomt_table1_ladder", "pq", size="large", pretraining="dinov2"),
+        **_printed("eomt_table2_pretraining", "pq", size="large"),
+        **_printed("eomt_table3_size", "pq", pretraining="dinov2"),
+    }
+    best: dict[tuple[str, str, str], float] = {}
+    for r in records:
+        key = (r.rung, r.size, r.pretraining)
+        if key in pq and r.cost_image_size == (COST_IMAGE_SIZE, COST_IMAGE_SIZE):
+            best[key] = max(r.fps_model, best.get(key, 0.0))
+    return pd.DataFrame(
+        [
+            {"size": size, "pretraining": pretraining, "rung": rung, "pq": pq[key], "fps": fps}
+            for key, fps in best.items()
+            for rung, size, pretraining in (key,)
+        ],
+        columns=["size", "pretraining", "rung", "pq", "fps"],
+    )
+
+
+def _printed_fps() -> dict[tuple[str, str, str], float]:
+    return {
+        **_printed("eomt_table1_ladder", "fps", size="large", pretraining="dinov2"),
+        **_printed("eomt_table2_pretraining", "fps", size="large"),
+        **_printed("eomt_table3_size", "fps", pretraining="dinov2"),
+    }
+
+
+def _printed(name: str, column: str, **fixed: str) -> dict[tuple[str, str, str], float]:
+    rows = [fixed | row for row in load_paper_table(name).to_dict("records")]
+    return {(row["rung"], row["size"], row["pretraining"]): row[column] for row in rows}
