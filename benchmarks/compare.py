@@ -1,0 +1,90 @@
+"""Interleaved pairs: two ways to the same end, timed in turns, and the ratio of each pair."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours beside a peer.
+
+    Attributes:
+        part: what was done.
+        peer: who else did it.
+        samples: seconds of each pair, ours and the peer's, in order.
+        bar: the ratio that was aimed at; None for a row that is only informative.
+        agreement: how the two outputs were compared, and what came out.
+        unit: how many of what one call handles, such as ``1 image``.
+        peak_mib: peak memory of ours and of the peer's, where it was measured.
+    """
+
+    part: str
+    peer: str
+    samples: tuple[tuple[float, float], ...]
+    bar: float | None
+    agreement: str
+    unit: str
+    peak_mib: tuple[float, float] | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Median over the pairs of the peer's time by ours: how many times as fast ours is."""
+        return statistics.median(theirs / ours for ours, theirs in self.samples)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of that median, from order statistics; all there is for few pairs."""
+        ratios = sorted(theirs / ours for ours, theirs in self.samples)
+        reach = 1.96 * math.sqrt(len(ratios)) / 2
+        low = max(0, math.floor(len(ratios) / 2 - reach))
+        high = min(len(ratios) - 1, math.ceil(len(ratios) / 2 + reach))
+        return ratios[low], ratios[high]
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Median seconds of ours and of the peer's."""
+        ours, theirs = zip(*self.samples, strict=True)
+        return statistics.median(ours), statistics.median(theirs)
+
+
+def time_pairs(
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    seconds: float,
+    min_pairs: int = 5,
+    max_pairs: int = 200,
+) -> tuple[tuple[float, float], ...]:
+    """Calls both in turns, the one that begins changing from pair to pair.
+
+    Args:
+        ours: one call, on a fixed input.
+        theirs: the same work.
+        seconds: to spend, after one call of each that does not count.
+        min_pairs: pairs that are made however long they take.
+        max_pairs: pairs at most.
+    """
+    ours()
+    theirs()
+    samples: list[tuple[float, float]] = []
+    start = time.perf_counter()
+    while len(samples) < max_pairs:
+        if len(samples) >= min_pairs and time.perf_counter() - start > seconds:
+            break
+        if len(samples) % 2:
+            second, first = _timed(theirs), _timed(ours)
+        else:
+            first, second = _timed(ours), _timed(theirs)
+        samples.append((first, second))
+    return tuple(samples)
+
+
+def _timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""The parts that are compared, one a file."""

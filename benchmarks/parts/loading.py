@@ -1,0 +1,51 @@
+"""One training sample at 640: file to augmented image and target, in one process."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from benchmarks.compare import Comparison, time_pairs
+from benchmarks.inputs import SIDE, Options
+from benchmarks.peers.mask_stack import MaskStackCoco
+from eomtlib.data.coco import CocoPanoptic
+from eomtlib.data.loading import TrainStream
+from eomtlib.data.transforms import TrainTransform
+from eomtlib.hyperparameters import AugmentationConfig
+
+IMAGES_A_CALL = 8
+
+
+def run(options: Options) -> list[Comparison]:
+    """Both walk through the same images in order; each draws its own augmentation."""
+    dataset = CocoPanoptic(options.data, "train")
+    stream = TrainStream(
+        dataset=dataset,
+        transform=TrainTransform((SIDE, SIDE), AugmentationConfig()),
+        batch_size=IMAGES_A_CALL,
+        seed=0,
+        num_workers=0,
+    )
+    batches = iter(stream.loader(steps=10**6))
+    peer = MaskStackCoco(options.data, "train", SIDE)
+    positions = (n % len(peer) for n in count())
+
+    def ours() -> object:
+        return next(batches)
+
+    def theirs() -> object:
+        return [peer[next(positions)] for _ in range(IMAGES_A_CALL)]
+
+    image, target = peer[0]
+    batch = next(batches)
+    assert image.shape == batch.images.shape[1:] == (3, SIDE, SIDE)
+    assert target["masks"].shape[1:] == batch.segments[0].size
+    return [
+        Comparison(
+            part="training sample, 640",
+            peer="a mask per segment on torchvision's v2 transforms",
+            samples=time_pairs(ours, theirs, seconds=options.seconds),
+            bar=8.0,
+            agreement="same images, sizes and kinds of augmentation; draws differ",
+            unit=f"{IMAGES_A_CALL} images",
+        )
+    ]

@@ -1,0 +1,131 @@
+"""From 200 queries to a panoptic map at the image's own size, and from there to PQ."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+from torchmetrics.detection import PanopticQuality as PeerQuality
+
+from benchmarks.compare import Comparison, time_pairs
+from benchmarks.inputs import SIDE, Options, likely_predictions, val_set
+from benchmarks.peers.hugging_face import processor
+from eomtlib.evaluation.panoptic_quality import PanopticQuality
+from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
+from eomtlib.structures import ClassInfo, SegmentMap
+
+NUM_IMAGES = 16
+
+
+@torch.inference_mode()
+def run(options: Options) -> list[Comparison]:
+    """Predictions made of the ground truth, so that many queries are kept, as in real use."""
+    dataset = val_set(options)
+    targets = [dataset.read(index)[1] for index in range(min(NUM_IMAGES, len(dataset)))]
+    predictions = [likely_predictions(target, len(dataset.classes)) for target in targets]
+    stuff = [i for i, info in enumerate(dataset.classes) if not info.is_thing]
+    peer = processor(SIDE)
+
+    def ours(index: int) -> dict:
+        return post_process_panoptic_segmentation(
+            *predictions[index],
+            target_sizes=[targets[index].size],
+            input_size=(SIDE, SIDE),
+            stuff_classes=stuff,
+        )[0]
+
+    def theirs(index: int) -> dict:
+        masks, classes = predictions[index]
+        outputs = SimpleNamespace(masks_queries_logits=masks, class_queries_logits=classes)
+        return peer.post_process_panoptic_segmentation(
+            outputs, target_sizes=[targets[index].size], stuff_classes=stuff
+        )[0]
+
+    segmented = [ours(index) for index in range(len(targets))]
+    same = [
+        (own["segmentation"] == theirs(index)["segmentation"]).float().mean().item()
+        for index, own in enumerate(segmented)
+    ]
+    turns, their_turns = cycle(range(len(targets))), cycle(range(len(targets)))
+    kept = sum(len(own["segments_info"]) for own in segmented) / len(segmented)
+    return [
+        Comparison(
+            part=f"panoptic post-processing, 200 queries, {kept:.0f} segments kept",
+            peer="transformers' post_process_panoptic_segmentation",
+            samples=time_pairs(
+                lambda: ours(next(turns)),
+                lambda: theirs(next(their_turns)),
+                seconds=options.seconds,
+                min_pairs=len(targets),
+            ),
+            bar=8.0,
+            agreement=f"{100 * min(same):.2f} % of an image's pixels alike, at least",
+            unit="1 image",
+        ),
+        _quality(options, dataset.classes, targets, segmented),
+    ]
+
+
+def _quality(
+    options: Options,
+    classes: tuple[ClassInfo, ...],
+    targets: list[SegmentMap],
+    segmented: list[dict],
+) -> Comparison:
+    things = [i for i, info in enumerate(classes) if info.is_thing]
+    stuffs = [i for i, info in enumerate(classes) if not info.is_thing]
+    # Crowds are left out, of which torchmetrics knows nothing.
+    targets = [_without_crowds(target) for target in targets]
+    quality = PanopticQuality(classes)
+    peer = PeerQuality(things, stuffs, allow_unknown_preds_category=True)
+    pairs = [
+        (_as_pairs(own["segmentation"], [s["label_id"] for s in own["segments_info"]]), target)
+        for own, target in zip(segmented, targets, strict=True)
+    ]
+    theirs_in = [
+        (found[None], _as_pairs(target.ids[0].int(), target.labels.tolist())[None])
+        for found, target in pairs
+    ]
+    ours_in = [
+        (own["segmentation"], [s["label_id"] for s in own["segments_info"]], target)
+        for own, target in zip(segmented, targets, strict=True)
+    ]
+    turns, their_turns = cycle(ours_in), cycle(theirs_in)
+    samples = time_pairs(
+        lambda: quality.update(*next(turns)),
+        lambda: peer.update(*next(their_turns)),
+        seconds=options.seconds,
+        min_pairs=len(targets),
+    )
+    fresh, other = PanopticQuality(classes), PeerQuality(things, stuffs, True)
+    for arguments in ours_in:
+        fresh.update(*arguments)
+    for arguments in theirs_in:
+        other.update(*arguments)
+    found = fresh.compute().metrics["pq"], 100 * float(other.compute())
+    return Comparison(
+        part="PQ, one image added",
+        peer="torchmetrics' PanopticQuality",
+        samples=samples,
+        bar=100.0,
+        agreement=f"PQ over these images {found[0]:.2f} and {found[1]:.2f}: torchmetrics excuses "
+        "misses where nothing was predicted, panopticapi, which ours equals (tests), does not",
+        unit="1 image",
+    )
+
+
+def _without_crowds(target: SegmentMap) -> SegmentMap:
+    kept = (~target.is_crowd).nonzero()[:, 0]
+    # The last entry stands for void, which −1 points to.
+    new_ids = torch.full((target.num_segments + 1,), -1, dtype=target.ids.dtype)
+    new_ids[kept] = torch.arange(len(kept), dtype=target.ids.dtype)
+    ids = new_ids[target.ids.long()]
+    return SegmentMap(ids, target.labels[kept], target.is_crowd[kept])
+
+
+def _as_pairs(ids: Tensor, labels: list[int]) -> Tensor:
+    """``[H, W, 2]`` of class and instance; where nothing is, a class that does not exist."""
+    lookup = torch.tensor([*labels, 10_000])
+    return torch.stack((lookup[ids.long()], ids.long().clamp(min=-1) + 1), dim=-1)

@@ -1,0 +1,1 @@
+"""What people would use instead, written as a good engineer would, and then left alone."""
