@@ -11,7 +11,6 @@ from pathlib import Path
 import timm
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from timm.models import eva, vision_transformer
-from torch import Tensor
 
 from eomtlib.encoders import OWN_SIZES, Encoder, PlainEncoder, check_encoder, timm_name
 from eomtlib.errors import CheckpointError, ConfigurationError
@@ -19,7 +18,7 @@ from eomtlib.weight_files import StateDict, copy_entries, open_state_dict, same_
 from eomtlib.weight_layouts import DINOV3_RELEASE
 
 _FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pth")
-_PATCH_EMBEDDING = "patch_embed.proj.weight"
+_RESAMPLED = ("patch_embed.proj.weight", "pos_embed")
 _IGNORED = ("head.", "fc_norm.", "mask_token", "norm.")
 
 
@@ -75,7 +74,14 @@ def load_pretrained(
         first = _read(path, encoder)
     except CheckpointError:
         raise
-    except (RuntimeError, KeyError, AttributeError, ValueError) as error:
+    except (
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        ValueError,
+        TypeError,
+        AssertionError,
+    ) as error:
         raise CheckpointError(
             f"{path}: these are no weights of {timm_name(size, pretraining)} ({error}). "
             "Set weights to a file of that model, or change size or pretraining."
@@ -83,7 +89,7 @@ def load_pretrained(
     names = DINOV3_RELEASE.names if _is_dinov3_release(first) else same_name
     copy_entries(
         encoder.backbone.state_dict(),
-        lambda: _read(path, encoder, patch_embedding=first.get(_PATCH_EMBEDDING)),
+        lambda: _read(path, encoder, resampled={n: first[n] for n in _RESAMPLED if n in first}),
         path=path,
         names=names,
         is_ignored=lambda name: name.startswith(_IGNORED) or DINOV3_RELEASE.is_ignored(name),
@@ -114,16 +120,16 @@ def find_weights(weights: str | Path, size: str, pretraining: str) -> Path:
     )
 
 
-def _read(path: Path, encoder: Encoder, *, patch_embedding: Tensor | None = None) -> StateDict:
+def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:
     """A file's entries under timm's names, resampled to the encoder's patch size and grid.
 
-    Resampling the patch embedding takes a second, so that it is not done again where it is given.
+    Resampling the patch embedding takes a second, so that what was resampled before can be given.
     """
     state = open_state_dict(path)
     if _is_dinov3_release(state):
         return state
-    if patch_embedding is not None:
-        state.pop(_PATCH_EMBEDDING, None)
+    if resampled:
+        state.pop(_RESAMPLED[0], None)
     family = vision_transformer if isinstance(encoder, PlainEncoder) else eva
     state = family.checkpoint_filter_fn(state, encoder.backbone)
     # Built without a classifier, EVA-02 keeps its final LayerNorm as fc_norm; files may not.
@@ -131,9 +137,8 @@ def _read(path: Path, encoder: Encoder, *, patch_embedding: Tensor | None = None
         for entry in ("weight", "bias"):
             if f"norm.{entry}" in state:
                 state[f"fc_norm.{entry}"] = state.pop(f"norm.{entry}")
-    if patch_embedding is not None:
-        state[_PATCH_EMBEDDING] = patch_embedding
-    return state
+    # Without the patch embedding timm does not know the grid that positions were made for.
+    return state | (resampled or {})
 
 
 def _is_dinov3_release(state: StateDict) -> bool:

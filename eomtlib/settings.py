@@ -160,10 +160,10 @@ def resolve_settings(
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
     default = DEFAULTS[size, kind]
-    pretraining = resolve_pretraining(pretraining, size=size, weights=weights or None)
     full = default
     if dataset != "shapes":
-        full = _full_schedule(dataset, size, pretraining)
+        named = "none" if pretraining == "auto" else pretraining
+        full = _full_schedule(dataset, size, named)
         if size not in OWN_SIZES:
             default = full if kind == "cuda" else _REAL_DATA_CPU
     resolved_size = parse_image_size(image_size or default.image_size)
@@ -179,7 +179,8 @@ def resolve_settings(
     default_modes = "eager,compiled" if kind == "cuda" else "eager"
     return Settings(
         size=size,
-        pretraining=pretraining,
+        # Last, because it may download.
+        pretraining=resolve_pretraining(pretraining, size=size, weights=weights or None),
         dataset=dataset,
         data_path=Path(data_path).expanduser() if data_path else None,
         image_size=resolved_size,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from eomtlib.encoders import OWN_SIZES, TIMM_NAMES
+from eomtlib.errors import ConfigurationError
 from eomtlib.records import TimingRecord
 from eomtlib.results import ResultStore, load_paper_table
 from eomtlib.settings import COST_IMAGE_SIZE, parse_rungs, resolve_results_dir
@@ -47,31 +48,38 @@ def time_ladder(
         The records of this machine that are of these models, oldest first.
 
     Raises:
-        ConfigurationError: for an unknown name.
+        ConfigurationError: for an unknown name, or where no size has any of the pretrainings.
     """
     chosen = parse_rungs(rungs)
+    pairs = [
+        (size, pretraining)
+        for size in sizes
+        for pretraining in (("none",) if size in OWN_SIZES else pretrainings)
+        if pretraining == "none" or size in TIMM_NAMES[pretraining]
+    ]
+    if not pairs:
+        raise ConfigurationError(
+            f"sizes={', '.join(sizes)} and pretrainings={', '.join(pretrainings)} have no encoder "
+            "in common; add another of either."
+        )
     records: dict[str, TimingRecord] = {}
-    for size in sizes:
-        for pretraining in ("none",) if size in OWN_SIZES else pretrainings:
-            if pretraining != "none" and size not in TIMM_NAMES.get(pretraining, {size: ""}):
-                continue
-            study = Study(
-                size=size,
-                pretraining=pretraining,
-                image_size=image_size or (64 if size in OWN_SIZES else COST_IMAGE_SIZE),
-                # One image of the input's size, for the way from image to segmentation.
-                train_images=1,
-                val_images=1,
-                train=False,
-                device=device,
-                precision=precision,
-                timing_modes=timing_modes,
-                results_dir=results_dir,
-                progress=progress,
-            )
-            for result in study.run_all(chosen):
-                timed = study.timings(result.rung)
-                records |= {record.id: record for record in timed}
+    for size, pretraining in pairs:
+        study = Study(
+            size=size,
+            pretraining=pretraining,
+            image_size=image_size or (64 if size in OWN_SIZES else COST_IMAGE_SIZE),
+            # One image of the input's size, for the way from image to segmentation.
+            train_images=1,
+            val_images=1,
+            train=False,
+            device=device,
+            precision=precision,
+            timing_modes=timing_modes,
+            results_dir=results_dir,
+            progress=progress,
+        )
+        for result in study.run_all(chosen):
+            records |= {record.id: record for record in study.timings(result.rung)}
     return list(records.values())
 
 

@@ -119,7 +119,10 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
         flat = table.reset_index() if not isinstance(table.index, pd.RangeIndex) else table
         flat = flat.rename(columns=str)
         markdown = _markdown(flat.set_index(flat.columns[0]), lambda _, value: _plain(value))
-        styled = style_plain(flat)
+        escaped = flat.rename(columns=_latex).map(
+            lambda value: _latex(value) if isinstance(value, str) else value
+        )
+        styled = style_plain(escaped)
     latex = styled.to_latex(hrules=True, convert_css=True)
     contents = {
         ".csv": flat.to_csv(index=isinstance(table.columns, pd.MultiIndex)),
@@ -129,6 +132,12 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
     for suffix, text in contents.items():
         write_atomically(path.with_suffix(suffix), lambda file, t=text: file.write(t.encode()))
     return [path.with_suffix(suffix) for suffix in contents]
+
+
+def _latex(text: str) -> str:
+    for special in "&%$#_{}":
+        text = text.replace(special, f"\\{special}")
+    return text
 
 
 def _measured_cell(column: str, value: object) -> str:

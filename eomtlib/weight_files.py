@@ -24,7 +24,8 @@ Names = Callable[[str], tuple[str, ...]]
 SHARD_INDEX = ".index.json"
 
 _PORTIONS = 8
-_SMALLEST_PORTION = 2**25
+_SMALLEST_PORTION = 2**20
+_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
 def open_state_dict(path: Path) -> StateDict:
@@ -58,23 +59,29 @@ def open_state_dict(path: Path) -> StateDict:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a state dict.")
     for name, value in state.items():
-        if not isinstance(value, Tensor):
+        dense = isinstance(value, Tensor) and value.layout == torch.strided
+        if not (isinstance(name, str) and dense):
+            kind = "sparse tensor" if isinstance(value, Tensor) else type(value).__name__
             raise CheckpointError(
-                f"{path}: {name} is a {type(value).__name__}, not a tensor; save the state dict "
-                "alone."
+                f"{path}: the entry {name!r} is a {kind}, not a dense tensor under a name; save "
+                "the state dict alone."
             )
     return state
 
 
 def _open_shards(index: Path) -> StateDict:
     try:
-        shards = set(json.loads(index.read_text())["weight_map"].values())
+        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if not all(isinstance(shard, str) for shard in shards):
+            raise TypeError("a file name is no text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index}: is no index of weight files ({error}).") from error
     state: StateDict = {}
-    for shard in sorted(shards):
-        if Path(shard).name != shard:
-            raise CheckpointError(f"{index}: names {shard!r}, a file outside its folder; refused.")
+    for shard in shards:
+        if Path(shard).name != shard or Path(shard).suffix not in _SUFFIXES:
+            raise CheckpointError(
+                f"{index}: names {shard!r}, which is no weights file in its own folder; refused."
+            )
         if not (index.parent / shard).is_file():
             raise CheckpointError(f"{index}: names {shard}, which is not beside it. Fetch it.")
         state |= open_state_dict(index.parent / shard)
@@ -113,7 +120,8 @@ def copy_entries(
     for source, portion in _portions(targets, open_source):
         for name in portion:
             for part in names(name):
-                if source[part].is_floating_point() and not torch.isfinite(source[part]).all():
+                value = source[part].to(targets[name].dtype)
+                if value.is_floating_point() and not torch.isfinite(value).all():
                     raise CheckpointError(f"{path}: {part} holds values that are not finite.")
     with torch.no_grad():
         for source, portion in _portions(targets, open_source):
@@ -155,15 +163,17 @@ def _check_names(
         absent = [part for part in parts if part not in source]
         missing += absent
         if not absent:
-            shape = _joined_shape([source[part].shape for part in parts])
-            if _without_leading_ones(shape) != _without_leading_ones(target.shape):
-                misshapen.append(
-                    f"{' + '.join(parts)} is {_text(shape)} where the model has "
-                    f"{_text(target.shape)}"
-                )
+            # The parts of a joined entry are of one size, which theirs must be.
+            needed = (target.shape[0] // len(parts), *target.shape[1:]) if target.ndim else ()
+            misshapen += [
+                f"{part} is {_text(source[part])} where the model has {_text(target, needed)}"
+                for part in parts
+                if _without_leading_ones(source[part].shape) != _without_leading_ones(needed)
+                or (target.is_floating_point() and not source[part].is_floating_point())
+            ]
     surplus = [name for name in source if name not in used and not is_ignored(name)]
     for problem, entries in (
-        ("has entries of the wrong shape", misshapen),
+        ("has entries of the wrong shape or type", misshapen),
         ("lacks entries", missing),
         ("has entries that the model does not know", surplus),
     ):
@@ -179,12 +189,6 @@ def _join(parts: list[Tensor], shape: torch.Size) -> Tensor:
     return (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(shape)
 
 
-def _joined_shape(shapes: list[torch.Size]) -> tuple[int, ...]:
-    if len(shapes) == 1:
-        return tuple(shapes[0])
-    return (sum(shape[0] for shape in shapes if shape), *shapes[0][1:])
-
-
 def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Position embeddings and single tokens are kept with and without an axis for the batch."""
     shape = tuple(shape)
@@ -193,5 +197,6 @@ def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _text(shape: tuple[int, ...]) -> str:
-    return "×".join(str(n) for n in shape) or "a scalar"
+def _text(tensor: Tensor, shape: tuple[int, ...] | None = None) -> str:
+    sides = "×".join(str(n) for n in (tensor.shape if shape is None else shape)) or "a scalar"
+    return f"{sides} {str(tensor.dtype).removeprefix('torch.')}"

@@ -35,21 +35,21 @@ def release(pretraining, **options):
     }
 
 
-def as_timm_loads(pretraining, path):
+def as_timm_loads(pretraining, path, image_size=SIZE):
     """timm's own way from a file to a model of another patch size and grid."""
     model = timm.create_model(
         TIMM_NAMES[pretraining]["small"],
         pretrained=True,
         pretrained_cfg_overlay={"file": str(path)},
-        img_size=SIZE,
+        img_size=image_size,
         patch_size=16,
         num_classes=0,
     )
     return model.state_dict()
 
 
-def load(pretraining, path):
-    encoder = encoder_of(pretraining)
+def load(pretraining, path, image_size=SIZE):
+    encoder = encoder_of(pretraining, image_size)
     load_pretrained(encoder, size="small", pretraining=pretraining, weights=path)
     return encoder
 
@@ -69,6 +69,16 @@ def test_a_file_is_resampled_as_timm_does_it(pretraining, suffix, tmp_path):
     encoder = load(pretraining, tmp_path)
     assert_same(encoder.backbone.state_dict(), as_timm_loads(pretraining, path))
     assert encoder.backbone.patch_embed.proj.weight.shape[-1] == 16
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "image_size"), [("deit3-in21k", (288, 512)), ("eva02", (128, 512))]
+)
+def test_a_grid_of_as_many_cells_is_resampled_too(pretraining, image_size, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(release(pretraining, num_classes=0), path)
+    encoder = load(pretraining, path, image_size)
+    assert_same(encoder.backbone.state_dict(), as_timm_loads(pretraining, path, image_size))
 
 
 def test_dinov2s_own_layout(tmp_path):
@@ -177,12 +187,55 @@ def test_a_file_that_does_not_fit_leaves_the_encoder_as_it_was(tmp_path):
     for change, message in (
         ({"blocks.3.mlp.fc1.weight": torch.zeros(5, 384)}, r"blocks\.3\.mlp\.fc1\.weight is 5×384"),
         ({"blocks.9.norm2.bias": torch.full((384,), torch.inf)}, r"blocks\.9\.norm2\.bias holds"),
+        ({"norm.weight": torch.ones(384, dtype=torch.int8)}, r"norm\.weight is 384 int8 where"),
+        ({"norm.bias": torch.ones(384, dtype=torch.complex64)}, r"norm\.bias is 384 complex64"),
         ({"neck.weight": torch.zeros(1)}, r"does not know: neck\.weight"),
     ):
         save_file(state | change, path)
         with pytest.raises(CheckpointError, match=r"weights\.safetensors: .*" + message):
             load_pretrained(encoder, size="small", pretraining="dinov2", weights=path)
     assert_same(encoder.state_dict(), before)
+
+
+@pytest.mark.parametrize("part", ["q", "k", "v"])
+def test_parts_that_do_not_fit_together_are_found_before_anything_is_copied(part, tmp_path):
+    hub = {
+        f"layer.{block}.{name}": value
+        for block in range(12)
+        for name, value in {
+            "layer_scale1.lambda1": torch.ones(384),
+            "attention.q_proj.weight": torch.ones(384, 384),
+            "attention.k_proj.weight": torch.ones(384, 384),
+            "attention.v_proj.weight": torch.ones(384, 384),
+        }.items()
+    }
+    hub["embeddings.register_tokens"] = torch.ones(1, 4, 384)
+    hub[f"layer.6.attention.{part}_proj.weight"] = torch.ones(384, 5)
+    path = tmp_path / "weights.bin"
+    torch.save(hub, path)
+    encoder = encoder_of("dinov3")
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=rf"layer\.6\.attention\.{part}_proj\.weight is 384×5"
+    ):
+        load_pretrained(encoder, size="small", pretraining="dinov3", weights=path)
+    assert_same(encoder.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({3: torch.zeros(2)}, "the entry 3 is"),
+        ({"blocks": torch.zeros(2, 2).to_sparse()}, "sparse tensor"),
+        ({"patch_embed.proj.weight": torch.zeros(1, 2, 3, 4, 5)}, "no weights of"),
+        ({"pos_embed": torch.zeros(3)}, "no weights of|lacks entries"),
+    ],
+)
+def test_strange_files_are_named(state, message, tmp_path):
+    path = tmp_path / "weights.bin"
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=rf"weights\.bin: .*({message})"):
+        load("dinov2", path)
 
 
 def test_a_pickle_that_carries_code_is_refused(tmp_path):

@@ -5,14 +5,16 @@ import torch
 
 from eomtlib.encoders import PRETRAININGS, TIMM_NAMES, build_encoder
 from eomtlib.errors import ConfigurationError
+from eomtlib.fidelity.inputs import spread_weights
 from eomtlib.structures import Tokens
 
 FAMILIES = [("none", "nano"), *((p, "small") for p in TIMM_NAMES)]
 
 
 def small_encoder(pretraining, size, image_size=(64, 96)):
-    torch.manual_seed(0)
-    return build_encoder(size=size, pretraining=pretraining, image_size=image_size).eval()
+    encoder = build_encoder(size=size, pretraining=pretraining, image_size=image_size).eval()
+    spread_weights(encoder)
+    return encoder
 
 
 @pytest.mark.parametrize(("pretraining", "size"), FAMILIES)

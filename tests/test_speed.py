@@ -57,6 +57,11 @@ def test_printed_figures_stand_beside_their_own_model_alone(results):
     assert beside["fps"].tolist() == [faster.fps_model, 300.0]
 
 
+def test_pairs_that_do_not_exist_are_answered(capsys):
+    assert main(["benchmark", "--sizes", "giant", "--pretrainings", "dinov3"]) == 2
+    assert "sizes=giant and pretrainings=dinov3" in capsys.readouterr().err
+
+
 def test_unknown_names_are_answered_in_one_line(capsys):
     assert main(["benchmark", "--sizes", "lage"]) == 2
     said = capsys.readouterr().err

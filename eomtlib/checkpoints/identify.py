@@ -5,14 +5,22 @@ Nothing is built here, and nothing in a file is executed.
 
 from __future__ import annotations
 
-import json
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eomtlib.checkpoints.own import CONFIG, FORMAT, WEIGHTS, ModelConfig, load_config
+from eomtlib.checkpoints.fields import Fields
+from eomtlib.checkpoints.own import (
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    ModelConfig,
+    load_config,
+    unnamed_classes,
+)
 from eomtlib.encoders import PATCH_SIZE
 from eomtlib.errors import CheckpointError
 from eomtlib.weight_files import SHARD_INDEX, StateDict, open_state_dict
@@ -66,12 +74,14 @@ class Checkpoint:
         layout: how the entries are called.
         config: the model that they are of.
         encoder: ``whole``, ``difference`` (to the pretrained encoder's) or ``absent``.
+        tells_size: whether the image size was read, not assumed.
     """
 
     path: Path
     layout: Layout
     config: ModelConfig
     encoder: str = "whole"
+    tells_size: bool = True
 
 
 def open_entries(path: Path) -> StateDict:
@@ -80,14 +90,15 @@ def open_entries(path: Path) -> StateDict:
 
 
 def identify(
-    path: str | Path, *, image_size: tuple[int, int] | None = None, pretraining: str | None = None
+    path: str | Path, *, trained_size: tuple[int, int] | None = None, pretraining: str | None = None
 ) -> Checkpoint:
     """Says which of the known kinds a checkpoint is, and what model it holds.
 
     Args:
         path: a folder of ours or of Hugging Face's, or the authors' ``pytorch_model.bin`` (or the
             folder that holds it).
-        image_size: height and width, for files that do not tell (DINOv3, PMT; 640 when None).
+        trained_size: height and width of the images in training, for files that do not tell (DINOv3
+            and PMT: 640 when None) or whose positions make no square.
         pretraining: of the encoder, for files that do not tell: PMT's decoder alone (``dinov3``
             when None), and encoders that share an architecture.
 
@@ -98,14 +109,14 @@ def identify(
     if not path.exists():
         raise CheckpointError(f"{path}: does not exist. Give a checkpoint's file or folder.")
     if path.is_file():
-        return _authors(path, image_size=image_size, pretraining=pretraining)
-    fields = _read_json(path / CONFIG) if (path / CONFIG).is_file() else {}
-    if fields.get("format") == FORMAT:
+        return _authors(path, trained_size=trained_size, pretraining=pretraining)
+    fields = Fields(path / CONFIG) if (path / CONFIG).is_file() else None
+    if fields and fields.raw("format") == FORMAT:
         return Checkpoint(_existing(path, WEIGHTS), OURS, load_config(path))
-    if fields.get("model_type") in _HF_FIXED:
+    if fields and str(fields.raw("model_type")) in _HF_FIXED:
         return _hugging_face(path, fields)
     if (path / _RELEASED).is_file():
-        return _authors(path / _RELEASED, image_size=image_size, pretraining=pretraining)
+        return _authors(path / _RELEASED, trained_size=trained_size, pretraining=pretraining)
     if not fields:
         raise CheckpointError(
             f"{path}: no saved model there: {CONFIG} is missing. Give the folder that holds "
@@ -113,7 +124,7 @@ def identify(
         )
     raise CheckpointError(
         f"{path / CONFIG}: is no configuration of a known model: its format is "
-        f"{fields.get('format')!r} and its model_type {fields.get('model_type')!r}, where ours has "
+        f"{fields.raw('format')!r} and its model_type {fields.raw('model_type')!r}, where ours has "
         f"the format {FORMAT!r} and Hugging Face's the model_type {' or '.join(_HF_FIXED)}."
     )
 
@@ -125,16 +136,17 @@ def describe(path: str | Path, **options: Any) -> str:
     height, width = config.image_size
     names = ", ".join(config.class_names[:3]) + (", …" if len(config.class_names) > 3 else "")
     blocks = f", {config.query_blocks} query blocks" if config.query_blocks else ""
+    assumed = "" if found.tells_size else " (assumed: the file does not tell)"
     return (
         f"`{found.path.name}` is **{found.layout.title}** (encoder: {found.encoder}): rung "
         f"`{config.rung}`, size `{config.size}`, pretraining `{config.pretraining}`, "
-        f"{height}×{width}, {config.num_queries} queries, {len(config.class_names)} classes "
-        f"({names}){blocks}."
+        f"{height}×{width}{assumed}, {config.num_queries} queries, "
+        f"{len(config.class_names)} classes ({names}){blocks}."
     )
 
 
 def _authors(
-    path: Path, *, image_size: tuple[int, int] | None, pretraining: str | None
+    path: Path, *, trained_size: tuple[int, int] | None, pretraining: str | None
 ) -> Checkpoint:
     state = open_entries(path)
     is_pmt = "decoder.q.weight" in state
@@ -146,8 +158,16 @@ def _authors(
             f"{at}class_head.weight{known}. For a model of ours or of Hugging Face's give the "
             f"folder that holds it and its {CONFIG}."
         )
+    num_queries, width = _matrix(state, f"{at}q.weight", path)
+    num_classes = _matrix(state, f"{at}class_head.weight", path)[0] - 1
     has_encoder = any(name.startswith("encoder.backbone.") for name in state)
     is_dinov3 = "encoder.backbone.patch_embed.patch_embeddings.weight" in state
+    if pretraining is None and not has_encoder:
+        warnings.warn(
+            f"{path}: holds a decoder alone, which does not tell its encoder: DINOv3 is assumed. "
+            "Set pretraining to say so, or to name another.",
+            stacklevel=4,
+        )
     if pretraining is None:
         pretraining = "dinov3" if is_dinov3 or not has_encoder else _timm_pretraining(state)
     if is_pmt:
@@ -158,28 +178,35 @@ def _authors(
         layout = AUTHORS_EOMT_DINOV3 if is_dinov3 else AUTHORS_EOMT
         encoder = "difference" if is_dinov3 else "whole"
         blocks = state["attn_mask_probs"].numel() if "attn_mask_probs" in state else None
-    num_classes = state[f"{at}class_head.weight"].shape[0] - 1
     masking = _masking(state, f"{at}attn_mask_probs")
+    positions = "encoder.backbone.pos_embed"
+    tells_size = positions in state
+    image_size = trained_size or (_DEFAULT_IMAGE_SIZE, _DEFAULT_IMAGE_SIZE)
+    if tells_size:
+        # EVA-02 has a position for its class token as well.
+        prefix = 1 if pretraining == "eva02" else 0
+        count = _matrix(state, positions, path)[0] - prefix
+        image_size = _image_size(count, trained_size, path)
     config = ModelConfig(
         rung="pmt" if is_pmt else _eomt_rung(masking),
-        size=_size(state[f"{at}q.weight"].shape[-1], path),
+        size=_size(width, path),
         pretraining=pretraining,
-        image_size=_image_size(state.get("encoder.backbone.pos_embed"), image_size, path),
-        num_queries=state[f"{at}q.weight"].shape[0],
+        image_size=image_size,
+        num_queries=num_queries,
         masking=masking,
-        class_names=_unnamed(num_classes),
+        class_names=unnamed_classes(num_classes),
         is_thing=None,
         query_blocks=blocks,
     )
-    return Checkpoint(path, layout, config, encoder)
+    return Checkpoint(path, layout, config, encoder, tells_size or trained_size is not None)
 
 
-def _hugging_face(folder: Path, fields: dict[str, Any]) -> Checkpoint:
-    model_type, where = fields["model_type"], folder / CONFIG
-    rope = fields.get("rope_parameters") or {}
+def _hugging_face(folder: Path, fields: Fields) -> Checkpoint:
+    model_type, where = fields.text("model_type"), fields.path
+    rope = fields.raw("rope_parameters", {})
     for name, (default, needed) in _HF_FIXED[model_type].items():
-        given = fields.get(name, rope.get(name, default))
-        if given != needed:
+        given = fields.raw(name, rope.get(name, default) if isinstance(rope, dict) else default)
+        if given not in (needed, [needed, needed]):
             raise CheckpointError(
                 f"{where}: {name} is {given!r}; models of this library have {needed!r}."
             )
@@ -189,34 +216,35 @@ def _hugging_face(folder: Path, fields: dict[str, Any]) -> Checkpoint:
     for name in ("query.weight", "class_predictor.weight"):
         if name not in state:
             raise CheckpointError(f"{path}: lacks entries: {name}. Is it Hugging Face's EoMT?")
-    num_queries, width = state["query.weight"].shape
-    num_classes = state["class_predictor.weight"].shape[0] - 1
-    depth = _count(state, r"layers\.(\d+)\.norm1\.weight")
+    num_queries, width = _matrix(state, "query.weight", path)
+    num_classes = _matrix(state, "class_predictor.weight", path)[0] - 1
+    labels = fields.raw("id2label")
+    if labels is not None and not isinstance(labels, dict):
+        raise CheckpointError(f"{where}: id2label is no object of names.")
     found = {
         "hidden_size": width,
         "num_queries": num_queries,
-        "num_hidden_layers": depth,
+        "num_hidden_layers": _count(state, r"layers\.(\d+)\.norm1\.weight"),
         "num_labels": num_classes,
     }
-    stated = fields | ({"num_labels": len(fields["id2label"])} if fields.get("id2label") else {})
     for name, value in found.items():
-        if stated.get(name, value) != value:
+        stated = len(labels) if name == "num_labels" and labels else fields.raw(name, value)
+        if stated != value:
             raise CheckpointError(
-                f"{where}: {name} is {stated[name]}, but the entries of {path.name} have {value}."
+                f"{where}: {name} is {stated!r}, but the entries of {path.name} have {value}."
             )
-    sides = fields.get("image_size", _DEFAULT_IMAGE_SIZE)
     is_dinov3 = model_type == "eomt_dinov3"
     masking = _masking(state, "attn_mask_probs")
     config = ModelConfig(
         rung=_eomt_rung(masking),
         size=_size(width, path),
         pretraining="dinov3" if is_dinov3 else "dinov2",
-        image_size=(sides, sides) if isinstance(sides, int) else tuple(sides),
+        image_size=fields.size("image_size", _DEFAULT_IMAGE_SIZE),
         num_queries=num_queries,
         masking=masking,
-        class_names=_hf_names(fields.get("id2label"), num_classes),
+        class_names=_hf_names(labels, num_classes),
         is_thing=None,
-        query_blocks=fields.get("num_blocks", 4),
+        query_blocks=fields.whole("num_blocks", 4),
     )
     return Checkpoint(path, HF_EOMT_DINOV3 if is_dinov3 else _hf_layout(state), config)
 
@@ -228,14 +256,16 @@ def _hf_layout(state: StateDict) -> Layout:
     return HF_EOMT_GATE_APART if "layers.0.mlp.gate_proj.weight" in state else HF_EOMT
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is no configuration: no JSON ({error}).") from error
-    if not isinstance(fields, dict):
-        raise CheckpointError(f"{path}: is no configuration: it holds no object.")
-    return fields
+def _matrix(state: StateDict, name: str, path: Path) -> tuple[int, int]:
+    """Rows and columns of an entry, axes of length 1 in front left out."""
+    shape = tuple(state[name].shape)
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) != 2 or min(shape) < 1:
+        raise CheckpointError(
+            f"{path}: {name} has the shape {shape}, where rows and columns are expected."
+        )
+    return shape
 
 
 def _existing(folder: Path, name: str) -> Path:
@@ -259,22 +289,17 @@ def _size(width: int, path: Path) -> str:
     return _SIZES[width]
 
 
-def _image_size(
-    pos_embed: Any | None, given: tuple[int, int] | None, path: Path
-) -> tuple[int, int]:
-    """From the number of positions, taken for a square unless the given size has as many."""
-    if pos_embed is None:
-        return given or (_DEFAULT_IMAGE_SIZE, _DEFAULT_IMAGE_SIZE)
-    count = pos_embed.shape[-2]
-    if given and (given[0] // PATCH_SIZE) * (given[1] // PATCH_SIZE) == count:
-        return given
-    # EVA-02 has a position for its class token as well.
+def _image_size(count: int, trained_size: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+    """From the number of positions: a square, or the size of training where that is given."""
     side = math.isqrt(count)
-    if side * side not in (count, count - 1):
+    size = trained_size or (side * PATCH_SIZE, side * PATCH_SIZE)
+    if (size[0] // PATCH_SIZE) * (size[1] // PATCH_SIZE) != count:
+        given = f"not those of trained_size={size}" if trained_size else "which make no square"
         raise CheckpointError(
-            f"{path}: has {count} positions, which make no square; give the image_size of training."
+            f"{path}: has {count} positions, {given}; set trained_size to the height and width of "
+            "the images that it was trained on."
         )
-    return side * PATCH_SIZE, side * PATCH_SIZE
+    return size
 
 
 def _masking(state: StateDict, name: str) -> str:
@@ -290,12 +315,9 @@ def _count(state: StateDict, pattern: str) -> int:
     return len({found[1] for found in (re.fullmatch(pattern, name) for name in state) if found})
 
 
-def _hf_names(labels: dict[str, str] | None, count: int) -> tuple[str, ...]:
+def _hf_names(labels: dict[str, Any] | None, count: int) -> tuple[str, ...]:
     if not labels or set(labels) != {str(i) for i in range(count)}:
-        return _unnamed(count)
+        return unnamed_classes(count)
     names = tuple(str(labels[str(i)]) for i in range(count))
-    return _unnamed(count) if names == tuple(f"LABEL_{i}" for i in range(count)) else names
-
-
-def _unnamed(count: int) -> tuple[str, ...]:
-    return tuple(f"class {i}" for i in range(count))
+    placeholders = tuple(f"LABEL_{i}" for i in range(count))
+    return unnamed_classes(count) if names == placeholders else names

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
-from eomtlib.checkpoints.identify import OURS, Checkpoint, identify, open_entries
-from eomtlib.checkpoints.own import ModelConfig
+from eomtlib.checkpoints.identify import Checkpoint, identify, open_entries
+from eomtlib.checkpoints.own import ModelConfig, unnamed_classes
 from eomtlib.encoder_weights import load_pretrained
 from eomtlib.errors import CheckpointError, ConfigurationError
 from eomtlib.ladder import build_model
@@ -23,6 +24,7 @@ def load_model(
     classes: Sequence[ClassInfo] | None = None,
     new_class_head: bool = False,
     image_size: tuple[int, int] | None = None,
+    trained_size: tuple[int, int] | None = None,
     pretraining: str | None = None,
     weights: str | Path | None = None,
 ) -> tuple[nn.Module, ModelConfig]:
@@ -35,6 +37,8 @@ def load_model(
         classes: of the data that it is for; the checkpoint's own when None.
         new_class_head: starts the class head at random where the classes differ, for fine-tuning.
         image_size: height and width to resample the model to; the checkpoint's own when None.
+        trained_size: height and width of the images in training, where the file does not tell; see
+            ``identify``. Where nothing depends on it, the model is built at ``image_size`` at once.
         pretraining: of the encoder, where the file does not tell; see ``identify``.
         weights: a file or folder of the pretrained encoder, for files that hold the difference to
             it (EoMT on DINOv3) or no encoder (PMT); None for timm's hub.
@@ -48,7 +52,16 @@ def load_model(
         ConfigurationError: when pretrained weights are needed and not at hand, or ``image_size``
             does not fit.
     """
-    found = identify(path, image_size=image_size, pretraining=pretraining)
+    found = identify(path, trained_size=trained_size, pretraining=pretraining)
+    if not found.tells_size:
+        if image_size is None:
+            warnings.warn(
+                f"{found.path}: does not tell its image size; {found.config.image_size} is "
+                "assumed. Set image_size to say so, or to choose another.",
+                stacklevel=2,
+            )
+        size = image_size or found.config.image_size
+        found = replace(found, config=replace(found.config, image_size=size))
     if weights and found.encoder == "whole":
         raise ConfigurationError(
             f"weights={str(weights)!r} has no use: {found.path} holds its encoder. Leave it empty."
@@ -106,8 +119,7 @@ def _for_classes(
     if classes is None:
         return found.config, False
     names = tuple(info.name for info in classes)
-    # Names are ours to compare only where we wrote them.
-    differ = len(names) != len(own) or (found.layout is OURS and names != own)
+    differ = len(names) != len(own) or own not in (names, unnamed_classes(len(own)))
     if differ and not new_class_head:
         raise CheckpointError(
             f"{found.path}: was trained for {len(own)} classes ({', '.join(own[:3])}, …), not for "

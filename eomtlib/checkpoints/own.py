@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
+from eomtlib.checkpoints.fields import Fields
 from eomtlib.errors import CheckpointError
 
 FORMAT = "eomtlib/1"
@@ -25,7 +26,7 @@ class ModelConfig:
     Attributes:
         rung, size, pretraining, num_queries, masking, query_blocks: as ``build_model`` takes them.
         image_size: height and width.
-        class_names: in the order of the class head.
+        class_names: in the order of the class head; ``unnamed_classes`` where they are not known.
         is_thing: for each class; None where the checkpoint does not say.
     """
 
@@ -38,6 +39,11 @@ class ModelConfig:
     class_names: tuple[str, ...]
     is_thing: tuple[bool, ...] | None
     query_blocks: int | None = None
+
+
+def unnamed_classes(count: int) -> tuple[str, ...]:
+    """What stands for names that a checkpoint does not hold."""
+    return tuple(f"class {i}" for i in range(count))
 
 
 def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
@@ -74,17 +80,24 @@ def load_config(folder: Path) -> ModelConfig:
         CheckpointError: when the folder or its configuration is missing or of another format.
     """
     path = Path(folder) / CONFIG
-    try:
-        fields = json.loads(path.read_text())
-        if fields.pop("format") != FORMAT:
-            raise KeyError("format")
-        for name in ("image_size", "class_names", "is_thing"):
-            fields[name] = fields[name] if fields[name] is None else tuple(fields[name])
-        return ModelConfig(**fields)
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise CheckpointError(
             f"{folder}: no saved model there: {CONFIG} is missing. Give the folder that holds "
             f"{CONFIG} and {WEIGHTS}."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: is no configuration of {FORMAT} ({error}).") from error
+        )
+    fields = Fields(path)
+    if fields.raw("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: is no configuration of {FORMAT}: its format is {fields.raw('format')!r}."
+        )
+    return ModelConfig(
+        rung=fields.text("rung"),
+        size=fields.text("size"),
+        pretraining=fields.text("pretraining"),
+        image_size=fields.size("image_size"),
+        num_queries=fields.whole("num_queries"),
+        masking=fields.text("masking"),
+        class_names=fields.texts("class_names"),
+        is_thing=fields.switches("is_thing"),
+        query_blocks=fields.optional_whole("query_blocks"),
+    )

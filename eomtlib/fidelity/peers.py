@@ -1,12 +1,10 @@
-"""Our parts against other people's implementations, at the same random weights, in float32.
+"""EoMT and Mask2Former's parts against transformers', at the same random weights, in float32.
 
-timm's own forward pass for encoders; transformers (which this needs) for EoMT and for Mask2Former's
-pixel decoder, decoder and loss.
+This needs transformers, in a version that has EoMT on DINOv3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +15,6 @@ from transformers import (
     EomtDinov3ForUniversalSegmentation,
     EomtForUniversalSegmentation,
     Mask2FormerConfig,
-    PreTrainedModel,
 )
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerLoss,
@@ -26,8 +23,8 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 
 from eomtlib.checkpoints import load_model
-from eomtlib.encoders import TIMM_NAMES, build_encoder
 from eomtlib.fidelity.difference import Difference, compare
+from eomtlib.fidelity.inputs import normalized, random_images, spread_weights
 from eomtlib.hyperparameters import LossConfig
 from eomtlib.models.pixel_decoder import PixelDecoder, PixelDecoderConfig
 from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
@@ -66,20 +63,6 @@ _DECODER_NAMES = {
 
 
 @torch.no_grad()
-def encoder_difference(pretraining: str, size: str) -> Difference:
-    """An encoder run block by block, against timm's ``forward_features``, on a non-square image."""
-    torch.manual_seed(0)
-    encoder = build_encoder(size=size, pretraining=pretraining, image_size=(64, 96)).eval()
-    images = _images(64, 96)
-    backbone = encoder.backbone
-    expected = backbone.forward_features(_normalized(images, backbone.pretrained_cfg))
-    if pretraining == "eva02":
-        expected = backbone.fc_norm(expected)
-    pairs = [(encoder(images), expected)]
-    return compare(f"encoder {pretraining}, {size}", "timm", pairs, tolerance=TOLERANCE)
-
-
-@torch.no_grad()
 def eomt_difference(folder: Path, *, dinov3: bool) -> Difference:
     """EoMT, masked and unmasked, loaded from a folder that transformers has written.
 
@@ -103,11 +86,11 @@ def eomt_difference(folder: Path, *, dinov3: bool) -> Difference:
     else:
         reference = EomtForUniversalSegmentation(EomtConfig(**shape))
     reference.eval()
-    _spread(reference)
+    spread_weights(reference)
     reference.save_pretrained(folder)
     model, _ = load_model(folder)
-    images = _images(96, 96)
-    values = _normalized(images, model.encoder.backbone.pretrained_cfg)
+    images = random_images(96, 96)
+    values = normalized(images, model.encoder.backbone.pretrained_cfg)
     pairs = []
     for masked in (True, False):
         reference.attn_mask_probs.fill_(float(masked))
@@ -221,48 +204,15 @@ def loss_differences() -> list[Difference]:
     ]
 
 
-def all_differences(folder: Path, *, sizes: Sequence[str]) -> list[Difference]:
-    """Every comparison of this page.
-
-    Args:
-        folder: an empty one, for files.
-        sizes: of the encoders that are compared with timm's.
-    """
+def all_differences(folder: Path) -> list[Difference]:
+    """Every comparison of this page; ``folder`` is an empty one, for files."""
     return [
         eomt_difference(folder / "dinov2", dinov3=False),
         eomt_difference(folder / "dinov3", dinov3=True),
         pixel_decoder_difference(),
         decoder_difference(),
         *loss_differences(),
-        *(
-            encoder_difference(pretraining, size)
-            for size in sizes
-            for pretraining, known in TIMM_NAMES.items()
-            if size in known
-        ),
     ]
-
-
-def _spread(model: PreTrainedModel) -> None:
-    """Gives every weight a size that shows: fresh ones leave whole branches near zero."""
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        noise = torch.randn(parameter.shape, generator=generator)
-        if parameter.ndim > 1:
-            parameter.copy_(noise / parameter[0].numel() ** 0.5)
-        else:
-            is_scale = name.endswith(("lambda1", "norm1.weight", "norm2.weight", "norm.weight"))
-            parameter.copy_(float(is_scale) + 0.1 * noise)
-
-
-def _images(height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=generator)
-
-
-def _normalized(images: Tensor, config: dict[str, tuple[float, ...]]) -> Tensor:
-    mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
-    return (images / 255 - mean) / std
 
 
 def _renamed(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:

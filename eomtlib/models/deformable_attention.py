@@ -8,6 +8,7 @@ levels are Python tuples: nothing waits for the device, and nothing depends on a
 from __future__ import annotations
 
 import math
+import os
 
 import torch
 from torch import Tensor, nn
@@ -195,13 +196,22 @@ def set_sampler(model: nn.Module, sampler: str) -> None:
             GPUs.
 
     Raises:
-        ConfigurationError: for an unknown name, or ``triton`` where it is not installed.
+        ConfigurationError: for an unknown name, or ``triton`` where it is not installed or the
+            model is not on a GPU.
     """
     check_choice("sampler", sampler, SAMPLERS)
     if sampler == "triton" and deformable_sample_kernel is None:
         raise ConfigurationError(
             "sampler='triton' needs the package triton, which is not installed; use 'pytorch'."
         )
-    for module in model.modules():
-        if isinstance(module, DeformableAttention):
-            module.sampler = sampler
+    found = [module for module in model.modules() if isinstance(module, DeformableAttention)]
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if sampler == "triton" and not interpreted:
+        for module in found:
+            if not module.output_proj.weight.is_cuda:
+                raise ConfigurationError(
+                    "sampler='triton' needs a GPU, and the model is on "
+                    f"{module.output_proj.weight.device}; move it there first, or use 'pytorch'."
+                )
+    for module in found:
+        module.sampler = sampler

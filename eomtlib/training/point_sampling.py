@@ -52,12 +52,9 @@ def bilinear_neighbours(points: Tensor, size: tuple[int, int]) -> Neighbours:
     """The neighbours of ``[N, P, 2]`` points in maps of ``size`` (height, width)."""
     height, width = size
     limit = points.new_tensor((width, height))
-    # To [−1, 1] and back, as the coordinates of ``grid_sample`` go, so that both round alike.
-    position = (2 * points - 1).add_(1).mul_(limit / 2).sub_(0.5)
-    low = position.floor()
-    after = position.sub_(low)
+    low, after = _cells(points, size)
     corners = torch.tensor(((0, 0), (1, 0), (0, 1), (1, 1)), device=points.device)
-    cells = low.long().unsqueeze(-2) + corners
+    cells = low.unsqueeze(-2) + corners
     share = torch.where(corners.bool(), after.unsqueeze(-2), 1 - after.unsqueeze(-2))
     inside = ((cells >= 0) & (cells < limit)).all(-1)
     column, row = cells.unbind(-1)
@@ -167,6 +164,18 @@ def sample_segments(maps: Tensor, points: Tensor, *, images: Tensor, segments: T
     return samples
 
 
+def _cells(points: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Column and row of the upper left neighbour, int64, and the way from there in pixels."""
+    height, width = size
+    # To [−1, 1] and back, as the coordinates of ``grid_sample`` go, so that both round alike.
+    position = (2 * points - 1).add_(1)
+    position[..., 0] *= width / 2
+    position[..., 1] *= height / 2
+    position -= 0.5
+    low = position.floor()
+    return low.long(), position.sub_(low)
+
+
 def _locate(maps: Tensor, points: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where ``[N, P, 2]`` points of N images lie in the maps.
 
@@ -175,14 +184,9 @@ def _locate(maps: Tensor, points: Tensor, images: Tensor) -> tuple[Tensor, Tenso
         the right and down as a fraction of a pixel; each ``[N, P]``.
     """
     num_layers, height, width = maps.shape[1:]
-    # To [−1, 1] and back, as the coordinates of ``grid_sample`` go, so that both round alike.
-    position = (2 * points - 1).add_(1)
-    position[..., 0] *= (width - 2) / 2
-    position[..., 1] *= (height - 2) / 2
-    position -= 0.5
-    low = position.floor()
-    right, down = position.sub_(low).unbind(-1)
-    column, row = low.long().add_(1).unbind(-1)
+    low, after = _cells(points, (height - 2, width - 2))
+    right, down = after.unbind(-1)
+    column, row = low.add_(1).unbind(-1)
     start = row * width + column + images[:, None] * (num_layers * height * width)
     return start, right, down
 

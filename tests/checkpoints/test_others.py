@@ -17,7 +17,7 @@ from transformers import (
 )
 from transformers.models.eomt.modeling_eomt import EomtSwiGLUFFN
 
-from eomtlib.checkpoints import identify, load_model, save_model
+from eomtlib.checkpoints import describe, identify, load_model, save_model
 from eomtlib.encoders import build_encoder
 from eomtlib.errors import CheckpointError, ConfigurationError
 from eomtlib.fidelity.released import write_released
@@ -88,6 +88,7 @@ def test_the_authors_files_are_recognised_at_their_shapes(
     torch.save(entries | {"criterion.empty_weight": torch.ones(134)}, path)
     weights = dinov3_encoder(size, tmp_path / "dinov3.bin") if is_dinov3 else None
     options = {"image_size": (side, side)} if is_dinov3 else {}
+    options |= {"pretraining": "dinov3"} if is_pmt else {}
     config = load_on_meta(tmp_path, weights=weights, **options)
     assert config.rung == ("pmt" if is_pmt else "eomt")
     assert (config.size, config.pretraining) == (size, fixture.partition("-")[2])
@@ -95,7 +96,8 @@ def test_the_authors_files_are_recognised_at_their_shapes(
     assert config.num_queries == classes["num_queries"]
     assert len(config.class_names) == classes["num_classes"]
     assert config.query_blocks == query_blocks
-    found = identify(path)
+    found = identify(path, pretraining=config.pretraining)
+    assert found.tells_size != is_dinov3
     assert found.encoder == ("absent" if is_pmt else "difference" if is_dinov3 else "whole")
 
 
@@ -196,7 +198,7 @@ def test_class_names_masks_and_shards_of_a_hugging_face_folder(tmp_path):
     fields = json.loads(index.read_text())
     fields["weight_map"] = dict.fromkeys(fields["weight_map"], "../elsewhere.safetensors")
     index.write_text(json.dumps(fields))
-    with pytest.raises(CheckpointError, match=r"index.json: names '../elsewhere.*outside"):
+    with pytest.raises(CheckpointError, match=r"index.json: names '../elsewhere.*no weights file"):
         load_model(tmp_path)
 
 
@@ -230,6 +232,41 @@ def test_a_new_class_head_keeps_all_else(released):
         load_model(released, weights="somewhere")
 
 
+def test_another_image_size_resamples_what_was_trained(released):
+    # As many cells as the 6 × 6 of training, in another order.
+    model, config = load_model(released, image_size=(64, 144))
+    assert config.image_size == (64, 144)
+    expected, _ = load_model(released)
+    expected.set_image_size((64, 144))
+    torch.testing.assert_close(
+        model.encoder.backbone.pos_embed, expected.encoder.backbone.pos_embed
+    )
+    # Trained on another shape, the same entries mean another grid.
+    assert identify(released, trained_size=(64, 144)).config.image_size == (64, 144)
+    with pytest.raises(
+        CheckpointError, match=r"36 positions, not those of trained_size=\(64, 64\)"
+    ):
+        load_model(released, trained_size=(64, 64))
+
+
+def test_what_a_file_does_not_tell_is_assumed_aloud(tmp_path):
+    files = write_released("pmt-dinov3", tmp_path)
+    with pytest.warns(UserWarning, match=r"decoder alone.*DINOv3 is assumed"):
+        assert identify(files.checkpoint).config.pretraining == "dinov3"
+    with pytest.warns(UserWarning, match=r"does not tell its image size.*640"):
+        load_model(files.checkpoint, weights=files.encoder, pretraining="dinov3")
+    said = describe(files.checkpoint, pretraining="dinov3")
+    assert "640×640 (assumed: the file does not tell)" in said
+
+
+def test_names_that_are_not_known_agree_with_any(released, tmp_path):
+    model, config = load_model(released)
+    save_model(tmp_path / "ours", model, config)
+    classes = [ClassInfo(f"thing {i}", True, i) for i in range(7)]
+    _, named = load_model(tmp_path / "ours", classes=classes)
+    assert named.class_names == tuple(info.name for info in classes)
+
+
 def _set(name, value):
     return lambda state: state.update({name: value})
 
@@ -242,14 +279,15 @@ def _set(name, value):
         (_set("network.neck.weight", torch.zeros(1)), r"does not know: neck\.weight"),
         (
             _set("network.encoder.backbone.blocks.7.mlp.fc1.weight", torch.zeros(5, 384)),
-            r"encoder\.backbone\.blocks\.7\.mlp\.fc1\.weight is 5×384 where .* 1536×384",
+            r"encoder\.backbone\.blocks\.7\.mlp\.fc1\.weight is 5×384 float32 where .* 1536×384",
         ),
         (
             _set("network.upscale.1.norm.bias", torch.full((384,), float("nan"))),
             r"upscale\.1\.norm\.bias holds values that are not finite",
         ),
         (_set("network.q.weight", torch.zeros(12, 500)), r"queries are 500 wide; known are 384"),
-        (_set("epoch", 3), r"epoch is a int, not a tensor"),
+        (_set("epoch", 3), r"'epoch' is a int, not a dense tensor"),
+        (_set("network.q.weight", torch.tensor(1.0)), r"q\.weight has the shape \(\)"),
     ],
 )
 def test_entries_that_do_not_fit_are_named(released, change, message):
@@ -280,6 +318,13 @@ def test_damaged_files_and_files_with_code(released, tmp_path):
     [
         ({"hidden_act": "silu"}, r"config\.json: hidden_act is 'silu'.*'gelu'"),
         ({"num_queries": 50}, r"config\.json: num_queries is 50, but .* have 5"),
+        (
+            {"image_size": [640]},
+            r"config\.json: image_size is \[640\], but must be one or two whole",
+        ),
+        ({"num_blocks": "4"}, r"config\.json: num_blocks is '4', but must be a whole number"),
+        ({"id2label": 3}, r"config\.json: id2label is no object"),
+        ({"model_type": ["eomt"]}, r"model_type \['eomt'\]"),
         ({"model_type": "mask2former"}, r"model_type 'mask2former'"),
     ],
 )

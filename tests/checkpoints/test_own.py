@@ -73,6 +73,23 @@ def test_entries_that_do_not_fit_are_named(folder, change, message):
         load_model(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("num_queries", "5", "num_queries is '5', but must be a whole number"),
+        ("image_size", [64], r"image_size is \[64\], but must be one or two whole numbers"),
+        ("class_names", "disc", "class_names is 'disc', but must be a list of texts"),
+        ("is_thing", [1, 0], "is_thing is .*, but must be a list of true and false"),
+        ("rung", None, "it lacks rung"),
+    ],
+)
+def test_fields_of_a_configuration_are_checked(field, value, message, folder):
+    fields = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(fields | {field: value}))
+    with pytest.raises(CheckpointError, match=rf"config\.json: .*{message}"):
+        load_model(folder)
+
+
 def test_classes_that_differ_need_a_new_class_head(folder):
     classes = [ClassInfo(name, True, i) for i, name in enumerate(("cat", "dog", "tree"))]
     with pytest.raises(CheckpointError, match=r"2 classes \(disc, stripes.*new_class_head=True"):

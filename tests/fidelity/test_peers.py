@@ -4,6 +4,7 @@ import pytest
 
 from eomtlib.encoders import TIMM_NAMES
 from eomtlib.fidelity import peers
+from eomtlib.fidelity.encoders import encoder_difference
 
 SMALL = [(pretraining, "small") for pretraining in TIMM_NAMES]
 LARGER = [
@@ -22,7 +23,7 @@ def check(difference, tolerance):
 
 @pytest.mark.parametrize(("pretraining", "size"), [("none", "nano"), *SMALL, *LARGER])
 def test_encoders_equal_timms_own_forward_pass(pretraining, size):
-    check(peers.encoder_difference(pretraining, size), 1e-4)
+    check(encoder_difference(pretraining, size), 1e-4)
 
 
 @pytest.mark.parametrize("dinov3", [False, True])

@@ -11,6 +11,7 @@ from eomtlib.models.deformable_attention import (
     DeformableAttention,
     deformable_sample,
     grid_centres,
+    set_sampler,
 )
 
 SHAPES = ((2, 3), (4, 6), (5, 1))
@@ -114,3 +115,12 @@ def test_sampling_macs_count_every_point_and_channel_five_times():
 def test_heads_must_divide_the_width():
     with pytest.raises(ConfigurationError, match="num_heads=3"):
         DeformableAttention(16, num_heads=3, num_levels=1, num_points=1)
+
+
+def test_the_kernel_is_refused_where_it_cannot_run():
+    ours = DeformableAttention(16, num_heads=4, num_levels=3, num_points=2)
+    with pytest.raises(ConfigurationError, match=r"triton.*(needs a GPU|not installed)"):
+        set_sampler(ours, "triton")
+    assert ours.sampler == "pytorch"
+    with pytest.raises(ConfigurationError, match="Did you mean 'triton'"):
+        set_sampler(ours, "tritn")

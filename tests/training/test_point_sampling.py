@@ -89,10 +89,7 @@ def points_up_to_the_border():
 
 def test_mask_logits_are_sampled_as_transformers_does():
     masks = torch.randn(2, 8, 6)
-    # Some of the points lie so near to the border that a neighbour is missing.
-    points = torch.cat(
-        (random_points(2), torch.tensor([[0.01, 0.99], [1.0, 0.0]]).repeat(2, 1, 1)), 1
-    )
+    points = points_up_to_the_border()
     expected = sample_point(masks[:, None], points, align_corners=False)[:, 0]
     torch.testing.assert_close(sample_mask_logits(masks, points), expected)
 
@@ -100,9 +97,7 @@ def test_mask_logits_are_sampled_as_transformers_does():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_queries_that_share_points_are_sampled_as_transformers_does(layout):
     masks = torch.randn(2, 3, 8, 6).to(memory_format=layout)
-    points = torch.cat(
-        (random_points(2), torch.tensor([[0.01, 0.99], [1.0, 0.0]]).repeat(2, 1, 1)), 1
-    )
+    points = points_up_to_the_border()
     found = sample_queries(masks, bilinear_neighbours(points, (8, 6)))
     expected = sample_point(masks, points, align_corners=False)
     torch.testing.assert_close(found.transpose(1, 2), expected)
