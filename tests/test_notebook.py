@@ -55,6 +55,7 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path, monkeypatch, t
     assert rows[-1].startswith("short training: 4steps")  # what the PQ are worth stands below
 
 
+@pytest.mark.slow
 def test_fidelity_shows_what_agrees_and_what_does_not(tmp_path):
     checkpoint = write_released("eomt-dinov2", tmp_path).checkpoint
     executed = _execute("fidelity", tmp_path, checkpoint=str(checkpoint))
@@ -78,6 +79,7 @@ def test_fidelity_shows_what_agrees_and_what_does_not(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_speed_fills_its_table(tmp_path):
     executed = _execute("speed", tmp_path, sizes="nano", rungs="single-scale,eomt", device="cpu")
     table = _output(executed, "table", "text/html")

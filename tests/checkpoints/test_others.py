@@ -29,6 +29,10 @@ COCO = {"num_queries": 200, "num_classes": 133}
 ADE_SEMANTIC = {"num_queries": 100, "num_classes": 150}
 
 
+def slow(*parameters):
+    return pytest.param(*parameters, marks=pytest.mark.slow)
+
+
 def dinov3_encoder(size, path):
     """facebook's layout at the released shapes."""
     width, heads, depth = {"small": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 16, 24)}[
@@ -61,13 +65,13 @@ def load_on_meta(path, **options):
     ("fixture", "size", "classes", "query_blocks", "side"),
     [
         ("eomt-dinov2", "large", COCO, 4, 640),
-        ("eomt-dinov2", "large", COCO, 4, 1280),
-        ("eomt-dinov2", "large", ADE_SEMANTIC, 4, 512),
+        slow("eomt-dinov2", "large", COCO, 4, 1280),
+        slow("eomt-dinov2", "large", ADE_SEMANTIC, 4, 512),
         ("eomt-dinov3", "small", COCO, 3, 640),
-        ("eomt-dinov3", "base", COCO, 3, 640),
-        ("eomt-dinov3", "large", ADE_SEMANTIC, 4, 512),
+        slow("eomt-dinov3", "base", COCO, 3, 640),
+        slow("eomt-dinov3", "large", ADE_SEMANTIC, 4, 512),
         ("pmt-dinov3", "small", COCO, 6, 640),
-        ("pmt-dinov3", "large", COCO, 6, 1280),
+        slow("pmt-dinov3", "large", COCO, 6, 1280),
     ],
 )
 def test_the_authors_files_are_recognised_at_their_shapes(
@@ -105,9 +109,9 @@ def test_the_authors_files_are_recognised_at_their_shapes(
     ("kind", "shape"),
     [
         ("eomt", {"num_labels": 133}),
-        ("eomt", {"num_labels": 133, "image_size": 1280}),
-        ("eomt", {"num_labels": 150, "num_queries": 100, "image_size": 512}),
-        (
+        slow("eomt", {"num_labels": 133, "image_size": 1280}),
+        slow("eomt", {"num_labels": 150, "num_queries": 100, "image_size": 512}),
+        slow(
             "eomt",
             {
                 "num_labels": 133,
@@ -118,7 +122,7 @@ def test_the_authors_files_are_recognised_at_their_shapes(
                 "use_swiglu_ffn": True,
             },
         ),
-        ("eomt_dinov3", {"num_labels": 133, "layer_norm_eps": 1e-5}),
+        slow("eomt_dinov3", {"num_labels": 133, "layer_norm_eps": 1e-5}),
         (
             "eomt_dinov3",
             {
