@@ -12,8 +12,7 @@ INTERPRETED = """
 import os
 os.environ["TRITON_INTERPRET"] = "1"
 import torch
-from eomtlib.ladder import build_model
-from eomtlib.models.deformable_attention import deformable_sample, set_sampler
+from eomtlib.models.deformable_attention import deformable_sample
 from eomtlib.models.deformable_kernel import deformable_sample_kernel
 
 torch.manual_seed(0)
@@ -43,6 +42,17 @@ half = deformable_sample_kernel(value.bfloat16(), sides, locations, weights)
 assert half.dtype == torch.bfloat16
 torch.testing.assert_close(half.flatten(2).float(), expected, rtol=2e-2, atol=2e-2)
 
+print("all equal")
+"""
+
+IN_A_MODEL = """
+import os
+os.environ["TRITON_INTERPRET"] = "1"
+import torch
+from eomtlib.ladder import build_model
+from eomtlib.models.deformable_attention import set_sampler
+
+torch.manual_seed(0)
 model = build_model(
     "no-adapter", size="nano", pretraining="none", image_size=64, num_classes=3, num_queries=4
 ).eval()
@@ -53,7 +63,7 @@ with torch.no_grad():
     torch.testing.assert_close(model.predict(images), plain, rtol=1e-4, atol=1e-4)
     compiled = torch.compile(model.predict, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(images), plain, rtol=1e-4, atol=1e-4)
-print("all equal")
+print("model equal")
 """
 
 COMPILED = """
@@ -84,7 +94,12 @@ print("all compiled")
 
 
 @pytest.mark.parametrize(
-    ("program", "said"), [(INTERPRETED, "all equal"), (COMPILED, "all compiled")]
+    ("program", "said"),
+    [
+        (INTERPRETED, "all equal"),
+        pytest.param(IN_A_MODEL, "model equal", marks=pytest.mark.slow),
+        (COMPILED, "all compiled"),
+    ],
 )
 def test_the_kernel(program, said, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
