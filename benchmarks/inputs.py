@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eomtlib.data.coco import CocoPanoptic
+from eomtlib.data.loading import TrainStream
+from eomtlib.data.transforms import TrainTransform
 from eomtlib.errors import ConfigurationError
 from eomtlib.structures import SegmentMap, fitted_size
 
@@ -46,6 +48,17 @@ def find_data(given: str) -> Path:
             "layout (train2017, val2017, annotations/panoptic_*); some hundred images will do."
         )
     return path
+
+
+def training_stream(options: Options, *, batch_size: int) -> TrainStream:
+    """Augmented training images at 640, read in this process."""
+    return TrainStream(
+        dataset=CocoPanoptic(options.data, "train"),
+        transform=TrainTransform((SIDE, SIDE)),
+        batch_size=batch_size,
+        seed=0,
+        num_workers=0,
+    )
 
 
 def val_set(options: Options) -> CocoPanoptic:

@@ -33,6 +33,7 @@ from eomtlib.recipes import Recipe, recipe
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord, config_hash
 from eomtlib.results import ResultStore
 from eomtlib.settings import Settings
+from eomtlib.structures import stuff_classes
 from eomtlib.timing import time_model
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.module import SegmentationModule, TrainingPlan
@@ -338,12 +339,11 @@ class Experiment:
         input_size: tuple[int, int] | None = None,
     ) -> list[dict[str, Any]]:
         """Segments ``target_sizes`` images from a prediction at ``input_size``."""
-        stuff = {i for i, info in enumerate(self.classes) if not info.is_thing}
         return post_process_panoptic_segmentation(
             *prediction,
             target_sizes=target_sizes,
             input_size=input_size or self.settings.image_size,
-            stuff_classes=stuff,
+            stuff_classes=stuff_classes(self.classes),
         )
 
     def _model_config(self, rung: str) -> ModelConfig:

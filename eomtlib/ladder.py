@@ -60,6 +60,11 @@ class Rung:
     build: Callable[..., nn.Module]
     frozen_encoder: bool = False
 
+    @property
+    def has_query_blocks(self) -> bool:
+        """Whether queries go through plain blocks, not through a Transformer decoder."""
+        return "Transformer decoder" not in self.parts
+
 
 @dataclass(frozen=True)
 class HeadSize:
@@ -295,7 +300,7 @@ def build_model(
         load_pretrained(encoder, size=size, pretraining=pretraining, weights=weights)
     heads = HEAD_SIZES[size]
     if query_blocks is not None:
-        if "Transformer decoder" in spec.parts:
+        if not spec.has_query_blocks:
             raise ConfigurationError(
                 f"query_blocks={query_blocks} has no meaning for {rung}: its queries go through a "
                 "Transformer decoder; leave it out."

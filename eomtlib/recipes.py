@@ -127,8 +127,7 @@ def _dinov3(dataset: str, rung: str, size: str) -> Recipe:
         epochs = 16
     else:
         # The blocks that process queries learn at the full rate, where there are such in the ViT.
-        has_query_blocks = "Transformer decoder" not in LADDER[rung].parts
-        exempt = HEAD_SIZES[size].query_blocks if has_query_blocks else 0
+        exempt = HEAD_SIZES[size].query_blocks if LADDER[rung].has_query_blocks else 0
         optimizer = replace(optimizer, exempt_blocks=exempt)
         epochs = 24 if dataset == "coco" and size != "large" else _EPOCHS[dataset]
     return replace(EOMT, optimizer=optimizer, annealing=annealing, epochs=epochs)

@@ -40,6 +40,7 @@ __all__ = [
     "environment",
     "load_paper_table",
     "paper_dir",
+    "paper_models",
     "to_dataframe",
 ]
 
@@ -171,6 +172,28 @@ def load_paper_table(name: str) -> pd.DataFrame:
     """
     tables = {path.stem: path for path in sorted(paper_dir().glob("*.csv"))}
     return pd.read_csv(tables[check_choice("name", name, tables)])
+
+
+_UNSAID: dict[str, dict[str, str]] = {
+    "eomt_table1_ladder": {"size": "large", "pretraining": "dinov2"},
+    "eomt_table2_pretraining": {"size": "large"},
+    "eomt_table3_size": {"pretraining": "dinov2"},
+    "eomt_tableD_query_blocks": {"size": "large", "pretraining": "dinov2", "rung": "eomt"},
+}
+
+
+def paper_models(name: str) -> list[dict[str, Any]]:
+    """The rows of a table of the EoMT paper whose models are of the ladder, on COCO at 640.
+
+    Args:
+        name: ``eomt_table1_ladder``, ``eomt_table2_pretraining``, ``eomt_table3_size`` or
+            ``eomt_tableD_query_blocks``.
+
+    Returns:
+        Each with ``rung``, ``size`` and ``pretraining``, also where the table leaves them unsaid,
+        and with what it prints.
+    """
+    return [_UNSAID[name] | row for row in load_paper_table(name).to_dict("records")]
 
 
 def _matches(record: Record, wanted: dict[str, Any]) -> bool:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from eomtlib.encoders import OWN_SIZES, TIMM_NAMES
+from eomtlib.encoders import OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES, TIMM_NAMES
 from eomtlib.errors import ConfigurationError
 from eomtlib.records import TimingRecord
-from eomtlib.results import ResultStore, load_paper_table
-from eomtlib.settings import COST_IMAGE_SIZE, parse_rungs, resolve_results_dir
+from eomtlib.results import paper_models
+from eomtlib.settings import COST_IMAGE_SIZE, as_list, parse_rungs, resolve_device
 from eomtlib.study import Study
 
 
 def time_ladder(
     *,
-    sizes: Sequence[str],
-    pretrainings: Sequence[str] = ("dinov2",),
+    sizes: str | Sequence[str] = "",
+    pretrainings: str | Sequence[str] = "dinov2",
     rungs: str | Sequence[str] = "all",
     timing_modes: str | Sequence[str] = "",
     device: str = "auto",
@@ -33,7 +33,8 @@ def time_ladder(
     """Times rungs × sizes × pretrainings in every mode; what is timed already is found again.
 
     Args:
-        sizes: of the encoder. Sizes of our own have no pretraining.
+        sizes: of the encoder; by default the papers' on a GPU, ``nano`` on a CPU. Sizes of our own
+            have no pretraining.
         pretrainings: architectures of the encoder; a pair that does not exist is left out.
         rungs: names, or ``all``.
         timing_modes: ``eager``, ``compiled``, ``max-autotune``; by default eager, on a GPU compiled
@@ -45,12 +46,15 @@ def time_ladder(
         progress: whether notices are shown.
 
     Returns:
-        The records of this machine that are of these models, oldest first.
+        The records of this machine that are of these models, model by model.
 
     Raises:
         ConfigurationError: for an unknown name, or where no size has any of the pretrainings.
     """
     chosen = parse_rungs(rungs)
+    default = ("nano",) if resolve_device(device) == "cpu" else PAPER_SIZES
+    sizes = as_list("sizes", sizes or default, SIZES)
+    pretrainings = as_list("pretrainings", pretrainings, PRETRAININGS)
     pairs = [
         (size, pretraining)
         for size in sizes
@@ -62,7 +66,7 @@ def time_ladder(
             f"sizes={', '.join(sizes)} and pretrainings={', '.join(pretrainings)} have no encoder "
             "in common; add another of either."
         )
-    records: dict[str, TimingRecord] = {}
+    records: list[TimingRecord] = []
     for size, pretraining in pairs:
         study = Study(
             size=size,
@@ -79,13 +83,8 @@ def time_ladder(
             progress=progress,
         )
         for result in study.run_all(chosen):
-            records |= {record.id: record for record in study.timings(result.rung)}
-    return list(records.values())
-
-
-def timings_of(results_dir: str | Path, machine: str) -> list[TimingRecord]:
-    """All timings of one machine in a folder of results, oldest first."""
-    return ResultStore(resolve_results_dir(results_dir)).records("timing", machine=machine)
+            records += result.timings
+    return records
 
 
 def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
@@ -94,7 +93,7 @@ def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
     The last column is the paper's FPS of that rung, size and pretraining, on an H100, compiled, in
     mixed precision; empty where the paper prints none.
     """
-    printed = _printed_fps()
+    printed = _printed("fps")
     rows: dict[tuple, dict[str, object]] = {}
     for r in records:
         key = (r.size, r.pretraining, r.rung, r.cost_image_size, r.mode, r.dtype)
@@ -120,14 +119,10 @@ def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
 def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
     """The papers' PQ on COCO beside the FPS measured here, the fastest mode of each model.
 
-    Columns ``size``, ``rung``, ``pq`` and ``fps``; for the second kind of Pareto plot, which is for
-    whoever has a GPU but not the weeks of training.
+    Columns ``size``, ``pretraining``, ``rung``, ``pq`` and ``fps``; for the second kind of Pareto
+    plot, which is for whoever has a GPU but not the weeks of training.
     """
-    pq = {
-        **_printed("eomt_table1_ladder", "pq", size="large", pretraining="dinov2"),
-        **_printed("eomt_table2_pretraining", "pq", size="large"),
-        **_printed("eomt_table3_size", "pq", pretraining="dinov2"),
-    }
+    pq = _printed("pq")
     best: dict[tuple[str, str, str], float] = {}
     for r in records:
         key = (r.rung, r.size, r.pretraining)
@@ -135,22 +130,18 @@ def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
             best[key] = max(r.fps_model, best.get(key, 0.0))
     return pd.DataFrame(
         [
-            {"size": size, "pretraining": pretraining, "rung": rung, "pq": pq[key], "fps": fps}
+            {"size": key[1], "pretraining": key[2], "rung": key[0], "pq": pq[key], "fps": fps}
             for key, fps in best.items()
-            for rung, size, pretraining in (key,)
         ],
         columns=["size", "pretraining", "rung", "pq", "fps"],
     )
 
 
-def _printed_fps() -> dict[tuple[str, str, str], float]:
+def _printed(column: str) -> dict[tuple[str, str, str], float]:
+    """Rung, size and pretraining → what Tables 1 to 3 print, which agree where they overlap."""
+    tables = ("eomt_table1_ladder", "eomt_table2_pretraining", "eomt_table3_size")
     return {
-        **_printed("eomt_table1_ladder", "fps", size="large", pretraining="dinov2"),
-        **_printed("eomt_table2_pretraining", "fps", size="large"),
-        **_printed("eomt_table3_size", "fps", pretraining="dinov2"),
+        (row["rung"], row["size"], row["pretraining"]): row[column]
+        for name in tables
+        for row in paper_models(name)
     }
-
-
-def _printed(name: str, column: str, **fixed: str) -> dict[tuple[str, str, str], float]:
-    rows = [fixed | row for row in load_paper_table(name).to_dict("records")]
-    return {(row["rung"], row["size"], row["pretraining"]): row[column] for row in rows}

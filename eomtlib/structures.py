@@ -197,6 +197,11 @@ class ClassInfo:
     category_id: int
 
 
+def stuff_classes(classes: Sequence[ClassInfo]) -> frozenset[int]:
+    """The indices of the classes that are stuff."""
+    return frozenset(index for index, info in enumerate(classes) if not info.is_thing)
+
+
 def fitted_size(original: Sequence[int], canvas: Sequence[int]) -> tuple[int, int]:
     """Height and width of an image scaled to lie inside a canvas, its aspect ratio kept.
 

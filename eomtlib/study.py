@@ -41,8 +41,9 @@ class RungResult:
         rung: its name.
         training: None where nothing was trained.
         evaluation: None where nothing was trained.
-        timing: of the architecture on this machine.
+        timing: of the architecture on this machine, in the fastest mode.
         run_dir: weights and curves; None where nothing was trained.
+        timings: in every mode.
     """
 
     rung: str
@@ -50,6 +51,7 @@ class RungResult:
     evaluation: EvaluationRecord | None
     timing: TimingRecord
     run_dir: Path | None
+    timings: tuple[TimingRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,18 +155,16 @@ class Study:
             evaluation = self.experiment.evaluate(rung, training)
         timings = found["timing"]
         missing = [m for m in self.settings.timing_modes if m not in {t.mode for t in timings}]
-        timing = fastest([*timings, *(self.experiment.time(rung, missing) if missing else [])])
+        if missing:
+            timings = [*timings, *self.experiment.time(rung, missing)]
+        timing = fastest(timings)
         if evaluation is not None:
             pq = evaluation.metrics["pq"]
             self.experiment.say(f"{rung}: PQ {pq:.1f}, {timing.fps_model:.1f} FPS.")
         run_dir = self.experiment.run_dir(rung) if training is not None else None
-        return RungResult(rung, training, evaluation, timing, run_dir)
+        return RungResult(rung, training, evaluation, timing, run_dir, tuple(timings))
 
     # Looking at it
-
-    def timings(self, rung: str) -> list[TimingRecord]:
-        """The timings of a rung under this configuration on this machine, oldest first."""
-        return self._found(rung)["timing"]
 
     def curves(self, results: Sequence[RungResult]) -> dict[str, pd.DataFrame]:
         """Rung → its logged values."""

@@ -168,7 +168,7 @@ def _check_names(
             misshapen += [
                 f"{part} is {_text(source[part])} where the model has {_text(target, needed)}"
                 for part in parts
-                if _without_leading_ones(source[part].shape) != _without_leading_ones(needed)
+                if without_leading_ones(source[part].shape) != without_leading_ones(needed)
                 or (target.is_floating_point() and not source[part].is_floating_point())
             ]
     surplus = [name for name in source if name not in used and not is_ignored(name)]
@@ -189,10 +189,13 @@ def _join(parts: list[Tensor], shape: torch.Size) -> Tensor:
     return (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(shape)
 
 
-def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Position embeddings and single tokens are kept with and without an axis for the batch."""
+def without_leading_ones(shape: tuple[int, ...], *, keep: int = 1) -> tuple[int, ...]:
+    """A shape less its axes of length 1 in front, at least ``keep`` of its axes left.
+
+    Position embeddings and single tokens are kept with and without an axis for the batch.
+    """
     shape = tuple(shape)
-    while len(shape) > 1 and shape[0] == 1:
+    while len(shape) > keep and shape[0] == 1:
         shape = shape[1:]
     return shape
 

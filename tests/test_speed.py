@@ -8,7 +8,7 @@ import pytest
 from eomtlib.commands import main
 from eomtlib.environment import environment
 from eomtlib.results import ResultStore
-from eomtlib.speed import accuracy_beside_speed, speed_table, time_ladder, timings_of
+from eomtlib.speed import accuracy_beside_speed, speed_table, time_ladder
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,9 @@ def test_what_is_timed_is_found_again(results):
     )
     assert [record.rung for record in found] == ["eomt"]
     assert sorted((results / "records").iterdir()) == before
-    assert len(timings_of(results, environment("cpu").machine)) == 2
-    assert timings_of(results, "another machine") == []
+    store = ResultStore(results)
+    assert len(store.records("timing", machine=environment("cpu").machine)) == 2
+    assert store.records("timing", machine="another machine") == []
 
 
 def test_printed_figures_stand_beside_their_own_model_alone(results):

@@ -14,6 +14,7 @@ from benchmarks.inputs import SIDE, Options, val_set
 from benchmarks.peers.hugging_face import eomt_pair, processor
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
+from eomtlib.structures import stuff_classes
 
 NUM_IMAGES = 8
 
@@ -22,7 +23,7 @@ NUM_IMAGES = 8
 def run(options: Options) -> list[Comparison]:
     """Random weights keep few queries, so the score threshold is lowered until 40 are kept."""
     dataset = val_set(options)
-    stuff = [i for i, info in enumerate(dataset.classes) if not info.is_thing]
+    stuff = sorted(stuff_classes(dataset.classes))
     files = sorted((options.data / "val2017").glob("*.jpg"))[:NUM_IMAGES]
     ours, theirs = eomt_pair("small", side=SIDE)
     fit, peer = EvalTransform((SIDE, SIDE)).fit, processor(SIDE)

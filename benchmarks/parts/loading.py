@@ -5,26 +5,15 @@ from __future__ import annotations
 from itertools import count
 
 from benchmarks.compare import Comparison, time_pairs
-from benchmarks.inputs import SIDE, Options
+from benchmarks.inputs import SIDE, Options, training_stream
 from benchmarks.peers.mask_stack import MaskStackCoco
-from eomtlib.data.coco import CocoPanoptic
-from eomtlib.data.loading import TrainStream
-from eomtlib.data.transforms import TrainTransform
-from eomtlib.hyperparameters import AugmentationConfig
 
 IMAGES_A_CALL = 8
 
 
 def run(options: Options) -> list[Comparison]:
     """Both walk through the same images in order; each draws its own augmentation."""
-    dataset = CocoPanoptic(options.data, "train")
-    stream = TrainStream(
-        dataset=dataset,
-        transform=TrainTransform((SIDE, SIDE), AugmentationConfig()),
-        batch_size=IMAGES_A_CALL,
-        seed=0,
-        num_workers=0,
-    )
+    stream = training_stream(options, batch_size=IMAGES_A_CALL)
     batches = iter(stream.loader(steps=10**6))
     peer = MaskStackCoco(options.data, "train", SIDE)
     positions = (n % len(peer) for n in count())

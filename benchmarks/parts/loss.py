@@ -8,12 +8,8 @@ from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from benchmarks.compare import Comparison, time_pairs
-from benchmarks.inputs import NUM_QUERIES, SIDE, Options
+from benchmarks.inputs import NUM_QUERIES, Options, training_stream
 from benchmarks.peers.hugging_face import NUM_CLASSES, mask_stacks
-from eomtlib.data.coco import CocoPanoptic
-from eomtlib.data.loading import TrainStream
-from eomtlib.data.transforms import TrainTransform
-from eomtlib.hyperparameters import AugmentationConfig
 from eomtlib.structures import Predictions
 from eomtlib.training.loss import SegmentationLoss
 
@@ -25,13 +21,7 @@ def run(options: Options) -> list[Comparison]:
 
     Each gets its mask logits in the memory layout that its models make them in.
     """
-    stream = TrainStream(
-        dataset=CocoPanoptic(options.data, "train"),
-        transform=TrainTransform((SIDE, SIDE), AugmentationConfig()),
-        batch_size=IMAGES,
-        seed=0,
-        num_workers=0,
-    )
+    stream = training_stream(options, batch_size=IMAGES)
     segments = next(iter(stream.loader(steps=1))).segments
     masks, labels = mask_stacks([s.ids for s in segments], [s.labels for s in segments])
     generator = torch.Generator().manual_seed(0)

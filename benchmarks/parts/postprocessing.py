@@ -14,7 +14,7 @@ from benchmarks.inputs import SIDE, Options, likely_predictions, val_set
 from benchmarks.peers.hugging_face import processor
 from eomtlib.evaluation.panoptic_quality import PanopticQuality
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.structures import ClassInfo, SegmentMap
+from eomtlib.structures import ClassInfo, SegmentMap, stuff_classes
 
 NUM_IMAGES = 16
 
@@ -25,7 +25,7 @@ def run(options: Options) -> list[Comparison]:
     dataset = val_set(options)
     targets = [dataset.read(index)[1] for index in range(min(NUM_IMAGES, len(dataset)))]
     predictions = [likely_predictions(target, len(dataset.classes)) for target in targets]
-    stuff = [i for i, info in enumerate(dataset.classes) if not info.is_thing]
+    stuff = sorted(stuff_classes(dataset.classes))
     peer = processor(SIDE)
 
     def ours(index: int) -> dict:
@@ -74,8 +74,8 @@ def _quality(
     targets: list[SegmentMap],
     segmented: list[dict],
 ) -> Comparison:
-    things = [i for i, info in enumerate(classes) if info.is_thing]
-    stuffs = [i for i, info in enumerate(classes) if not info.is_thing]
+    stuffs = stuff_classes(classes)
+    things = set(range(len(classes))) - stuffs
     # Crowds are left out, of which torchmetrics knows nothing.
     targets = [_without_crowds(target) for target in targets]
     quality = PanopticQuality(classes)

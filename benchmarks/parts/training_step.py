@@ -7,13 +7,10 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.compare import Comparison, time_pairs
-from benchmarks.inputs import SIDE, Options
+from benchmarks.inputs import SIDE, Options, training_stream
 from benchmarks.peak import peaks_of
 from benchmarks.peers.hugging_face import NUM_CLASSES, eomt_pair, mask_stacks
-from eomtlib.data.coco import CocoPanoptic
-from eomtlib.data.loading import TrainStream
-from eomtlib.data.transforms import TrainTransform
-from eomtlib.hyperparameters import AugmentationConfig, OptimizerConfig
+from eomtlib.hyperparameters import OptimizerConfig
 from eomtlib.training.loss import SegmentationLoss
 from eomtlib.training.optimization import build_optimizer
 
@@ -22,13 +19,7 @@ BATCH = 2
 
 def sides(options: Options) -> dict[str, Callable[[], Callable[[], float]]]:
     """Side → what builds it and returns its step; each can be built alone, to weigh its memory."""
-    stream = TrainStream(
-        dataset=CocoPanoptic(options.data, "train"),
-        transform=TrainTransform((SIDE, SIDE), AugmentationConfig()),
-        batch_size=BATCH,
-        seed=0,
-        num_workers=0,
-    )
+    stream = training_stream(options, batch_size=BATCH)
     batch = next(iter(stream.loader(steps=1)))
 
     def ours() -> Callable[[], float]:

@@ -2,14 +2,13 @@
 
 from eomtlib.checkpoints.identify import Checkpoint, describe, identify
 from eomtlib.checkpoints.loading import load_model
-from eomtlib.checkpoints.own import ModelConfig, load_config, save_model
+from eomtlib.checkpoints.own import ModelConfig, save_model
 
 __all__ = [
     "Checkpoint",
     "ModelConfig",
     "describe",
     "identify",
-    "load_config",
     "load_model",
     "save_model",
 ]

@@ -18,12 +18,12 @@ from eomtlib.checkpoints.own import (
     FORMAT,
     WEIGHTS,
     ModelConfig,
-    load_config,
+    read_config,
     unnamed_classes,
 )
 from eomtlib.encoders import PATCH_SIZE
 from eomtlib.errors import CheckpointError
-from eomtlib.weight_files import SHARD_INDEX, StateDict, open_state_dict
+from eomtlib.weight_files import SHARD_INDEX, StateDict, open_state_dict, without_leading_ones
 from eomtlib.weight_layouts import (
     AUTHORS_EOMT,
     AUTHORS_EOMT_DINOV3,
@@ -112,7 +112,7 @@ def identify(
         return _authors(path, trained_size=trained_size, pretraining=pretraining)
     fields = Fields(path / CONFIG) if (path / CONFIG).is_file() else None
     if fields and fields.raw("format") == FORMAT:
-        return Checkpoint(_existing(path, WEIGHTS), OURS, load_config(path))
+        return Checkpoint(_existing(path, WEIGHTS), OURS, read_config(fields))
     if fields and str(fields.raw("model_type")) in _HF_FIXED:
         return _hugging_face(path, fields)
     if (path / _RELEASED).is_file():
@@ -258,9 +258,7 @@ def _hf_layout(state: StateDict) -> Layout:
 
 def _matrix(state: StateDict, name: str, path: Path) -> tuple[int, int]:
     """Rows and columns of an entry, axes of length 1 in front left out."""
-    shape = tuple(state[name].shape)
-    while len(shape) > 2 and shape[0] == 1:
-        shape = shape[1:]
+    shape = without_leading_ones(state[name].shape, keep=2)
     if len(shape) != 2 or min(shape) < 1:
         raise CheckpointError(
             f"{path}: {name} has the shape {shape}, where rows and columns are expected."

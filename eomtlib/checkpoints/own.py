@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from eomtlib.checkpoints.fields import Fields
-from eomtlib.errors import CheckpointError
 
 FORMAT = "eomtlib/1"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -73,23 +72,12 @@ def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
         raise
 
 
-def load_config(folder: Path) -> ModelConfig:
-    """Reads the configuration of a saved model.
+def read_config(fields: Fields) -> ModelConfig:
+    """The configuration of a saved model, from the fields of its ``config.json``.
 
     Raises:
-        CheckpointError: when the folder or its configuration is missing or of another format.
+        CheckpointError: when a field is missing or of another type.
     """
-    path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder}: no saved model there: {CONFIG} is missing. Give the folder that holds "
-            f"{CONFIG} and {WEIGHTS}."
-        )
-    fields = Fields(path)
-    if fields.raw("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: is no configuration of {FORMAT}: its format is {fields.raw('format')!r}."
-        )
     return ModelConfig(
         rung=fields.text("rung"),
         size=fields.text("size"),

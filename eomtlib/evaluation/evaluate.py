@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from eomtlib.evaluation.panoptic_quality import PanopticQuality, PanopticResult
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.structures import Batch, ClassInfo
+from eomtlib.structures import Batch, ClassInfo, stuff_classes
 
 
 @torch.inference_mode()
@@ -44,7 +44,7 @@ def evaluate_panoptic(
         ConfigurationError: when predictions, targets and classes do not fit together.
     """
     quality = PanopticQuality(classes)
-    stuff = frozenset(index for index, info in enumerate(classes) if not info.is_thing)
+    stuff = stuff_classes(classes)
     for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
         mask_logits, class_logits = predict(batch.images.to(device, non_blocking=True))
         segmented = post_process_panoptic_segmentation(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import pandas as pd
 import torch
@@ -15,7 +15,7 @@ import torch
 from eomtlib.evaluation.cost import count_gmacs, count_parameters
 from eomtlib.ladder import HEAD_SIZES, build_model
 from eomtlib.models.pixel_decoder import PixelDecoder
-from eomtlib.results import load_paper_table
+from eomtlib.results import load_paper_table, paper_models
 
 PARAMS_TOLERANCE_M = {"giant": 1.5}
 """Size → largest accepted difference in millions; 1.0 for the others (the papers truncate some)."""
@@ -70,12 +70,12 @@ class PrintedCost:
 def printed_costs() -> list[PrintedCost]:
     """The rows of Tables 1, 2, 3, 4, 6 and D of the EoMT paper that are of models of ours."""
     return [
-        *_rows("1", "eomt_table1_ladder", size="large", pretraining="dinov2"),
-        *_rows("2", "eomt_table2_pretraining", size="large"),
-        *_rows("3", "eomt_table3_size", pretraining="dinov2"),
+        *_rows("1", "eomt_table1_ladder"),
+        *_rows("2", "eomt_table2_pretraining"),
+        *_rows("3", "eomt_table3_size"),
         *_method_rows("4", "eomt_table4_panoptic", "coco_input", "coco_gmacs", num_classes=133),
         *_method_rows("6", "eomt_table6_instance", "input", "gmacs", num_classes=80),
-        *_rows("D", "eomt_tableD_query_blocks", size="large", pretraining="dinov2", rung="eomt"),
+        *_rows("D", "eomt_tableD_query_blocks"),
     ]
 
 
@@ -85,20 +85,16 @@ def cost_table() -> pd.DataFrame:
     Columns: the model; ``params_m`` and ``gmacs``, each computed, printed and their difference;
     ``agrees``, which is empty for the row that cannot.
     """
-    counted: dict[tuple, tuple[float, float]] = {}
     rows = []
     for row in printed_costs():
-        key = (
+        params_m, gmacs = count_costs(
             row.rung,
-            row.size,
-            row.pretraining,
-            row.image_size,
-            row.num_classes,
-            row.query_blocks,
+            size=row.size,
+            pretraining=row.pretraining,
+            image_size=row.image_size,
+            num_classes=row.num_classes,
+            query_blocks=row.query_blocks,
         )
-        if key not in counted:
-            counted[key] = count_costs(row)
-        params_m, gmacs = counted[key]
         rows.append(
             {
                 "table": row.table,
@@ -153,38 +149,33 @@ def agrees(row: PrintedCost, params_m: float, gmacs: float) -> bool | None:
     return same_params and abs(gmacs - row.gmacs) <= max(0.6, 0.006 * row.gmacs)
 
 
-def count_costs(row: PrintedCost) -> tuple[float, float]:
-    """Millions of parameters, and GMACs."""
-    build = partial(
-        build_model,
-        row.rung,
-        size=row.size,
-        pretraining=row.pretraining,
-        image_size=row.image_size,
-        num_classes=row.num_classes,
-        num_queries=200,
-        query_blocks=row.query_blocks,
-        load_weights=False,
-    )
+@cache
+def count_costs(rung: str, **architecture: str | int | None) -> tuple[float, float]:
+    """Millions of parameters, and GMACs, of a model with 200 queries; counted once.
+
+    Args:
+        rung: of the ladder.
+        architecture: further arguments of ``build_model``, ``image_size`` a single number.
+    """
     with torch.device("meta"):
-        params_m = count_parameters(build()) / 1e6
-    return params_m, count_gmacs(build, row.image_size)
+        model = build_model(rung, **architecture, num_queries=200, load_weights=False)
+    gmacs = count_gmacs(lambda: model, architecture["image_size"])
+    return count_parameters(model) / 1e6, gmacs
 
 
-def _rows(table: str, name: str, **fixed: str) -> Iterator[PrintedCost]:
+def _rows(table: str, name: str) -> Iterator[PrintedCost]:
     """Rows of a table whose columns are named as ours."""
-    for printed in load_paper_table(name).to_dict("records"):
-        values = fixed | printed
+    for printed in paper_models(name):
         yield PrintedCost(
             table=table,
-            rung=values["rung"],
-            size=values["size"],
-            pretraining=values["pretraining"],
+            rung=printed["rung"],
+            size=printed["size"],
+            pretraining=printed["pretraining"],
             image_size=640,
             num_classes=133,
-            params_m=values["params_m"],
-            gmacs=values["gmacs"],
-            query_blocks=values.get("query_blocks"),
+            params_m=printed["params_m"],
+            gmacs=printed["gmacs"],
+            query_blocks=printed.get("query_blocks"),
         )
 
 

@@ -6,14 +6,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from eomtlib.fidelity.schedules import COCO_STEPS, RELEASED_WINDOWS, peak_rates
-from eomtlib.recipes import recipe
-from eomtlib.training.masking import annealing_windows, masking_probabilities
+from eomtlib.fidelity.schedules import (
+    COCO_STEPS,
+    RELEASED_WINDOWS,
+    coco_recipe,
+    coco_windows,
+    peak_rates,
+)
+from eomtlib.training.masking import masking_probabilities
 from eomtlib.training.optimization import lr_factor
 
 _TITLES = {"eomt": "EoMT-L", "pmt": "PMT-L"}
-_RATES = {"queries and heads": "#1b1b1b", "block 23": "#1f6fb4", "block 19": "#6aa5d8"}
-_RATES["block 0"] = "#c44e52"
+_RATES = {
+    "queries and heads": "#1b1b1b",
+    "block 23": "#1f6fb4",
+    "block 19": "#6aa5d8",
+    "block 0": "#c44e52",
+}
 
 
 def plot_schedules() -> Figure:
@@ -23,21 +32,19 @@ def plot_schedules() -> Figure:
     )
     steps = np.linspace(0, COCO_STEPS, 1500)
     for (above, below), (rung, pretraining) in zip(axes.T, RELEASED_WINDOWS, strict=True):
-        chosen = recipe("panoptic", "coco", rung, size="large", pretraining=pretraining)
+        config = coco_recipe(rung, pretraining).optimizer
         for name, (peak, is_encoder) in peak_rates(rung, pretraining).items():
             if name in _RATES:
                 rates = [
-                    peak * lr_factor(s, COCO_STEPS, is_encoder=is_encoder, config=chosen.optimizer)
+                    peak * lr_factor(s, COCO_STEPS, is_encoder=is_encoder, config=config)
                     for s in steps
                 ]
                 above.plot(steps / COCO_STEPS, rates, color=_RATES[name], lw=1.6, label=name)
-        blocks = len(RELEASED_WINDOWS[rung, pretraining])
-        windows = annealing_windows(blocks, first_window=chosen.annealing.first_window(COCO_STEPS))
+        windows = coco_windows(rung, pretraining)
         curves = np.array([masking_probabilities(s / COCO_STEPS, windows) for s in steps])
-        for block in range(blocks):
-            shade = plt.cm.viridis(0.85 * block / max(1, blocks - 1))
+        for block, (start, end) in enumerate(windows):
+            shade = plt.cm.viridis(0.85 * block / max(1, len(windows) - 1))
             below.plot(steps / COCO_STEPS, curves[:, block], color=shade, lw=1.6)
-            start, end = windows[block]
             below.text(
                 (start + end) / 2, 1.04, str(block + 1), ha="center", fontsize=8, color=shade
             )

@@ -8,10 +8,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from eomtlib.hyperparameters import OptimizerConfig
 from eomtlib.ladder import HEAD_SIZES, LADDER, build_model
 from eomtlib.recipes import Recipe, recipe
-from eomtlib.training.masking import annealing_windows
+from eomtlib.training.masking import Window, annealing_windows
 from eomtlib.training.optimization import lr_factor, parameter_groups, warmup_lengths
 
 COCO_STEPS = 12 * 7391
@@ -61,11 +60,7 @@ def window_table() -> pd.DataFrame:
     """Masking windows in steps: computed, released, and how far they lie apart."""
     rows = []
     for (rung, pretraining), released in RELEASED_WINDOWS.items():
-        annealing = recipe(
-            "panoptic", "coco", rung, size="large", pretraining=pretraining
-        ).annealing
-        first = annealing.first_window(COCO_STEPS)
-        computed = annealing_windows(len(released), first_window=first)
+        computed = coco_windows(rung, pretraining)
         for block, (ours, theirs) in enumerate(zip(computed, released, strict=True)):
             start, end = (round(share * COCO_STEPS, 3) for share in ours)
             rows.append(
@@ -90,7 +85,7 @@ def learning_rate_table() -> pd.DataFrame:
     """
     rows = []
     for rung, pretraining in RELEASED_WINDOWS:
-        config = _optimizer(rung, pretraining)
+        config = coco_recipe(rung, pretraining).optimizer
         for name, (peak, is_encoder) in peak_rates(rung, pretraining).items():
             rows.append(
                 {"rung": rung, "pretraining": pretraining, "parameters": name}
@@ -135,25 +130,31 @@ def peak_rates(rung: str, pretraining: str) -> dict[str, tuple[float, bool]]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     peaks = {
         names[id(parameter)]: (group["lr"], group["is_encoder"])
-        for group in parameter_groups(model, _optimizer(rung, pretraining))
+        for group in parameter_groups(model, coco_recipe(rung, pretraining).optimizer)
         for parameter in group["params"]
     }
-    depth = model.encoder.depth
+    last = model.encoder.depth - 1
+    below = last - HEAD_SIZES["large"].query_blocks
     wanted = {
         "queries and heads": "queries",
         "final norm": "encoder.backbone.norm.weight",
-        f"block {depth - 1}": f"encoder.backbone.blocks.{depth - 1}.norm1.weight",
-        f"block {depth - 1 - HEAD_SIZES['large'].query_blocks}": (
-            f"encoder.backbone.blocks.{depth - 1 - HEAD_SIZES['large'].query_blocks}.norm1.weight"
-        ),
+        f"block {last}": f"encoder.backbone.blocks.{last}.norm1.weight",
+        f"block {below}": f"encoder.backbone.blocks.{below}.norm1.weight",
         "block 0": "encoder.backbone.blocks.0.norm1.weight",
         "patch embedding": "encoder.backbone.patch_embed.proj.weight",
     }
     return {kind: peaks[name] for kind, name in wanted.items() if name in peaks}
 
 
-def _optimizer(rung: str, pretraining: str) -> OptimizerConfig:
-    return recipe("panoptic", "coco", rung, size="large", pretraining=pretraining).optimizer
+def coco_recipe(rung: str, pretraining: str) -> Recipe:
+    """Of ViT-L on COCO, panoptic."""
+    return recipe("panoptic", "coco", rung, size="large", pretraining=pretraining)
+
+
+def coco_windows(rung: str, pretraining: str) -> list[Window]:
+    """Its masking windows at the length of the released configurations, as shares of the run."""
+    first = coco_recipe(rung, pretraining).annealing.first_window(COCO_STEPS)
+    return annealing_windows(len(RELEASED_WINDOWS[rung, pretraining]), first_window=first)
 
 
 @lru_cache

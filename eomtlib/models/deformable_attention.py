@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import math
 import os
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eomtlib.errors import ConfigurationError, check_choice
-
-try:
-    from eomtlib.models.deformable_kernel import deformable_sample_kernel
-except ImportError:  # PyTorch brings Triton along only where there can be a GPU.
-    deformable_sample_kernel = None
 
 SAMPLERS = ("pytorch", "triton")
 """How the points are sampled; both give the same values."""
@@ -182,6 +178,9 @@ class DeformableAttention(nn.Module):
     def _sample(self, value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
         if self.sampler == "pytorch":
             return deformable_sample(value, shapes, locations, weights)
+        # Here, because importing Triton takes a second that few need.
+        from eomtlib.models.deformable_kernel import deformable_sample_kernel
+
         sides = [side for shape in shapes for side in shape]
         out = deformable_sample_kernel(value, sides, locations.float(), weights.float())
         return out.flatten(2)
@@ -200,7 +199,8 @@ def set_sampler(model: nn.Module, sampler: str) -> None:
             model is not on a GPU.
     """
     check_choice("sampler", sampler, SAMPLERS)
-    if sampler == "triton" and deformable_sample_kernel is None:
+    # PyTorch brings Triton along only where there can be a GPU.
+    if sampler == "triton" and find_spec("triton") is None:
         raise ConfigurationError(
             "sampler='triton' needs the package triton, which is not installed; use 'pytorch'."
         )

@@ -16,6 +16,14 @@ _QUERIES_AT_ONCE = 16
 
 
 @triton.jit
+def _own_queries(num_queries, HEADS: tl.constexpr, BLOCK_Q: tl.constexpr):
+    """This program's image and head, which of its queries there are, and their lines of output."""
+    batch, head = tl.program_id(1) // HEADS, tl.program_id(1) % HEADS
+    query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    return batch, head, query < num_queries, (batch * num_queries + query) * HEADS + head
+
+
+@triton.jit
 def _corner(
     tensor, row, column, inside, head, channel,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, START: tl.constexpr,
@@ -71,12 +79,9 @@ def _forward(
     HEADS: tl.constexpr, CHANNELS: tl.constexpr, LEVELS: tl.constexpr, POINTS: tl.constexpr,
     SHAPES: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    batch, head = tl.program_id(1) // HEADS, tl.program_id(1) % HEADS
-    query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    batch, head, inside, line = _own_queries(num_queries, HEADS, BLOCK_Q)
     channel = tl.arange(0, BLOCK_C)
-    inside = query < num_queries
     own = value + batch * num_cells * HEADS * CHANNELS
-    line = (batch * num_queries + query) * HEADS + head
     total = tl.zeros((BLOCK_Q, BLOCK_C), tl.float32)
     for level in tl.static_range(LEVELS):
         total = _sample_level(
@@ -129,12 +134,9 @@ def _backward(
     HEADS: tl.constexpr, CHANNELS: tl.constexpr, LEVELS: tl.constexpr, POINTS: tl.constexpr,
     SHAPES: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    batch, head = tl.program_id(1) // HEADS, tl.program_id(1) % HEADS
-    query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    batch, head, inside, line = _own_queries(num_queries, HEADS, BLOCK_Q)
     channel = tl.arange(0, BLOCK_C)
-    inside = query < num_queries
     first = batch * num_cells * HEADS * CHANNELS
-    line = (batch * num_queries + query) * HEADS + head
     at = out_grad + line[:, None] * CHANNELS + channel[None, :]
     incoming = tl.load(at, mask=inside[:, None] & (channel < CHANNELS)[None, :], other=0.0)
     incoming = incoming.to(tl.float32)

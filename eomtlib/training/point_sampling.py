@@ -51,18 +51,18 @@ class Neighbours:
 def bilinear_neighbours(points: Tensor, size: tuple[int, int]) -> Neighbours:
     """The neighbours of ``[N, P, 2]`` points in maps of ``size`` (height, width)."""
     height, width = size
-    limit = points.new_tensor((width, height))
     low, after = _cells(points, size)
-    corners = torch.tensor(((0, 0), (1, 0), (0, 1), (1, 1)), device=points.device)
-    cells = low.unsqueeze(-2) + corners
-    share = torch.where(corners.bool(), after.unsqueeze(-2), 1 - after.unsqueeze(-2))
-    inside = ((cells >= 0) & (cells < limit)).all(-1)
-    column, row = cells.unbind(-1)
-    start = torch.arange(len(points), device=points.device)[:, None, None] * (height * width)
-    return Neighbours(
-        pixels=torch.where(inside, row * width + column, 0) + start,
-        weights=share.prod(-1) * inside,
-    )
+    column, row = low.unbind(-1)
+    right, down = after.unbind(-1)
+    start = torch.arange(len(points), device=points.device)[:, None] * (height * width)
+    pixels, weights = [], []
+    # Numbers of Python's alone: a tensor made from a list would be copied to a GPU, and waited for.
+    for y, share_y in ((row, 1 - down), (row + 1, down)):
+        for x, share_x in ((column, 1 - right), (column + 1, right)):
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            pixels.append((y * width + x).where(inside, 0) + start)
+            weights.append(share_x * share_y * inside)
+    return Neighbours(torch.stack(pixels, -1), torch.stack(weights, -1))
 
 
 def sample_queries(mask_logits: Tensor, neighbours: Neighbours) -> Tensor:
