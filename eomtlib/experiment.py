@@ -28,6 +28,7 @@ from eomtlib.evaluation.evaluate import evaluate_panoptic
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
 from eomtlib.ladder import HEAD_SIZES, LADDER, build_model
 from eomtlib.precision import autocast
+from eomtlib.predictions import MaskLogits
 from eomtlib.randomness import keyed_seed
 from eomtlib.recipes import Recipe, recipe
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord, config_hash
@@ -322,19 +323,19 @@ class Experiment:
             ),
         )
 
-    def predictor(self, model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        """The model's final prediction in the study's precision."""
+    def predictor(self, model: nn.Module) -> Callable[[Tensor], tuple[MaskLogits, Tensor]]:
+        """The model's final masks and classes in the study's precision."""
 
-        def predict(images: Tensor) -> tuple[Tensor, Tensor]:
+        def predict(images: Tensor) -> tuple[MaskLogits, Tensor]:
             with autocast(self.settings.device, self.settings.precision):
-                mask_logits, class_logits = model.predict(images)
-            return mask_logits.float(), class_logits.float()
+                predicted = model.predict_final(images)
+            return predicted.masks[-1], predicted.class_logits[-1].float()
 
         return predict
 
     def post_process(
         self,
-        prediction: tuple[Tensor, Tensor],
+        prediction: tuple[MaskLogits, Tensor],
         target_sizes: Sequence[tuple[int, int]],
         input_size: tuple[int, int] | None = None,
     ) -> list[dict[str, Any]]:

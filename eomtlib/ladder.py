@@ -286,7 +286,7 @@ def build_model(
 
     Returns:
         A module with ``forward(images, mask_draws=None) -> Predictions`` and
-        ``predict(images, masked=None) -> (mask_logits, class_logits)``.
+        ``predict(images, masked=None) -> (mask_logits, class_logits)``; see ``SegmentationModel``.
 
     Raises:
         ConfigurationError: for an unknown name or a size that does not fit, or when the weights

@@ -1,4 +1,4 @@
-"""What the rooms of the library hand to each other: predictions, targets, tokens, samples.
+"""What the rooms of the library hand to each other: targets, tokens, samples.
 
 Every tensor that crosses a border between data, models, training and evaluation is described here.
 """
@@ -12,27 +12,6 @@ import torch
 from torch import Tensor
 
 VOID = -1
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Masks and classes of a set of queries, one entry for each predicted layer, final one last.
-
-    Attributes:
-        mask_logits: each ``[B, Q, h, w]``; positive where the query claims the pixel.
-        class_logits: each ``[B, Q, classes + 1]``; the last class is "no object".
-    """
-
-    mask_logits: tuple[Tensor, ...]
-    class_logits: tuple[Tensor, ...]
-
-    @property
-    def final(self) -> tuple[Tensor, Tensor]:
-        """The final layer's mask and class logits."""
-        return self.mask_logits[-1], self.class_logits[-1]
-
-    def __len__(self) -> int:
-        return len(self.mask_logits)
 
 
 @dataclass(frozen=True)

@@ -47,16 +47,17 @@ def time_model(
     original = (image.shape[-2], image.shape[-1])
     fit = EvalTransform(image_size).fit
     images = fit(image)[None].to(device)
-    predict = _in_mode(model.predict, mode)
+    predict = _in_mode(model.predict_final, mode)
 
     def end_to_end() -> object:
         batch = fit(image)[None].to(device)
-        mask_logits, class_logits = predict(batch)
-        return post_process((mask_logits, _keep_some(class_logits)), [original])
+        predicted = predict(batch)
+        class_logits = _keep_some(predicted.class_logits[-1])
+        return post_process((predicted.masks[-1], class_logits), [original])
 
     options = {"device": device, "mode": mode, "max_seconds": max_seconds}
     with torch.inference_mode(), autocast(device, precision):
-        alone = measure_fps(lambda: predict(images), **options)
+        alone = measure_fps(lambda: predict(images).final, **options)
         whole = measure_fps(end_to_end, **options)
         kernel = attention_kernel(lambda: model.predict(images))
     return {

@@ -6,7 +6,7 @@ import torch
 from eomtlib.errors import ConfigurationError
 from eomtlib.fidelity.inputs import spread_weights
 from eomtlib.ladder import LADDER, build_model
-from eomtlib.structures import Predictions
+from eomtlib.predictions import Predictions
 
 NUM_CLASSES = 5
 

@@ -31,10 +31,10 @@ def run(options: Options) -> list[Comparison]:
 
     def our_way(path: object) -> dict:
         pixels = _pixels(path)
-        masks, classes = ours.predict(fit(pixels)[None])
+        predicted = ours.predict_final(fit(pixels)[None])
         return post_process_panoptic_segmentation(
-            masks,
-            classes,
+            predicted.masks[-1],
+            predicted.class_logits[-1],
             target_sizes=[tuple(pixels.shape[1:])],
             input_size=(SIDE, SIDE),
             stuff_classes=stuff,

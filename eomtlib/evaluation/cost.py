@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from eomtlib.models.deformable_attention import DeformableAttention
+from eomtlib.models.masked_attention import Masking
 
 _MIB = 2**20
 
@@ -51,7 +52,8 @@ def count_gmacs(
 
     Half of what PyTorch's operator counter counts on the meta device (matrix products, attention
     and convolutions), plus the sampling of deformable attention, which it does not see: 5
-    multiply-accumulates per sampled point and channel.
+    multiply-accumulates per sampled point and channel. Masked attention is counted as published,
+    with every mask in every pixel, although ours computes its masks on the tokens' grid alone.
 
     Args:
         build: makes the model; called under the meta device, so it must not load weights.
@@ -65,20 +67,28 @@ def count_gmacs(
     with torch.device("meta"), torch.inference_mode():
         model = build().eval().requires_grad_(False)
         images = torch.empty(1, 3, *size)
-        sampling: list[int] = []
+        unseen: list[int] = []
 
         def count_sampling(
             module: DeformableAttention, args: tuple, kwargs: dict, _: object
         ) -> None:
             query = kwargs["query"] if "query" in kwargs else args[0]
-            sampling.append(module.sampling_macs(query.shape[1], query.shape[0]))
+            unseen.append(module.sampling_macs(query.shape[1], query.shape[0]))
 
+        def count_spared(module: Masking, args: tuple, _: object) -> None:
+            unseen.append(module.spared_macs(*args[:2]))
+
+        handles = []
         for module in model.modules():
             if isinstance(module, DeformableAttention):
-                module.register_forward_hook(count_sampling, with_kwargs=True)
+                handles.append(module.register_forward_hook(count_sampling, with_kwargs=True))
+            elif isinstance(module, Masking):
+                handles.append(module.register_forward_hook(count_spared))
         with FlopCounterMode(display=False) as counter:
             call(model, images)
-    return (counter.get_total_flops() / 2 + sum(sampling)) / 1e9
+        for handle in handles:
+            handle.remove()
+    return (counter.get_total_flops() / 2 + sum(unseen)) / 1e9
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from tqdm.auto import tqdm
 
 from eomtlib.evaluation.panoptic_quality import PanopticQuality, PanopticResult
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
+from eomtlib.predictions import MaskLogits
 from eomtlib.structures import Batch, ClassInfo, stuff_classes
 
 
 @torch.inference_mode()
 def evaluate_panoptic(
-    predict: Callable[[Tensor], tuple[Tensor, Tensor]],
+    predict: Callable[[Tensor], tuple[Tensor | MaskLogits, Tensor]],
     loader: Iterable[Batch],
     *,
     classes: Sequence[ClassInfo],
@@ -29,7 +30,7 @@ def evaluate_panoptic(
     """Panoptic quality at the images' original sizes.
 
     Args:
-        predict: images ``[B, 3, H, W]`` uint8 on ``device`` → mask logits ``[B, Q, h, w]`` and
+        predict: images ``[B, 3, H, W]`` uint8 on ``device`` → mask logits of ``[B, Q, h, w]`` and
             class logits ``[B, Q, classes + 1]``; in eval mode, in the precision that it is to have.
         loader: batches whose images were fitted into a canvas and whose segments were not.
         classes: of the data set.

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eomtlib.errors import ConfigurationError
+from eomtlib.predictions import MaskLogits
 from eomtlib.structures import VOID, fitted_size
 
 
 def post_process_panoptic_segmentation(
-    mask_logits: Tensor,
+    mask_logits: Tensor | MaskLogits,
     class_logits: Tensor,
     *,
     target_sizes: Sequence[tuple[int, int]],
@@ -36,8 +37,8 @@ def post_process_panoptic_segmentation(
     ``overlap_mask_area_threshold`` times its own mask's. Segments of one stuff class are one.
 
     Args:
-        mask_logits: ``[B, Q, h, w]``, such as ``model.predict(images)[0]`` or
-            ``predictions.final[0]``.
+        mask_logits: ``[B, Q, h, w]``, such as ``model.predict(images)[0]``; or the factors of it,
+            ``model.predict_final(images).masks[0]``, of which only what is kept is multiplied.
         class_logits: ``[B, Q, classes + 1]``, "no object" last.
         target_sizes: height and width of each image, as it was before it was fitted.
         input_size: height and width of the canvas that the model saw, with the image scaled to
@@ -55,14 +56,16 @@ def post_process_panoptic_segmentation(
     Raises:
         ConfigurationError: when numbers of images or queries do not fit together.
     """
-    if not len(mask_logits) == len(class_logits) == len(target_sizes):
+    masks = MaskLogits(mask_logits) if isinstance(mask_logits, Tensor) else mask_logits
+    num_images, num_queries = masks.shape[:2]
+    if not num_images == len(class_logits) == len(target_sizes):
         raise ConfigurationError(
-            f"{len(mask_logits)} images have mask logits, {len(class_logits)} class logits and "
+            f"{num_images} images have mask logits, {len(class_logits)} class logits and "
             f"{len(target_sizes)} target_sizes."
         )
-    if mask_logits.shape[1] != class_logits.shape[1]:
+    if num_queries != class_logits.shape[1]:
         raise ConfigurationError(
-            f"mask_logits has {mask_logits.shape[1]} queries, class_logits {class_logits.shape[1]}."
+            f"mask_logits has {num_queries} queries, class_logits {class_logits.shape[1]}."
         )
     scores, labels = class_logits.float().softmax(dim=-1).max(dim=-1)
     kept = (labels != class_logits.shape[-1] - 1) & (scores > threshold)
@@ -72,8 +75,8 @@ def post_process_panoptic_segmentation(
     for index, rows in enumerate(table):
         queries = [query for query, (_, _, keep) in enumerate(rows) if keep]
         segmentation, segments_info = _segment_image(
-            # Of what was kept alone; half precision would merge neighbouring logits.
-            mask_logits[index, queries].float(),
+            # float32, as half precision would merge neighbouring logits.
+            masks.of_queries(index, queries),
             scores=[rows[query][0] for query in queries],
             labels=[int(rows[query][1]) for query in queries],
             target_size=tuple(target_sizes[index]),

@@ -28,7 +28,8 @@ from eomtlib.fidelity.inputs import normalized, random_images, spread_weights
 from eomtlib.hyperparameters import LossConfig
 from eomtlib.models.pixel_decoder import PixelDecoder, PixelDecoderConfig
 from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
-from eomtlib.structures import Predictions, SegmentMap
+from eomtlib.predictions import Predictions
+from eomtlib.structures import SegmentMap
 from eomtlib.training.loss import SegmentationLoss
 
 TOLERANCE = 1e-4
@@ -180,7 +181,7 @@ def loss_differences() -> list[Difference]:
     # With one image and one layer both draw the same numbers in the same order.
     seed = 7
     ours = SegmentationLoss(num_classes, LossConfig(num_points=num_points))(
-        Predictions((masks,), (classes,)),
+        Predictions.from_dense([masks], [classes]),
         [SegmentMap(ids, labels, torch.zeros(4, dtype=torch.bool))],
         generators=[torch.Generator().manual_seed(seed)],
     )

@@ -13,18 +13,19 @@ ViT and step by step without its parts: EoMT, Kerssies et al., CVPR 2025, Sectio
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from eomtlib.encoders import Encoder, check_multiple
 from eomtlib.models.feature_pyramid import FeaturePyramid
 from eomtlib.models.masked_attention import Masking
 from eomtlib.models.pixel_decoder import FeatureProjection, PixelDecoder
+from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.models.transformer_decoder import MaskedAttentionDecoder
 from eomtlib.models.vit_adapter import ViTAdapter
-from eomtlib.structures import Predictions
+from eomtlib.predictions import Predictions
 
 
-class Mask2Former(nn.Module):
+class Mask2Former(SegmentationModel):
     """A ViT, its feature maps, a pixel decoder (or a projection) and a Transformer decoder.
 
     Args:
@@ -54,7 +55,6 @@ class Mask2Former(nn.Module):
 
     @property
     def num_queries(self) -> int:
-        """Q."""
         return self.decoder.num_queries
 
     @property
@@ -64,34 +64,19 @@ class Mask2Former(nn.Module):
 
     @property
     def size_divisor(self) -> int:
-        """What the image's sides must be multiples of."""
         return max(*self.features.strides, self.encoder.patch_size)
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:
-        """Resamples what depends on the image's height and width."""
         check_multiple(image_size, self.size_divisor, why=_COARSEST)
         self.encoder.set_image_size(image_size)
 
     def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
-        """Predictions of every supervised layer, the final one last.
-
-        Args:
-            images: ``[B, 3, H, W]``, values 0 to 255.
-            mask_draws: uniform numbers ``[B, num_layers, Q]`` that decide, in mode ``annealed``,
-                which queries' masks apply; drawn from torch's generator when None.
-        """
         mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
         return self.decoder(mask_features, scales, mask_draws)
 
-    def predict(self, images: Tensor, *, masked: bool | None = None) -> tuple[Tensor, Tensor]:
-        """The final mask and class logits, and nothing else.
-
-        Args:
-            images: ``[B, 3, H, W]``, values 0 to 255.
-            masked: whether attention is masked; by default as the model was trained to end up.
-        """
+    def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
         mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
-        return self.decoder.predict(mask_features, scales, masked=masked)
+        return self.decoder.predict_final(mask_features, scales, masked=masked)
 
 
 _COARSEST = "feature maps' coarsest stride"

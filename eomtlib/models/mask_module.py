@@ -9,24 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from eomtlib.models.feature_pyramid import ScaleBlock, num_upscalings
-
-
-def mask_product(queries: Tensor, features: Tensor) -> Tensor:
-    """The dot product of every query with every pixel.
-
-    The result lies channels-last in memory: all queries of a pixel side by side, which is how the
-    loss samples them and how resizing is fastest.
-
-    Args:
-        queries: ``[B, Q, D]``.
-        features: ``[B, D, h, w]``.
-
-    Returns:
-        ``[B, Q, h, w]``.
-    """
-    height, width = features.shape[-2:]
-    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
-    return (pixels @ queries.transpose(1, 2)).unflatten(1, (height, width)).permute(0, 3, 1, 2)
+from eomtlib.predictions import MaskLogits
 
 
 class MaskModule(nn.Module):
@@ -52,13 +35,13 @@ class MaskModule(nn.Module):
             *(ScaleBlock(embed_dim, up=True) for _ in range(num_upscalings(patch_size)))
         )
 
-    def mask_logits(self, queries: Tensor, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """``[B, Q, D]`` queries and ``[B, h * w, D]`` patches → ``[B, Q, H/4, W/4]``."""
+    def masks(self, queries: Tensor, patches: Tensor, grid: tuple[int, int]) -> MaskLogits:
+        """``[B, Q, D]`` queries and ``[B, h * w, D]`` patches → mask logits at a quarter."""
         features = self.upscale(patches.transpose(1, 2).unflatten(2, grid))
-        return mask_product(self.mask_head(queries), features)
+        return MaskLogits(features, self.mask_head(queries))
 
     def forward(
         self, queries: Tensor, patches: Tensor, grid: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[MaskLogits, Tensor]:
         """Mask logits and class logits."""
-        return self.mask_logits(queries, patches, grid), self.class_head(queries)
+        return self.masks(queries, patches, grid), self.class_head(queries)

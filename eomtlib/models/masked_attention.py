@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from eomtlib.errors import check_choice
+from eomtlib.predictions import MaskLogits
 
 MASKING_MODES = ("masked", "annealed", "unmasked")
 
@@ -65,23 +65,30 @@ class Masking(nn.Module):
             draw = draws[:, block]
         return draw < self.probabilities[block]
 
+    @staticmethod
+    def spared_macs(masks: MaskLogits, grid: tuple[int, int]) -> int:
+        """Multiply-accumulates of a mask product in every pixel that its product on a grid spares.
 
-def visible_patches(
-    mask_logits: Tensor, grid: tuple[int, int], *, keep: Tensor | None = None
-) -> Tensor:
-    """The patches that each query may attend to.
+        Published counts contain them: the papers' models multiply first and resize afterwards.
+        """
+        batch, queries, height, width = masks.shape
+        return batch * queries * masks.features.shape[1] * (height * width - grid[0] * grid[1])
 
-    A query sees a patch where its own mask, resized bilinearly to the grid, is above 0. No gradient
-    flows through this decision.
+    def forward(
+        self, masks: MaskLogits, grid: tuple[int, int], keep: Tensor | None = None
+    ) -> Tensor:
+        """The patches that each query may attend to.
 
-    Args:
-        mask_logits: ``[B, Q, h, w]``.
-        grid: rows and columns of patches.
-        keep: ``[B, Q]`` bool, the queries whose mask applies; None for all.
+        A query sees a patch where its own mask, resized bilinearly to the grid, is above 0. No
+        gradient flows through this decision.
 
-    Returns:
-        ``[B, Q, rows * columns]`` bool, True where the query may look.
-    """
-    resized = F.interpolate(mask_logits.detach(), size=grid, mode="bilinear", align_corners=False)
-    visible = resized.flatten(2) > 0
-    return visible if keep is None else visible | ~keep[..., None]
+        Args:
+            masks: the queries' own.
+            grid: rows and columns of patches.
+            keep: ``[B, Q]`` bool, the queries whose mask applies; None for all.
+
+        Returns:
+            ``[B, Q, rows * columns]`` bool, True where the query may look.
+        """
+        visible = masks.detach().resized(grid) > 0
+        return visible if keep is None else visible | ~keep[..., None]

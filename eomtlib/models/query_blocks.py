@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from eomtlib.encoders import Encoder
 from eomtlib.models.mask_module import MaskModule
-from eomtlib.models.masked_attention import Masking, visible_patches
-from eomtlib.structures import Predictions, Tokens
+from eomtlib.models.masked_attention import Masking
+from eomtlib.models.segmentation_model import SegmentationModel
+from eomtlib.predictions import MaskLogits, Predictions
+from eomtlib.structures import Tokens
 
 
-class QueryBlockModel(nn.Module):
+class QueryBlockModel(SegmentationModel):
     """Base of the models whose queries are tokens among tokens.
 
     A subclass says how images become tokens (``tokens``), what block k does (``run_query_block``)
@@ -48,16 +50,13 @@ class QueryBlockModel(nn.Module):
 
     @property
     def num_queries(self) -> int:
-        """Q."""
         return self.queries.shape[0]
 
     @property
     def size_divisor(self) -> int:
-        """What the image's sides must be multiples of."""
         return self.encoder.patch_size
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:
-        """Resamples what depends on the image's height and width."""
         self.encoder.set_image_size(image_size)
 
     def tokens(self, images: Tensor) -> Tokens:
@@ -73,55 +72,43 @@ class QueryBlockModel(nn.Module):
         raise NotImplementedError
 
     def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
-        """Predictions of every supervised layer, the final one last.
-
-        Args:
-            images: ``[B, 3, H, W]``, values 0 to 255.
-            mask_draws: uniform numbers ``[B, query_blocks, Q]`` that decide, in mode ``annealed``,
-                which queries' masks apply; drawn from torch's generator when None.
-        """
-        layers: list[tuple[Tensor, Tensor]] = []
+        layers: list[tuple[MaskLogits, Tensor]] = []
         tokens = self._with_queries(images)
         for index in range(self.masking.num_blocks):
             attn_mask = None
             if self.masking.in_training:
                 layers.append(self._predict_layer(tokens))
                 keep = self.masking.keep(index, tokens.queries, mask_draws)
-                attn_mask = _attention_mask(tokens, layers[-1][0], keep)
+                visible = self.masking(layers[-1][0], tokens.grid, keep)
+                attn_mask = _attention_mask(tokens, visible)
             tokens = self.run_query_block(index, tokens, attn_mask)
         layers.append(self._predict_layer(tokens))
-        mask_logits, class_logits = zip(*layers, strict=True)
-        return Predictions(mask_logits, class_logits)
+        masks, class_logits = zip(*layers, strict=True)
+        return Predictions(masks, class_logits)
 
-    def predict(self, images: Tensor, *, masked: bool | None = None) -> tuple[Tensor, Tensor]:
-        """The final mask and class logits, and nothing else.
-
-        Args:
-            images: ``[B, 3, H, W]``, values 0 to 255.
-            masked: whether blocks are masked; by default as the model was trained to end up.
-        """
+    def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
         masked = self.masking.in_inference if masked is None else masked
         tokens = self._with_queries(images)
         for index in range(self.masking.num_blocks):
             attn_mask = None
             if masked:
                 normed = tokens.with_x(self.norm(tokens.x))
-                logits = self.mask_module.mask_logits(normed.queries, normed.patches, tokens.grid)
-                attn_mask = _attention_mask(tokens, logits, None)
+                masks = self.mask_module.masks(normed.queries, normed.patches, tokens.grid)
+                attn_mask = _attention_mask(tokens, self.masking(masks, tokens.grid))
             tokens = self.run_query_block(index, tokens, attn_mask)
-        return self._predict_layer(tokens)
+        masks, class_logits = self._predict_layer(tokens)
+        return Predictions((masks,), (class_logits,))
 
     def _with_queries(self, images: Tensor) -> Tokens:
         return self.tokens(images).with_queries(self.queries.expand(images.shape[0], -1, -1))
 
-    def _predict_layer(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    def _predict_layer(self, tokens: Tokens) -> tuple[MaskLogits, Tensor]:
         normed = tokens.with_x(self.norm(tokens.x))
         return self.mask_module(normed.queries, normed.patches, tokens.grid)
 
 
-def _attention_mask(tokens: Tokens, mask_logits: Tensor, keep: Tensor | None) -> Tensor:
+def _attention_mask(tokens: Tokens, visible: Tensor) -> Tensor:
     """``[B, 1, N, N]`` bool: all may attend to all, but a query to patches outside its mask."""
-    visible = visible_patches(mask_logits, tokens.grid, keep=keep)
     batch, num_tokens = tokens.x.shape[:2]
     others = visible.new_ones(batch, tokens.num_queries, tokens.num_queries + tokens.num_prefix)
     rest = visible.new_ones(batch, num_tokens - tokens.num_queries, num_tokens)

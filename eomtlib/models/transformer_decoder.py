@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.models.mask_module import mask_product
-from eomtlib.models.masked_attention import Masking, visible_patches
+from eomtlib.models.masked_attention import Masking
 from eomtlib.models.pixel_decoder import sine_positions
-from eomtlib.structures import Predictions
+from eomtlib.predictions import MaskLogits, Predictions
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ class MaskedAttentionDecoder(nn.Module):
             mask_draws: uniform numbers ``[B, num_layers, Q]`` that decide, in mode ``annealed``,
                 which queries' masks apply; drawn from torch's generator when None.
         """
-        layers: list[tuple[Tensor, Tensor]] = []
+        layers: list[tuple[MaskLogits, Tensor]] = []
         features = self._features(scales)
         queries = self._queries(mask_features)
         for index, layer in enumerate(self.layers):
@@ -168,16 +167,16 @@ class MaskedAttentionDecoder(nn.Module):
             if self.masking.in_training:
                 layers.append(self._predict_layer(queries, mask_features))
                 keep = self.masking.keep(index, queries, mask_draws)
-                visible = _visible(layers[-1][0], grid, keep)
+                visible = _never_blind(self.masking(layers[-1][0], grid, keep))
             queries = layer(queries, self.query_positions, feature, positions, visible)
         layers.append(self._predict_layer(queries, mask_features))
-        mask_logits, class_logits = zip(*layers, strict=True)
-        return Predictions(mask_logits, class_logits)
+        masks, class_logits = zip(*layers, strict=True)
+        return Predictions(masks, class_logits)
 
-    def predict(
+    def predict_final(
         self, mask_features: Tensor, scales: tuple[Tensor, ...], *, masked: bool | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The final mask and class logits, and nothing that they do not need.
+    ) -> Predictions:
+        """The final layer alone, and nothing that it does not need.
 
         Args:
             mask_features: ``[B, dim, h, w]``.
@@ -191,10 +190,11 @@ class MaskedAttentionDecoder(nn.Module):
             feature, positions, grid = features[index % len(features)]
             visible = None
             if masked:
-                logits = self._mask_logits(self.norm(queries), mask_features)
-                visible = _visible(logits, grid, None)
+                masks = self._masks(self.norm(queries), mask_features)
+                visible = _never_blind(self.masking(masks, grid))
             queries = layer(queries, self.query_positions, feature, positions, visible)
-        return self._predict_layer(queries, mask_features)
+        masks, class_logits = self._predict_layer(queries, mask_features)
+        return Predictions((masks,), (class_logits,))
 
     def _features(self, scales: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor, tuple[int, int]]]:
         """Of each scale: tokens ``[B, N, dim]``, their positions, and the grid they came from."""
@@ -211,15 +211,14 @@ class MaskedAttentionDecoder(nn.Module):
     def _queries(self, mask_features: Tensor) -> Tensor:
         return self.query_features.repeat(mask_features.shape[0], 1, 1)
 
-    def _mask_logits(self, normed: Tensor, mask_features: Tensor) -> Tensor:
-        return mask_product(self.mask_head(normed), mask_features)
+    def _masks(self, normed: Tensor, mask_features: Tensor) -> MaskLogits:
+        return MaskLogits(mask_features, self.mask_head(normed))
 
-    def _predict_layer(self, queries: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict_layer(self, queries: Tensor, mask_features: Tensor) -> tuple[MaskLogits, Tensor]:
         normed = self.norm(queries)
-        return self._mask_logits(normed, mask_features), self.class_head(normed)
+        return self._masks(normed, mask_features), self.class_head(normed)
 
 
-def _visible(mask_logits: Tensor, grid: tuple[int, int], keep: Tensor | None) -> Tensor:
+def _never_blind(visible: Tensor) -> Tensor:
     """``[B, Q, N]`` bool; a query whose mask is empty on this grid sees all of it."""
-    visible = visible_patches(mask_logits, grid, keep=keep)
     return visible | ~visible.any(dim=-1, keepdim=True)

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from eomtlib.errors import DataError
 from eomtlib.hyperparameters import LossConfig
-from eomtlib.structures import Predictions, SegmentMap
+from eomtlib.predictions import Predictions, matched_masks
+from eomtlib.structures import SegmentMap
 from eomtlib.training.matching import Matches, match
 from eomtlib.training.point_sampling import (
     chunk_size,
@@ -94,13 +95,13 @@ class SegmentationLoss(nn.Module):
             DataError: when the numbers of images, targets and generators differ, or the targets'
                 sizes do.
         """
-        batch = predictions.mask_logits[0].shape[0]
+        batch = predictions.class_logits[0].shape[0]
         if not batch == len(targets) == len(generators):
             raise DataError(
                 f"The loss got predictions for {batch} images, {len(targets)} targets and "
                 f"{len(generators)} generators; it needs one of each for every image."
             )
-        device = predictions.mask_logits[0].device
+        device = predictions.class_logits[0].device
         with torch.autocast(device.type, enabled=False):
             maps = stack_maps(targets)
             points = torch.stack([_draw(g, (self.config.num_points,), device) for g in generators])
@@ -147,11 +148,11 @@ class SegmentationLoss(nn.Module):
         """Binary cross-entropy and Dice of the matched masks, each ``[L]``."""
         num_layers = len(predictions)
         # From here on one row is one pair, ordered by layer, image and query.
-        masks = torch.cat(
-            [
-                layer[matches.images, queries].float()
-                for layer, queries in zip(predictions.mask_logits, matches.queries, strict=True)
-            ]
+        masks = matched_masks(
+            predictions.masks,
+            images=matches.images,
+            queries=matches.queries,
+            counts=matches.counts,
         )
         images = matches.images.repeat(num_layers)
         points = self._points(masks.detach(), num_layers, matches.counts, generators)

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eomtlib.hyperparameters import LossConfig
-from eomtlib.structures import Predictions, SegmentMap
+from eomtlib.predictions import MaskLogits, Predictions
+from eomtlib.structures import SegmentMap
 from eomtlib.training.point_sampling import (
     bilinear_neighbours,
     chunk_size,
     sample_all_segments,
-    sample_queries,
+    sample_features,
 )
 
 # In place of a cost that is not finite: such a pair is chosen only where there is no other. Far
@@ -79,11 +80,11 @@ def match(
         points: ``[B, P, 2]``, shared by the layers.
         config: weights of the cost.
     """
-    device = predictions.mask_logits[0].device
+    device = predictions.class_logits[0].device
     sizes = [target.num_segments for target in targets]
     with torch.autocast(device.type, enabled=False):
         samples = sample_all_segments(maps, points, max(sizes))
-        cost = _mask_cost(predictions.mask_logits, samples, points, config)
+        cost = _mask_cost(predictions.masks, samples, points, config)
         cost -= config.class_weight * _class_probabilities(predictions.class_logits, targets)
         cost = cost.nan_to_num_(nan=UNUSABLE_COST, posinf=UNUSABLE_COST, neginf=UNUSABLE_COST)
         crowds = _pad([target.is_crowd for target in targets])
@@ -119,28 +120,32 @@ def _assign(cost: np.ndarray) -> np.ndarray:
 
 
 def _mask_cost(
-    mask_logits: Sequence[Tensor], samples: Tensor, points: Tensor, config: LossConfig
+    masks: Sequence[MaskLogits], samples: Tensor, points: Tensor, config: LossConfig
 ) -> Tensor:
     """Weighted cross-entropy and Dice of every query with every segment, ``[L, B, Q, S]``.
 
     Args:
-        mask_logits: L tensors ``[B, Q, h, w]``.
+        masks: of L layers.
         samples: ``[B, S, P]``, the segments in the points.
         points: ``[B, P, 2]``.
         config: the weights.
     """
-    batch, num_queries = mask_logits[0].shape[:2]
+    batch, num_queries, *size = masks[0].shape
     num_points = points.shape[1]
     chunk = max(1, chunk_size(points.device) // (num_queries * num_points))
     areas = samples.sum(-1)[:, None]
-    rows: list[list[Tensor]] = [[] for _ in mask_logits]
+    rows: list[list[Tensor]] = [[] for _ in masks]
     for start in range(0, batch, chunk):
         part = slice(start, start + chunk)
         # The layers share their points, and so the pixels around them.
-        neighbours = bilinear_neighbours(points[part], mask_logits[0].shape[-2:])
+        neighbours = bilinear_neighbours(points[part], size)
         segments = samples[part]
-        for layer, costs in zip(mask_logits, rows, strict=True):
-            logits = sample_queries(layer[part].float(), neighbours)
+        features, sampled = None, None
+        for layer, costs in zip(masks, rows, strict=True):
+            if layer.features is not features:
+                features = layer.features
+                sampled = sample_features(features[part].float(), neighbours)
+            logits = layer.of_samples(sampled, part).float()
             # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
             entropy = F.softplus(logits).mean(1)[..., None]
             entropy = entropy - (segments @ logits).transpose(1, 2) / num_points

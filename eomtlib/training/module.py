@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from eomtlib.errors import EomtlibError
+from eomtlib.predictions import Predictions
 from eomtlib.randomness import keyed_generator, keyed_seed
 from eomtlib.recipes import Recipe
-from eomtlib.structures import Batch, Predictions
+from eomtlib.structures import Batch
 from eomtlib.training.loss import LossOutput, SegmentationLoss
 from eomtlib.training.masking import annealing_windows, masking_probabilities
 from eomtlib.training.optimization import build_optimizer

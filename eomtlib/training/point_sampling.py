@@ -65,21 +65,21 @@ def bilinear_neighbours(points: Tensor, size: tuple[int, int]) -> Neighbours:
     return Neighbours(torch.stack(pixels, -1), torch.stack(weights, -1))
 
 
-def sample_queries(mask_logits: Tensor, neighbours: Neighbours) -> Tensor:
-    """Bilinear samples of all queries of an image in points that they share.
+def sample_features(features: Tensor, neighbours: Neighbours) -> Tensor:
+    """Bilinear samples of all channels of an image in points that they share.
 
-    A weighted sum of four rows for each point, one column for each query: many times as fast as
-    ``grid_sample``, whose values it gives, where the logits lie channels-last, as our models make
+    A weighted sum of four rows for each point, one column for each channel: many times as fast as
+    ``grid_sample``, whose values it gives, where the features lie channels-last, as our models make
     them. No gradient is kept.
 
     Args:
-        mask_logits: ``[N, Q, h, w]``, float32.
+        features: ``[N, C, h, w]``, float32.
         neighbours: of N sets of P points, for maps of that height and width.
 
     Returns:
-        ``[N, P, Q]``.
+        ``[N, P, C]``.
     """
-    table = mask_logits.detach().permute(0, 2, 3, 1).flatten(0, 2).contiguous()
+    table = features.detach().permute(0, 2, 3, 1).flatten(0, 2).contiguous()
     samples = F.embedding_bag(
         neighbours.pixels.flatten(0, 1),
         table,

@@ -30,10 +30,12 @@ def test_annealing_goes_from_masked_to_unmasked(num_scales):
         assert torch.equal(ours, theirs)
     annealed.masking.probabilities.zero_()
     for ours, theirs in zip(
-        annealed(*args).final, masked.predict(*args, masked=False), strict=True
+        annealed(*args).final, masked.predict_final(*args, masked=False).final, strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(masked.predict(*args)[0], masked.predict(*args, masked=False)[0])
+    assert not torch.allclose(
+        masked.predict_final(*args).final[0], masked.predict_final(*args, masked=False).final[0]
+    )
 
 
 def test_draws_decide_for_each_query_alone():
@@ -53,7 +55,7 @@ def test_unmasked_predicts_once():
     model = decoder("unmasked")
     predictions = model(*inputs())
     assert len(predictions) == 1
-    for ours, theirs in zip(predictions.final, model.predict(*inputs()), strict=True):
+    for ours, theirs in zip(predictions.final, model.predict_final(*inputs()).final, strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -61,7 +63,9 @@ def test_unmasked_predicts_once():
 def test_predict_is_masked_only_where_training_ends_masked(masking, masked):
     model = decoder(masking)
     for default, stated in zip(
-        model.predict(*inputs()), model.predict(*inputs(), masked=masked), strict=True
+        model.predict_final(*inputs()).final,
+        model.predict_final(*inputs(), masked=masked).final,
+        strict=True,
     ):
         assert torch.equal(default, stated)
 
@@ -75,8 +79,8 @@ def test_queries_with_empty_masks_see_everything():
         model.mask_head[-1].bias.fill_(-1)
     mask_features = F.relu(mask_features)
     for masked, plain in zip(
-        model.predict(mask_features, scales, masked=True),
-        model.predict(mask_features, scales, masked=False),
+        model.predict_final(mask_features, scales, masked=True).final,
+        model.predict_final(mask_features, scales, masked=False).final,
         strict=True,
     ):
         assert torch.isfinite(masked).all()
@@ -89,6 +93,6 @@ def test_predict_computes_no_more_than_it_needs(masked, mask_predictions):
     calls = []
     model.class_head.register_forward_hook(lambda *_: calls.append("class"))
     model.mask_head.register_forward_hook(lambda *_: calls.append("mask"))
-    model.predict(*inputs(), masked=masked)
+    model.predict_final(*inputs(), masked=masked)
     assert calls.count("class") == 1
     assert calls.count("mask") == mask_predictions

@@ -8,7 +8,8 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from eomtlib.errors import DataError
 from eomtlib.hyperparameters import LossConfig
-from eomtlib.structures import Predictions, SegmentMap
+from eomtlib.predictions import MaskLogits, Predictions
+from eomtlib.structures import SegmentMap
 from eomtlib.training.loss import SegmentationLoss
 
 NUM_CLASSES = 6
@@ -29,22 +30,31 @@ def random_target(num_segments, seed, size=(24, 32)):
     )
 
 
-def random_predictions(batch, num_queries=9, num_layers=3, seed=0):
+def random_predictions(batch, num_queries=9, num_layers=3, seed=0, factors="none"):
+    """Mask logits as such, or as factors whose features the layers share or do not share."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
         return (3 * torch.randn(shape, generator=generator)).requires_grad_()
 
+    def masks():
+        if factors == "none":
+            return [MaskLogits(normal(batch, num_queries, 6, 8)) for _ in range(num_layers)]
+        features = [normal(batch, 4, 6, 8) for _ in range(num_layers)]
+        if factors == "shared":
+            features = features[:1] * num_layers
+        return [MaskLogits(layer, normal(batch, num_queries, 4)) for layer in features]
+
     return Predictions(
-        tuple(normal(batch, num_queries, 6, 8) for _ in range(num_layers)),
+        tuple(masks()),
         tuple(normal(batch, num_queries, NUM_CLASSES + 1) for _ in range(num_layers)),
     )
 
 
 def only(predictions, images):
-    return Predictions(
-        tuple(layer[images] for layer in predictions.mask_logits),
-        tuple(layer[images] for layer in predictions.class_logits),
+    return Predictions.from_dense(
+        [layer[images] for layer in predictions.mask_logits],
+        [layer[images] for layer in predictions.class_logits],
     )
 
 
@@ -52,19 +62,22 @@ def generators(*seeds):
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def all_logits(predictions):
-    return [*predictions.mask_logits, *predictions.class_logits]
+def leaves(predictions):
+    """What the gradients go to, each once."""
+    factors = [x for m in predictions.masks for x in (m.features, m.embeddings) if x is not None]
+    return [*dict.fromkeys(factors), *predictions.class_logits]
 
 
-def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch):
+@pytest.mark.parametrize("factors", ["none", "shared", "of each layer"])
+def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch, factors):
     # The third image has more segments than there are queries.
     targets = [random_target(count, seed) for seed, count in enumerate((4, 1, 11, 6))]
-    predictions = random_predictions(len(targets))
+    predictions = random_predictions(len(targets), factors=factors)
     out = SegmentationLoss(NUM_CLASSES, CONFIG)(
         predictions, targets, generators=generators(0, 1, 2, 3)
     )
     assert out.num_surplus == 2
-    gradients = torch.autograd.grad(out.total, all_logits(predictions))
+    gradients = torch.autograd.grad(out.total, leaves(predictions))
 
     # The draws in the order that SegmentationLoss documents, handed to transformers in its own.
     counts, num_layers = (4, 1, 9, 6), len(predictions)
@@ -109,7 +122,7 @@ def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch):
         total = total + 2 * losses["loss_cross_entropy"]
         total = total + 5 * losses["loss_mask"] + 5 * losses["loss_dice"]
     torch.testing.assert_close(out.total, total, rtol=1e-6, atol=1e-5)
-    expected = torch.autograd.grad(total, all_logits(predictions))
+    expected = torch.autograd.grad(total, leaves(predictions))
     for ours, theirs in zip(gradients, expected, strict=True):
         assert theirs.abs().max() > 1e-3
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
@@ -133,13 +146,13 @@ def test_images_do_not_depend_on_their_batch(chunk, monkeypatch):
 def test_half_precision_is_computed_in_float32():
     targets = [random_target(4, seed=0), random_target(3, seed=1)]
     predictions = random_predictions(2)
-    half = Predictions(
-        tuple(layer.detach().bfloat16().requires_grad_() for layer in predictions.mask_logits),
-        tuple(layer.detach().bfloat16().requires_grad_() for layer in predictions.class_logits),
+    half = Predictions.from_dense(
+        [layer.detach().bfloat16().requires_grad_() for layer in predictions.mask_logits],
+        [layer.detach().bfloat16().requires_grad_() for layer in predictions.class_logits],
     )
-    full = Predictions(
-        tuple(layer.detach().float() for layer in half.mask_logits),
-        tuple(layer.detach().float() for layer in half.class_logits),
+    full = Predictions.from_dense(
+        [layer.detach().float() for layer in half.mask_logits],
+        [layer.detach().float() for layer in half.class_logits],
     )
     loss = SegmentationLoss(NUM_CLASSES, CONFIG)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -147,7 +160,7 @@ def test_half_precision_is_computed_in_float32():
     assert out.total.dtype == torch.float32
     assert torch.equal(out.total, loss(full, targets, generators=generators(0, 1)).total)
     out.total.backward()
-    assert all(logits.grad.isfinite().all() for logits in all_logits(half))
+    assert all(logits.grad.isfinite().all() for logits in leaves(half))
 
 
 def test_without_segments_only_the_classes_teach():

@@ -7,7 +7,8 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerHung
 
 from eomtlib.errors import ConfigurationError
 from eomtlib.hyperparameters import LossConfig
-from eomtlib.structures import Predictions, SegmentMap
+from eomtlib.predictions import Predictions
+from eomtlib.structures import SegmentMap
 from eomtlib.training.matching import match
 from eomtlib.training.point_sampling import stack_maps
 
@@ -30,7 +31,7 @@ def random_target(num_segments, seed, size=(24, 32)):
 
 def random_predictions(batch, num_queries=9, num_layers=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return Predictions(
+    return Predictions.from_dense(
         tuple(
             4 * torch.randn(batch, num_queries, 6, 8, generator=generator)
             for _ in range(num_layers)
@@ -138,7 +139,7 @@ def test_pairs_are_the_cheapest_under_the_configured_weights():
 def test_costs_cross_to_the_host_once():
     targets = [random_target(count, seed).to("cuda") for seed, count in enumerate((4, 0, 7))]
     cpu = random_predictions(3)
-    predictions = Predictions(
+    predictions = Predictions.from_dense(
         tuple(layer.cuda() for layer in cpu.mask_logits),
         tuple(layer.cuda() for layer in cpu.class_logits),
     )

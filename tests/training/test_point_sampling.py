@@ -9,8 +9,8 @@ from eomtlib.training.point_sampling import (
     bilinear_neighbours,
     most_uncertain,
     sample_all_segments,
+    sample_features,
     sample_mask_logits,
-    sample_queries,
     sample_segments,
     stack_maps,
 )
@@ -95,10 +95,10 @@ def test_mask_logits_are_sampled_as_transformers_does():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_queries_that_share_points_are_sampled_as_transformers_does(layout):
+def test_channels_that_share_points_are_sampled_as_transformers_does(layout):
     masks = torch.randn(2, 3, 8, 6).to(memory_format=layout)
     points = points_up_to_the_border()
-    found = sample_queries(masks, bilinear_neighbours(points, (8, 6)))
+    found = sample_features(masks, bilinear_neighbours(points, (8, 6)))
     expected = sample_point(masks, points, align_corners=False)
     torch.testing.assert_close(found.transpose(1, 2), expected)
 
