@@ -6,20 +6,20 @@ https://cocodataset.org/#format-data.
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from eomtlib.data.archives import FolderStore, Store, ZipStore
 from eomtlib.data.coco_annotations import AnnotationIndex
+from eomtlib.data.pictures import decode_image
+from eomtlib.data.segment_png import decode_segments
 from eomtlib.errors import DataError, check_choice
-from eomtlib.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.structures import ClassInfo, SegmentMap
 
 SPLITS = ("train", "val")
 ON_EMPTY = ("skip", "error")
@@ -111,26 +111,26 @@ class CocoPanoptic:
         """
         size = (int(self.sizes[index, 0]), int(self.sizes[index, 1]))
         image_name, map_name = self._image_names[index].decode(), self._map_names[index].decode()
-        image = _decode(self._images, image_name, size, self._json_name)
-        if image.mode != "RGB":
-            image = image.convert("RGB")
-        colours = _decode(self._maps, map_name, size, self._json_name)
-        where = self._maps.where(map_name)
-        if colours.mode != "RGB":
-            raise DataError(
-                f"{where}: is a PNG of mode {colours.mode}, but segment ids are coded as 8-bit RGB "
-                "(id = R + 256 G + 65536 B); write it as RGB."
-            )
+        image = decode_image(
+            self._images.read(image_name),
+            size,
+            where=self._images.where(image_name),
+            json_name=self._json_name,
+        )
         span = slice(self._starts[index], self._starts[index] + self._counts[index])
+        ids = decode_segments(
+            self._maps.read(map_name),
+            size,
+            self._ids[span],
+            where=self._maps.where(map_name),
+            json_name=self._json_name,
+        )
         segments = SegmentMap(
-            ids=torch.from_numpy(
-                _segment_indices(colours, self._ids[span], where, self._json_name)
-            )[None],
+            ids=torch.from_numpy(ids)[None],
             labels=torch.from_numpy(self._labels[span].astype(np.int64)),
             is_crowd=torch.from_numpy(self._is_crowd[span].copy()),
         )
-        # np.array copies: an array that PIL lends is read-only.
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1), segments
+        return torch.from_numpy(image).permute(2, 0, 1), segments
 
     def _report_empty(self, index: AnnotationIndex, keep: np.ndarray, on_empty: str) -> None:
         empty = np.flatnonzero(~keep)
@@ -190,49 +190,3 @@ def _check_present(store: Store, wanted: np.ndarray, json_name: str) -> None:
             f"{store.where(missing[0].decode())}: missing, with {len(missing) - 1} other file(s) "
             f"that {json_name} lists; fetch them, or cut the annotation file to what is there."
         )
-
-
-def _decode(store: Store, name: str, size: tuple[int, int], json_name: str) -> Image.Image:
-    # Pixels as they are stored: COCO's annotations ignore EXIF orientation, and so do we.
-    data, where = store.read(name), store.where(name)
-    try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
-        # Before decoding, so that a bomb is never inflated.
-        if image.size != (size[1], size[0]):
-            raise DataError(
-                f"{where}: is {image.height} × {image.width} (height × width), but {json_name} "
-                f"says {size[0]} × {size[1]}; image, PNG and annotation must have one size."
-            )
-        image.load()
-    except DataError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files.
-        raise DataError(
-            f"{where}: cannot be decoded ({error}), {len(data)} bytes; fetch the file again."
-        ) from error
-    return image
-
-
-def _segment_indices(
-    colours: Image.Image, known: np.ndarray, where: str, json_name: str
-) -> np.ndarray:
-    """Maps an RGB-coded PNG to ``[H, W]`` int16 positions in ``known``, −1 for void."""
-    packed = np.asarray(colours.convert("RGBA")).view("<u4")[..., 0]
-    flat = packed.ravel()
-    # One look-up for each horizontal run of a colour, of which there are few.
-    starts = np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1])))
-    colour = (flat[starts] & 0xFFFFFF).astype(np.int32)
-    order = np.argsort(known)
-    ordered = np.concatenate((known[order], [np.iinfo(np.int32).max]))
-    place = np.searchsorted(ordered, colour)
-    void = colour == 0
-    strange = (ordered[place] != colour) & ~void
-    if strange.any():
-        listed = np.unique(colour[strange])
-        raise DataError(
-            f"{where}: holds the segment id {listed[0]} ({len(listed)} such id(s)), which "
-            f"{json_name} does not list for this image; fetch both from the same release."
-        )
-    values = np.concatenate((order, [VOID])).astype(np.int16)[place]
-    values[void] = VOID
-    return np.repeat(values, np.diff(starts, append=flat.size)).reshape(packed.shape)

@@ -111,7 +111,7 @@ class TrainStream:
         _check_positive("steps", steps)
         sampler = _StepSampler(self.batch_size, steps, first_step, rank, world_size)
         samples = _TrainSamples(self, self.batch_size * world_size)
-        return _loader(samples, sampler, self.num_workers, self.pin_memory, collate=samples.collate)
+        return _loader(samples, sampler, self.num_workers, self.pin_memory)
 
 
 def eval_loader(
@@ -145,7 +145,7 @@ def eval_loader(
     own = range(rank, count, world_size)
     batches = [list(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
     samples = _EvalSamples(dataset, EvalTransform(canvas))
-    return _loader(samples, batches, num_workers, pin_memory, collate=_collate)
+    return _loader(samples, batches, num_workers, pin_memory)
 
 
 def default_workers(dataset: PanopticDataset) -> int:
@@ -161,13 +161,13 @@ def default_workers(dataset: PanopticDataset) -> int:
     return min(8, cores - 1)
 
 
-def _handing_on_errors(read: Callable[..., Sample]) -> Callable[..., Sample | EomtlibError]:
+def _handing_on_errors(read: Callable[..., Batch]) -> Callable[..., Batch | EomtlibError]:
     """In a worker, returns our errors as values: PyTorch would wrap them in a traceback."""
 
     @wraps(read)
-    def reading(self: Dataset, number: int) -> Sample | EomtlibError:
+    def reading(self: Dataset, numbers: list[int]) -> Batch | EomtlibError:
         try:
-            return read(self, number)
+            return read(self, numbers)
         except EomtlibError as error:
             if get_worker_info() is None:
                 raise
@@ -198,18 +198,24 @@ class _TrainSamples(Dataset):
         return self._stream.dataset
 
     @_handing_on_errors
-    def __getitem__(self, number: int) -> Sample:
+    def __getitems__(self, numbers: list[int]) -> Batch:
+        # PyTorch asks for whole batches where it can, so images are written where they stay.
+        stream = self._stream
+        images = torch.empty((len(numbers), 3, *stream.transform.size), dtype=torch.uint8)
+        samples = [
+            self._sample(number, canvas) for number, canvas in zip(numbers, images, strict=True)
+        ]
+        return _batch(images, samples, step=numbers[0] // self._total_batch)
+
+    def _sample(self, number: int, canvas: Tensor) -> Sample:
         stream = self._stream
         epoch, place = divmod(number, len(stream.dataset))
         index = int(self._order(epoch)[place])
         image, segments = stream.dataset.read(index)
         size = segments.size
         generator = keyed_generator(stream.seed, "augmentation", number)
-        image, segments = stream.transform(image, segments, generator)
+        image, segments = stream.transform(image, segments, generator, canvas=canvas)
         return Sample(image, segments, int(stream.dataset.image_ids[index]), number, size)
-
-    def collate(self, samples: Sequence[Sample]) -> Batch | _PackedBatch | EomtlibError:
-        return _collate(samples, total_batch=self._total_batch)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -232,7 +238,11 @@ class _EvalSamples(Dataset):
         return self._dataset
 
     @_handing_on_errors
-    def __getitem__(self, index: int) -> Sample:
+    def __getitems__(self, indices: list[int]) -> Batch:
+        samples = [self._sample(index) for index in indices]
+        return _batch(torch.stack([sample.image for sample in samples]), samples)
+
+    def _sample(self, index: int) -> Sample:
         image, segments = self._dataset.read(index)
         image, segments = self._transform(image, segments)
         image_id = int(self._dataset.image_ids[index])
@@ -262,8 +272,6 @@ def _loader(
     batches: Sampler | list[list[int]],
     num_workers: int | None,
     pin_memory: bool,
-    *,
-    collate: object,
 ) -> DataLoader:
     if num_workers is not None and num_workers < 0:
         raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
@@ -273,28 +281,27 @@ def _loader(
         samples,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_pack,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
     )
 
 
-def _collate(
-    samples: Sequence[Sample | EomtlibError], total_batch: int = 0
-) -> Batch | _PackedBatch | EomtlibError:
-    for sample in samples:
-        if isinstance(sample, EomtlibError):
-            return sample
-    step = samples[0].index // total_batch if total_batch else 0
-    batch = Batch(
-        images=torch.stack([sample.image for sample in samples]),
+def _batch(images: Tensor, samples: Sequence[Sample], step: int = 0) -> Batch:
+    return Batch(
+        images=images,
         segments=tuple(sample.segments for sample in samples),
         image_ids=tuple(sample.image_id for sample in samples),
         indices=tuple(sample.index for sample in samples),
         original_sizes=tuple(sample.original_size for sample in samples),
         step=step,
     )
-    return batch if get_worker_info() is None else _PackedBatch(batch)
+
+
+def _pack(batch: Batch | EomtlibError) -> Batch | _PackedBatch | EomtlibError:
+    if get_worker_info() is None or isinstance(batch, EomtlibError):
+        return batch
+    return _PackedBatch(batch)
 
 
 class _PackedBatch:

@@ -1,14 +1,11 @@
 """Augmentation and resizing of an image together with its segment map.
 
-Image and map go through one mapping of pixel centres: output pixel i shows the source position
-(offset + i + 0.5) · scale − 0.5, read bilinearly with antialiasing from the image and from the
-nearest pixel of the map. Only what a crop shows is resized. Every draw comes from the generator
-that is passed in.
+Image and map go through one mapping of pixel centres, which ``eomtlib.data.resampling`` describes.
+Training computes only what a crop shows, with a resampling of its own; evaluation resizes whole
+images with Pillow. Every draw comes from the generator that is passed in.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,23 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colour_ops
 
+from eomtlib.data.resampling import Window, draw_image, draw_segments, nearest, renumber
 from eomtlib.hyperparameters import AugmentationConfig
 from eomtlib.structures import VOID, SegmentMap, fitted_size
-
-
-@dataclass(frozen=True)
-class Window:
-    """What a crop shows of a resized image.
-
-    Attributes:
-        resized: height and width that the whole image would be resized to.
-        offset: row and column of the crop's corner in the resized image.
-        size: rows and columns that are shown.
-    """
-
-    resized: tuple[int, int]
-    offset: tuple[int, int]
-    size: tuple[int, int]
 
 
 class TrainTransform:
@@ -48,7 +31,12 @@ class TrainTransform:
         self.config = config or AugmentationConfig()
 
     def __call__(
-        self, image: Tensor, segments: SegmentMap, generator: torch.Generator
+        self,
+        image: Tensor,
+        segments: SegmentMap,
+        generator: torch.Generator,
+        *,
+        canvas: Tensor | None = None,
     ) -> tuple[Tensor, SegmentMap]:
         """Augments one image.
 
@@ -56,24 +44,26 @@ class TrainTransform:
             image: ``[3, H, W]`` uint8.
             segments: of the same size.
             generator: on the CPU; the result is a function of its state.
+            canvas: ``[3, *size]`` uint8, contiguous, to write the image to; None for a new one.
 
         Returns:
             The image ``[3, *size]``, padded with 0 at the bottom and right, and its segments,
             padded with void. Segments that the crop does not show are gone and the rest
-            renumbered; none may be left.
+            renumbered; none may be left. Before colours change, the image is within one grey level
+            of what Pillow makes of the same crop.
         """
         flip = torch.rand((), generator=generator).item() < self.config.flip
         for _ in range(self.config.crop_attempts):
             window = self._draw_window(segments.size, generator)
-            cropped = keep_visible(resize_segments(segments, window))
+            cropped = resize_segments(segments, window, size=self.size, flip=flip, only_shown=True)
             # Crowds are no training target, so a crop of nothing else teaches nothing.
             if not cropped.is_crowd.all():
                 break
-        shown = resize_image(image, window)
-        if flip:
-            shown, cropped = flip_horizontally(shown, cropped)
-        shown = self._jitter_colours(shown, generator)
-        return pad(shown, cropped, self.size)
+        if canvas is None:
+            canvas = torch.empty((3, *self.size), dtype=torch.uint8)
+        draw_image(image.permute(1, 2, 0).numpy(), window, canvas.numpy(), flip=flip)
+        self._jitter_colours(canvas[:, : window.size[0], : window.size[1]], generator)
+        return canvas, cropped
 
     def _draw_window(self, original: tuple[int, int], generator: torch.Generator) -> Window:
         low, high = self.config.scale
@@ -87,10 +77,10 @@ class TrainTransform:
         ]
         return Window((resized[0], resized[1]), (offset[0], offset[1]), (size[0], size[1]))
 
-    def _jitter_colours(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        config = self.config
+    def _jitter_colours(self, shown: Tensor, generator: torch.Generator) -> None:
+        config, image = self.config, shown
         if not (config.brightness or config.contrast or config.saturation or config.hue):
-            return image
+            return
         switches = (torch.rand(4, generator=generator) < config.colour).tolist()
         *draws, order = (torch.rand(5, generator=generator) * 2 - 1).tolist()
         steps = [
@@ -104,7 +94,8 @@ class TrainTransform:
         for (name, strength, adjust), on, draw in zip(steps, switches, draws, strict=True):
             if on and strength:
                 image = adjust(image, draw * strength + (0.0 if name == "hue" else 1.0))
-        return image
+        if image is not shown:
+            shown.copy_(image)
 
 
 class EvalTransform:
@@ -148,45 +139,35 @@ def resize_image(image: Tensor, window: Window) -> Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
-def resize_segments(segments: SegmentMap, window: Window) -> SegmentMap:
-    """The window of a segment map, from the nearest pixels."""
-    places = []
-    for side, resized, offset, size in zip(
-        segments.size, window.resized, window.offset, window.size, strict=True
-    ):
-        centres = (torch.arange(size, dtype=torch.float64) + (offset + 0.5)) * (side / resized)
-        places.append(centres.long().clamp_(max=side - 1))
-    ids = segments.ids.index_select(1, places[0]).index_select(2, places[1])
-    return SegmentMap(ids, segments.labels, segments.is_crowd)
+def resize_segments(
+    segments: SegmentMap,
+    window: Window,
+    *,
+    size: tuple[int, int] | None = None,
+    flip: bool = False,
+    only_shown: bool = False,
+) -> SegmentMap:
+    """The window of a segment map, from the nearest pixels.
 
-
-def keep_visible(segments: SegmentMap) -> SegmentMap:
-    """Drops the segments that do not show in the map and renumbers the rest, order kept."""
-    # Void is counted at 0 and so stays void below.
-    shifted = segments.ids.reshape(-1).int() + 1
-    shows = torch.bincount(shifted, minlength=segments.num_segments + 1)[1:] > 0
-    if shows.all():
-        return segments
-    numbers = torch.full((segments.num_segments + 1,), VOID, dtype=segments.ids.dtype)
-    numbers[1:][shows] = torch.arange(int(shows.sum()), dtype=segments.ids.dtype)
-    ids = numbers.index_select(0, shifted).view_as(segments.ids)
-    return SegmentMap(ids, segments.labels[shows], segments.is_crowd[shows])
-
-
-def flip_horizontally(image: Tensor, segments: SegmentMap) -> tuple[Tensor, SegmentMap]:
-    """Mirrors left and right."""
-    flipped = SegmentMap(segments.ids.flip(-1), segments.labels, segments.is_crowd)
-    return image.flip(-1), flipped
-
-
-def pad(image: Tensor, segments: SegmentMap, size: tuple[int, int]) -> tuple[Tensor, SegmentMap]:
-    """Pads image and map at the bottom and right, with 0 and void."""
-    height, width = segments.size
-    ids = segments.ids
-    if (height, width) != size:
-        ids = segments.ids.new_full((ids.shape[0], *size), VOID)
-        ids[:, :height, :width] = segments.ids
-    return _pad_image(image, size), SegmentMap(ids, segments.labels, segments.is_crowd)
+    Args:
+        segments: the whole map.
+        window: what to show of it.
+        size: what to pad the window to, with void at the bottom and right; None for no padding.
+        flip: whether the window is shown with left and right exchanged.
+        only_shown: whether to drop the segments that do not show and renumber the rest, order kept.
+    """
+    rows, columns = nearest(window, segments.size, flip=flip)
+    # NumPy, since for arrays as small as the labels PyTorch's calls cost more than their work.
+    ids = segments.ids.contiguous().numpy()
+    labels, is_crowd = segments.labels.numpy(), segments.is_crowd.numpy()
+    canvas = np.empty((len(ids), *(size or window.size)), ids.dtype)
+    shown = draw_segments(ids, rows, columns, len(labels), canvas)
+    if only_shown and not shown.all():
+        numbers = np.full(len(labels) + 1, VOID, ids.dtype)
+        numbers[1:][shown] = np.arange(np.count_nonzero(shown))
+        renumber(canvas[:, : len(rows), : len(columns)], numbers)
+        labels, is_crowd = labels[shown], is_crowd[shown]
+    return SegmentMap(*(torch.from_numpy(array) for array in (canvas, labels, is_crowd)))
 
 
 def _pad_image(image: Tensor, size: tuple[int, int]) -> Tensor:

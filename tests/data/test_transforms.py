@@ -8,7 +8,6 @@ from eomtlib.data.transforms import (
     EvalTransform,
     TrainTransform,
     Window,
-    flip_horizontally,
     resize_image,
     resize_segments,
 )
@@ -98,13 +97,28 @@ def test_a_crop_is_a_crop_of_the_resized_image(resized):
     assert (resize_segments(segments, window).ids[0].numpy() == nearest).mean() > 0.999
 
 
-def test_flipping_twice_changes_nothing():
+def test_a_flip_mirrors_what_is_shown_and_nothing_else():
     image, segments = painted()
-    flipped, turned = flip_horizontally(image, segments)
-    assert torch.equal(flipped[:, :, 0], image[:, :, -1])
-    again, back = flip_horizontally(flipped, turned)
-    assert torch.equal(again, image)
-    assert torch.equal(back.ids, segments.ids)
+    still, mirroring = (
+        TrainTransform((64, 150), AugmentationConfig(flip=flip)) for flip in (0.0, 1.0)
+    )
+    for seed in range(10):
+        shown, cropped = still(image, segments, generator(seed))
+        flipped, turned = mirroring(image, segments, generator(seed))
+        width = int((shown > 0).any(0).any(0).sum())
+        assert torch.equal(flipped[:, :, :width], shown[:, :, :width].flip(-1))
+        assert torch.equal(turned.ids[:, :, :width], cropped.ids[:, :, :width].flip(-1))
+        assert torch.equal(turned.labels, cropped.labels)
+        assert (flipped[:, :, width:] == 0).all()
+
+
+def test_a_given_canvas_is_written_to():
+    image, segments = painted()
+    transform = TrainTransform((64, 64), AugmentationConfig(brightness=0.3, colour=1.0))
+    canvas = torch.full((3, 64, 64), 9, dtype=torch.uint8)
+    shown, _ = transform(image, segments, generator(2), canvas=canvas)
+    assert shown.data_ptr() == canvas.data_ptr()
+    assert torch.equal(canvas, transform(image, segments, generator(2))[0])
 
 
 def test_a_small_image_is_padded_at_the_bottom_and_right():
