@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import timm
 import torch
+from timm.layers import LayerScale
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -140,6 +141,15 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        """Removes a block's LayerScale.
+
+        Returns:
+            The linear layers whose outputs it multiplied, each with the factor ``[D]``; none for an
+            encoder without.
+        """
+        raise NotImplementedError
+
     def norm(self, x: Tensor) -> Tensor:
         """The final norm on ``[B, N, D]``."""
         return self.backbone.norm(x)
@@ -165,6 +175,15 @@ class PlainEncoder(Encoder):
     def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None = None) -> Tokens:
         return tokens.with_x(self.backbone.blocks[index](tokens.x, attn_mask=attn_mask))
 
+    def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        taken = [
+            (layer, scale.gamma)
+            for layer, scale in ((block.attn.proj, block.ls1), (block.mlp.fc2, block.ls2))
+            if isinstance(scale, LayerScale)
+        ]
+        block.ls1, block.ls2 = nn.Identity(), nn.Identity()
+        return taken
+
 
 class RotaryEncoder(Encoder):
     """timm's ``Eva``: EVA-02 and DINOv3, whose attention rotates the patch tokens."""
@@ -185,6 +204,15 @@ class RotaryEncoder(Encoder):
     def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None = None) -> Tokens:
         block = self.backbone.blocks[index]
         return tokens.with_x(block(tokens.x, rope=tokens.rope, attn_mask=attn_mask))
+
+    def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        taken = [
+            (layer, factor)
+            for layer, factor in ((block.attn.proj, block.gamma_1), (block.mlp.fc2, block.gamma_2))
+            if factor is not None
+        ]
+        block.gamma_1, block.gamma_2 = None, None
+        return taken
 
     def norm(self, x: Tensor) -> Tensor:
         # Built without a classifier, EVA-02 keeps its final LayerNorm under another name.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.evaluation.cost import attention_kernel, count_gmacs, count_parameters, measure_fps
+from eomtlib.folding import folded
 from eomtlib.precision import autocast
 
 TIMING_MODES = ("eager", "compiled", "max-autotune")
@@ -30,7 +31,8 @@ def time_model(
     """Counts and times a model, batch 1, on one fixed image (the papers average over the val set).
 
     Args:
-        model: in eval mode, for images of ``image_size``; moved to the device.
+        model: for images of ``image_size``; left as it is, and timed as inference runs it:
+            LayerScale folded, the final layer only.
         image: ``[3, H, W]`` uint8, at its original size.
         build: makes the same architecture without weights, for the count of GMACs.
         image_size: height and width of the model's input.
@@ -43,7 +45,8 @@ def time_model(
     Returns:
         The fields of a ``TimingRecord`` that are measured.
     """
-    model = model.eval().to(device)
+    params_m = count_parameters(model) / 1e6
+    model = folded(model).to(device)
     original = (image.shape[-2], image.shape[-1])
     fit = EvalTransform(image_size).fit
     images = fit(image)[None].to(device)
@@ -61,7 +64,7 @@ def time_model(
         whole = measure_fps(end_to_end, **options)
         kernel = attention_kernel(lambda: model.predict(images))
     return {
-        "params_m": count_parameters(model) / 1e6,
+        "params_m": params_m,
         "gmacs": count_gmacs(build, image_size),
         "fps_model": alone.fps,
         "fps_end_to_end": whole.fps,

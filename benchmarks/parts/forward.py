@@ -11,6 +11,8 @@ from benchmarks.compare import Comparison, time_pairs
 from benchmarks.inputs import SIDE, Options
 from benchmarks.peers.hugging_face import eomt_pair
 from eomtlib.evaluation.cost import measure_fps
+from eomtlib.folding import folded
+from eomtlib.precision import fastest_precision
 
 
 @torch.inference_mode()
@@ -21,8 +23,9 @@ def run(options: Options) -> list[Comparison]:
     for size in ("small", "base"):
         ours, theirs = eomt_pair(size, side=SIDE)
         values = ours.encoder.normalize(images)
-        apart = _apart(ours.predict(images), theirs(values))
         backbone = ours.encoder.backbone
+        ours = folded(ours)
+        apart = _apart(ours.predict(images), theirs(values))
         floor = measure_fps(
             lambda b=backbone, v=values: b.forward_features(v), device="cpu", max_seconds=10
         )
@@ -59,7 +62,7 @@ def _modes(model: nn.Module) -> dict[str, Callable[[Tensor], object]]:
         "float32 eager": model.predict,
         "float32 compiled": torch.compile(model.predict, fullgraph=True),
     }
-    if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported():
+    if fastest_precision("cpu") == "bfloat16":
         modes["bfloat16 eager"] = in_bfloat16(model.predict)
     return modes
 

@@ -92,9 +92,17 @@ class PlainBlock(nn.Module):
     def forward(self, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
         """Runs the block; ``attn_mask`` is bool, True = attend."""
         x = tokens.x
-        x = x + self.scale1 * self.attn(self.norm1(x), tokens, attn_mask)
-        x = x + self.scale2 * self.mlp(self.norm2(x))
+        attended = self.attn(self.norm1(x), tokens, attn_mask)
+        x = x + (attended if self.scale1 is None else self.scale1 * attended)
+        hidden = self.mlp(self.norm2(x))
+        x = x + (hidden if self.scale2 is None else self.scale2 * hidden)
         return tokens.with_x(x)
+
+    def take_layer_scales(self) -> list[tuple[nn.Linear, Tensor]]:
+        """Removes LayerScale; the layers whose outputs it multiplied, each with the factor."""
+        taken = [(self.attn.proj, self.scale1), (self.mlp[2], self.scale2)]
+        self.scale1, self.scale2 = None, None
+        return taken
 
 
 def tap_blocks(depth: int, num_taps: int = 4) -> tuple[int, ...]:

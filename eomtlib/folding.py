@@ -1,0 +1,44 @@
+"""Models for inference alone: constant factors become part of the weights beside them.
+
+LayerScale (Touvron et al., *Going deeper with Image Transformers*, ICCV 2021) multiplies what a
+linear layer has just computed. Once training is over, that layer's weights can hold the factor.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from eomtlib.models.pmt import PlainBlock
+from eomtlib.models.segmentation_model import SegmentationModel
+
+_Model = TypeVar("_Model", bound=SegmentationModel)
+
+
+@torch.no_grad()
+def folded(model: _Model) -> _Model:
+    """A copy that predicts the same, up to rounding, with two operations fewer in each block.
+
+    The copy is in eval mode and is not for training: its LayerScale is gone.
+
+    Args:
+        model: any rung; left as it is.
+    """
+    model = deepcopy(model).eval().requires_grad_(False)
+    for block in model.encoder.backbone.blocks:
+        for layer, factor in model.encoder.take_layer_scales(block):
+            _scale_outputs(layer, factor)
+    for module in model.modules():
+        if isinstance(module, PlainBlock):
+            for layer, factor in module.take_layer_scales():
+                _scale_outputs(layer, factor)
+    return model
+
+
+def _scale_outputs(layer: nn.Linear, factor: Tensor) -> None:
+    layer.weight.mul_(factor[:, None])
+    if layer.bias is not None:
+        layer.bias.mul_(factor)
