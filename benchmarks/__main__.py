@@ -12,13 +12,15 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.compare import Comparison
+from benchmarks.figure import plot_curves
 from benchmarks.inputs import Options, find_data
 from eomtlib.environment import environment
 from eomtlib.errors import EomtlibError
 from eomtlib.files import write_atomically
+from eomtlib.plots import save_figure
 from eomtlib.tables import save_table
 
-PARTS = ("loading", "loss", "postprocessing", "forward", "end_to_end", "training_step")
+PARTS = ("loading", "loss", "postprocessing", "forward", "end_to_end", "training_step", "scaling")
 
 
 def main() -> None:
@@ -26,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}")
     parser.add_argument("--data", default="", help="a folder in COCO's layout; or EOMTLIB_COCO")
-    parser.add_argument("--seconds", type=float, default=30.0, help="for each comparison")
+    parser.add_argument("--seconds", type=float, default=30.0, help="for each comparison or curve")
     parser.add_argument("--out", default="results/runs/benchmarks", help="where records go")
     chosen = parser.parse_args()
     unknown = set(chosen.parts) - set(PARTS)
@@ -35,13 +37,16 @@ def main() -> None:
     try:
         options = Options(data=find_data(chosen.data), seconds=chosen.seconds)
         out = Path(chosen.out)
-        rows: list[dict[str, object]] = []
+        found: list[Comparison] = []
         for name in chosen.parts:
             for comparison in importlib.import_module(f"benchmarks.parts.{name}").run(options):
-                _write(comparison, out / f"{name}-{len(rows)}.json")
-                rows.append(_row(comparison))
+                _write(comparison, out / f"{name}-{len(found)}.json")
+                found.append(comparison)
                 print(_sentence(comparison), flush=True)
-        save_table(pd.DataFrame(rows), out / "summary", note=_machine())
+        save_table(pd.DataFrame([_row(each) for each in found]), out / "summary", note=_machine())
+        curves = [comparison for comparison in found if comparison.at is not None]
+        if curves:
+            save_figure(plot_curves(curves), out / "scaling")
     except EomtlibError as error:
         parser.error(str(error))
 
@@ -51,7 +56,7 @@ def _row(found: Comparison) -> dict[str, object]:
     low, high = found.interval
     memory = found.peak_mib
     return {
-        "part": found.part,
+        "part": _what(found),
         "beside": found.peer,
         "ratio": found.ratio,
         "95 % interval": f"{low:.2f} to {high:.2f}",
@@ -73,9 +78,13 @@ def _sentence(found: Comparison) -> str:
     if found.peak_mib is not None:
         memory = f"; peak memory {found.peak_mib[0]:.0f} and {found.peak_mib[1]:.0f} MiB"
     return (
-        f"{found.part}: {found.ratio:.2f}× ({low:.2f} to {high:.2f}{aim}) beside {found.peer}: "
+        f"{_what(found)}: {found.ratio:.2f}× ({low:.2f} to {high:.2f}{aim}) beside {found.peer}: "
         f"{1000 * ours:.1f} and {1000 * theirs:.1f} ms for {found.unit}{memory}; {found.agreement}."
     )
+
+
+def _what(found: Comparison) -> str:
+    return found.part if found.at is None else "{}, {}: {}".format(found.part, *found.at)
 
 
 def _write(found: Comparison, path: Path) -> None:

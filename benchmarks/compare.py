@@ -7,6 +7,22 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two ways to the same end; either can be built alone, to weigh its memory.
+
+    Attributes:
+        ours: builds everything and returns one call, on a fixed input.
+        theirs: the same for the peer.
+        agreement: says how two outputs, ours and the peer's, compare.
+    """
+
+    ours: Callable[[], Callable[[], Any]]
+    theirs: Callable[[], Callable[[], Any]]
+    agreement: Callable[[Any, Any], str]
 
 
 @dataclass(frozen=True)
@@ -21,6 +37,7 @@ class Comparison:
         agreement: how the two outputs were compared, and what came out.
         unit: how many of what one call handles, such as ``1 image``.
         peak_mib: peak memory of ours and of the peer's, where it was measured.
+        at: on a curve, the quantity that changes along it, and its value here.
     """
 
     part: str
@@ -30,6 +47,7 @@ class Comparison:
     agreement: str
     unit: str
     peak_mib: tuple[float, float] | None = None
+    at: tuple[str, int] | None = None
 
     @property
     def ratio(self) -> float:
@@ -50,6 +68,45 @@ class Comparison:
         """Median seconds of ours and of the peer's."""
         ours, theirs = zip(*self.samples, strict=True)
         return statistics.median(ours), statistics.median(theirs)
+
+
+def compare(
+    sides: Sides,
+    *,
+    part: str,
+    peer: str,
+    unit: str,
+    seconds: float,
+    bar: float | None = None,
+    min_pairs: int = 5,
+    peak_mib: tuple[float, float] | None = None,
+    at: tuple[str, int] | None = None,
+) -> Comparison:
+    """Builds both sides, looks at their first outputs, and times them in turns.
+
+    Args:
+        sides: what is compared.
+        part: of the comparison, as are the next two.
+        peer: see there.
+        unit: likewise.
+        seconds: to spend, as ``time_pairs`` does.
+        bar: of the comparison.
+        min_pairs: that are made however long they take.
+        peak_mib: of the comparison, measured before.
+        at: likewise.
+    """
+    ours, theirs = sides.ours(), sides.theirs()
+    agreement = sides.agreement(ours(), theirs())
+    return Comparison(
+        part=part,
+        peer=peer,
+        samples=time_pairs(ours, theirs, seconds=seconds, min_pairs=min_pairs),
+        bar=bar,
+        agreement=agreement,
+        unit=unit,
+        peak_mib=peak_mib,
+        at=at,
+    )
 
 
 def time_pairs(

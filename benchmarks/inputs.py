@@ -18,6 +18,8 @@ from eomtlib.structures import SegmentMap, fitted_size
 
 SIDE = 640
 NUM_QUERIES = 200
+# Of COCO's panoptic classes, the first are things.
+NUM_THINGS = 80
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,37 @@ def val_set(options: Options) -> CocoPanoptic:
     return CocoPanoptic(options.data, "val")
 
 
+def random_images(count: int, side: int) -> Tensor:
+    """``[count, 3, side, side]`` uint8 noise, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+
+
+def mosaic(num_segments: int, size: tuple[int, int], *, seed: int = 0) -> SegmentMap:
+    """A map of so many segments, each the cells that are nearest to a random one.
+
+    All are of the classes that COCO counts as things, so that none are merged.
+
+    Args:
+        num_segments: at least 1, at most the number of cells of 8 x 8 pixels.
+        size: height and width in pixels, multiples of 8.
+        seed: another one gives another map.
+    """
+    rows, columns = size[0] // 8, size[1] // 8
+    generator = torch.Generator().manual_seed(seed)
+    cells = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).float()
+    centres = cells[torch.randperm(len(cells), generator=generator)[:num_segments]]
+    nearest = torch.cdist(cells, centres).argmin(dim=1).view(rows, columns)
+    ids = nearest.repeat_interleave(8, dim=0).repeat_interleave(8, dim=1)
+    return SegmentMap(
+        ids=ids[None].to(torch.int16),
+        labels=torch.arange(num_segments) % NUM_THINGS,
+        is_crowd=torch.zeros(num_segments, dtype=torch.bool),
+    )
+
+
 def likely_predictions(
-    segments: SegmentMap, num_classes: int, *, seed: int = 0
+    segments: SegmentMap, num_classes: int, *, num_queries: int = NUM_QUERIES, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Mask and class logits as a trained model might give them for one image.
 
@@ -75,15 +106,15 @@ def likely_predictions(
     other queries are certain to be nothing.
 
     Returns:
-        ``[1, 200, 160, 160]`` and ``[1, 200, classes + 1]``.
+        ``[1, queries, 160, 160]`` and ``[1, queries, classes + 1]``.
     """
     generator = torch.Generator().manual_seed(seed)
     cells = SIDE // 4
     height, width = (side // 4 for side in fitted_size(segments.size, (SIDE, SIDE)))
-    masks = -4 + torch.randn(NUM_QUERIES, cells, cells, generator=generator)
-    classes = torch.randn(NUM_QUERIES, num_classes + 1, generator=generator)
+    masks = -4 + torch.randn(num_queries, cells, cells, generator=generator)
+    classes = torch.randn(num_queries, num_classes + 1, generator=generator)
     classes[:, -1] += 12
-    for query in range(min(segments.num_segments, NUM_QUERIES)):
+    for query in range(min(segments.num_segments, num_queries)):
         mask = (segments.ids[0] == query).float()[None, None]
         small = F.interpolate(mask, size=(height, width), mode="bilinear", antialias=True)[0, 0]
         masks[query, :height, :width] += 8 * small

@@ -3,70 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.compare import Comparison, time_pairs
-from benchmarks.inputs import SIDE, Options
+from benchmarks.compare import Comparison, Sides, compare
+from benchmarks.inputs import SIDE, Options, random_images
 from benchmarks.peers.hugging_face import eomt_pair
 from eomtlib.evaluation.cost import measure_fps
 from eomtlib.folding import folded
 from eomtlib.precision import fastest_precision
 
+EAGER = "float32 eager"
 
-@torch.inference_mode()
+
 def run(options: Options) -> list[Comparison]:
     """Eager in float32 beside transformers' port; then each faster mode of ours, likewise."""
     comparisons = []
-    images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
     for size in ("small", "base"):
-        ours, theirs = eomt_pair(size, side=SIDE)
-        values = ours.encoder.normalize(images)
-        backbone = ours.encoder.backbone
-        ours = folded(ours)
-        apart = _apart(ours.predict(images), theirs(values))
-        floor = measure_fps(
-            lambda b=backbone, v=values: b.forward_features(v), device="cpu", max_seconds=10
-        )
-        for mode, predict in _modes(ours).items():
-            samples = time_pairs(
-                lambda p=predict: p(images),
-                lambda t=theirs, v=values: t(v),
+        floor = _backbone_seconds(size)
+        for mode in _modes():
+            found = compare(
+                sides(size, mode=mode),
+                part=f"EoMT {size}, forward, 640, {mode}",
+                peer="transformers' EoMT, float32 eager, same weights",
                 seconds=options.seconds,
+                bar=1.05 if mode == EAGER else None,
+                unit="1 image",
             )
-            comparisons.append(
-                Comparison(
-                    part=f"EoMT {size}, forward, 640, {mode}",
-                    peer="transformers' EoMT, float32 eager, same weights",
-                    samples=samples,
-                    bar=1.05 if mode == "float32 eager" else None,
-                    agreement=f"logits at most {apart:.1e} apart in float32 eager; timm's bare "
-                    f"backbone takes {floor.median_s:.3f} s",
-                    unit="1 image",
-                )
-            )
+            noted = f"{found.agreement}; timm's bare backbone takes {floor:.3f} s"
+            comparisons.append(replace(found, agreement=noted))
         torch.compiler.reset()
     return comparisons
 
 
-def _modes(model: nn.Module) -> dict[str, Callable[[Tensor], object]]:
-    def in_bfloat16(function: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
-        def call(images: Tensor) -> object:
+def sides(size: str, *, side: int = SIDE, mode: str = EAGER) -> Sides:
+    """The same weights on the same noise.
+
+    Args:
+        size: ``small`` or ``base``.
+        side: of the square image in pixels.
+        mode: that ours runs in; the peer is eager in float32.
+    """
+
+    @torch.inference_mode()
+    def ours() -> Callable[[], tuple[Tensor, Tensor]]:
+        model, _ = eomt_pair(size, side=side)
+        predict, images = _modes()[mode](folded(model)), random_images(1, side)
+        return torch.inference_mode()(lambda: predict(images))
+
+    @torch.inference_mode()
+    def theirs() -> Callable[[], Any]:
+        model, peer = eomt_pair(size, side=side)
+        values = model.encoder.normalize(random_images(1, side))
+        return torch.inference_mode()(lambda: peer(values))
+
+    return Sides(ours, theirs, _agreement)
+
+
+def _modes() -> dict[str, Callable[[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]]]]:
+    """Name → what makes a model's ``predict`` run in that mode."""
+
+    def in_bfloat16(model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        def call(images: Tensor) -> tuple[Tensor, Tensor]:
             with torch.autocast("cpu", torch.bfloat16):
-                return function(images)
+                return model.predict(images)
 
         return call
 
     modes = {
-        "float32 eager": model.predict,
-        "float32 compiled": torch.compile(model.predict, fullgraph=True),
+        EAGER: lambda model: model.predict,
+        "float32 compiled": lambda model: torch.compile(model.predict, fullgraph=True),
     }
     if fastest_precision("cpu") == "bfloat16":
-        modes["bfloat16 eager"] = in_bfloat16(model.predict)
+        modes["bfloat16 eager"] = in_bfloat16
     return modes
 
 
-def _apart(ours: tuple[Tensor, Tensor], theirs: object) -> float:
+@torch.inference_mode()
+def _backbone_seconds(size: str) -> float:
+    model, _ = eomt_pair(size, side=SIDE)
+    values = model.encoder.normalize(random_images(1, SIDE))
+    backbone = model.encoder.backbone
+    return measure_fps(
+        lambda: backbone.forward_features(values), device="cpu", max_seconds=10
+    ).median_s
+
+
+def _agreement(ours: tuple[Tensor, Tensor], theirs: Any) -> str:
     pairs = zip(ours, (theirs.masks_queries_logits, theirs.class_queries_logits), strict=True)
-    return max((mine - other).abs().max().item() for mine, other in pairs)
+    apart = max((mine - other).abs().max().item() for mine, other in pairs)
+    return f"logits at most {apart:.1e} apart"

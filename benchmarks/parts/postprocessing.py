@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from types import SimpleNamespace
 
@@ -9,9 +10,9 @@ import torch
 from torch import Tensor
 from torchmetrics.detection import PanopticQuality as PeerQuality
 
-from benchmarks.compare import Comparison, time_pairs
-from benchmarks.inputs import SIDE, Options, likely_predictions, val_set
-from benchmarks.peers.hugging_face import processor
+from benchmarks.compare import Comparison, Sides, time_pairs
+from benchmarks.inputs import NUM_QUERIES, SIDE, Options, likely_predictions, val_set
+from benchmarks.peers.hugging_face import NUM_CLASSES, processor
 from eomtlib.evaluation.panoptic_quality import PanopticQuality
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
 from eomtlib.structures import ClassInfo, SegmentMap, stuff_classes
@@ -24,48 +25,76 @@ def run(options: Options) -> list[Comparison]:
     """Predictions made of the ground truth, so that many queries are kept, as in real use."""
     dataset = val_set(options)
     targets = [dataset.read(index)[1] for index in range(min(NUM_IMAGES, len(dataset)))]
-    predictions = [likely_predictions(target, len(dataset.classes)) for target in targets]
-    stuff = sorted(stuff_classes(dataset.classes))
-    peer = processor(SIDE)
-
-    def ours(index: int) -> dict:
-        return post_process_panoptic_segmentation(
-            *predictions[index],
-            target_sizes=[targets[index].size],
-            input_size=(SIDE, SIDE),
-            stuff_classes=stuff,
-        )[0]
-
-    def theirs(index: int) -> dict:
-        masks, classes = predictions[index]
-        outputs = SimpleNamespace(masks_queries_logits=masks, class_queries_logits=classes)
-        return peer.post_process_panoptic_segmentation(
-            outputs, target_sizes=[targets[index].size], stuff_classes=stuff
-        )[0]
-
-    segmented = [ours(index) for index in range(len(targets))]
-    same = [
-        (own["segmentation"] == theirs(index)["segmentation"]).float().mean().item()
-        for index, own in enumerate(segmented)
-    ]
-    turns, their_turns = cycle(range(len(targets))), cycle(range(len(targets)))
+    both = sides(targets, stuff=sorted(stuff_classes(dataset.classes)))
+    ours, theirs = both.ours(), both.theirs()
+    segmented, others = [ours() for _ in targets], [theirs() for _ in targets]
+    same = [_alike(*pair) for pair in zip(segmented, others, strict=True)]
     kept = sum(len(own["segments_info"]) for own in segmented) / len(segmented)
     return [
         Comparison(
             part=f"panoptic post-processing, 200 queries, {kept:.0f} segments kept",
             peer="transformers' post_process_panoptic_segmentation",
-            samples=time_pairs(
-                lambda: ours(next(turns)),
-                lambda: theirs(next(their_turns)),
-                seconds=options.seconds,
-                min_pairs=len(targets),
-            ),
+            samples=time_pairs(ours, theirs, seconds=options.seconds, min_pairs=len(targets)),
             bar=8.0,
             agreement=f"{100 * min(same):.2f} % of an image's pixels alike, at least",
             unit="1 image",
         ),
         _quality(options, dataset.classes, targets, segmented),
     ]
+
+
+def sides(
+    targets: Sequence[SegmentMap], *, stuff: list[int], num_queries: int = NUM_QUERIES
+) -> Sides:
+    """Each call is one image's, in turns, and returns its segmentation.
+
+    Args:
+        targets: that predictions are made of.
+        stuff: classes whose segments are merged.
+        num_queries: that are predicted.
+    """
+
+    def turns() -> Iterator[tuple[SegmentMap, tuple[Tensor, Tensor]]]:
+        return cycle(
+            [
+                (target, likely_predictions(target, NUM_CLASSES, num_queries=num_queries))
+                for target in targets
+            ]
+        )
+
+    def ours() -> Callable[[], dict]:
+        inputs = turns()
+
+        def call() -> dict:
+            target, predictions = next(inputs)
+            return post_process_panoptic_segmentation(
+                *predictions,
+                target_sizes=[target.size],
+                input_size=(SIDE, SIDE),
+                stuff_classes=stuff,
+            )[0]
+
+        return torch.inference_mode()(call)
+
+    def theirs() -> Callable[[], dict]:
+        inputs, peer = turns(), processor(SIDE)
+
+        def call() -> dict:
+            target, (masks, classes) = next(inputs)
+            outputs = SimpleNamespace(masks_queries_logits=masks, class_queries_logits=classes)
+            return peer.post_process_panoptic_segmentation(
+                outputs, target_sizes=[target.size], stuff_classes=stuff
+            )[0]
+
+        return torch.inference_mode()(call)
+
+    return Sides(
+        ours, theirs, lambda mine, other: f"{100 * _alike(mine, other):.2f} % of pixels alike"
+    )
+
+
+def _alike(ours: dict, theirs: dict) -> float:
+    return (ours["segmentation"] == theirs["segmentation"]).float().mean().item()
 
 
 def _quality(
