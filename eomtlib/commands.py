@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from eomtlib.errors import EomtlibError
+from eomtlib.models.deformable_attention import SAMPLERS
 from eomtlib.settings import resolve_results_dir
 from eomtlib.speed import speed_table, time_ladder
 from eomtlib.tables import save_table
@@ -36,6 +37,11 @@ def _benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrainings", default="dinov2", help="architectures of the encoder")
     parser.add_argument("--rungs", default="all")
     parser.add_argument("--modes", default="", help=f"of {', '.join(TIMING_MODES)}")
+    parser.add_argument(
+        "--samplers",
+        default="",
+        help=f"of {', '.join(SAMPLERS)}, for deformable attention; on a GPU both",
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help="float32, bfloat16 or float16")
     parser.add_argument("--image-size", type=int, default=0, help="640; our own sizes: 64")
@@ -48,6 +54,7 @@ def _benchmark(chosen: argparse.Namespace) -> None:
         pretrainings=chosen.pretrainings,
         rungs=chosen.rungs,
         timing_modes=chosen.modes,
+        samplers=chosen.samplers,
         device=chosen.device,
         precision=chosen.precision,
         image_size=chosen.image_size or None,

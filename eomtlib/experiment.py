@@ -189,8 +189,19 @@ class Experiment:
         self.store.write(record)
         return record
 
-    def time(self, rung: str, modes: Sequence[str]) -> list[TimingRecord]:
-        """Counts and times a rung, with its trained weights where there are some."""
+    def variants(self, rung: str) -> list[tuple[str, str]]:
+        """The modes and samplers that a rung is timed in; where nothing samples, modes alone."""
+        choice = LADDER[rung].has_deformable_attention
+        samplers = self.settings.samplers if choice else ("pytorch",)
+        return [(mode, sampler) for mode in self.settings.timing_modes for sampler in samplers]
+
+    def time(self, rung: str, variants: Sequence[tuple[str, str]]) -> list[TimingRecord]:
+        """Counts and times a rung, with its trained weights where there are some.
+
+        Args:
+            rung: its name.
+            variants: of ``self.variants(rung)``.
+        """
         s = self.settings
         if (self.run_dir(rung) / "model").is_dir():
             model, _ = load_model(self.run_dir(rung) / "model")
@@ -199,8 +210,9 @@ class Experiment:
             model = self.build(rung, s.cost_image_size, load_weights=False)
         image, _ = self.val_set.read(0)
         records = []
-        for mode in modes:
-            self.say(f"{rung}: timing at {_times(s.cost_image_size)}, {mode}.")
+        for mode, sampler in variants:
+            how = f"{mode}, {sampler} sampler" if LADDER[rung].has_deformable_attention else mode
+            self.say(f"{rung}: timing at {_times(s.cost_image_size)}, {how}.")
             measured = time_model(
                 model,
                 image,
@@ -210,6 +222,7 @@ class Experiment:
                 device=s.device,
                 precision=s.precision,
                 mode=mode,
+                sampler=sampler,
                 max_seconds=_TIMING_SECONDS[s.size in OWN_SIZES],
             )
             record = TimingRecord(

@@ -65,6 +65,11 @@ class Rung:
         """Whether queries go through plain blocks, not through a Transformer decoder."""
         return "Transformer decoder" not in self.parts
 
+    @property
+    def has_deformable_attention(self) -> bool:
+        """Whether there is a sampler to choose (``models.deformable_attention.set_sampler``)."""
+        return "pixel decoder" in self.parts
+
 
 @dataclass(frozen=True)
 class HeadSize:

@@ -166,6 +166,8 @@ class TimingRecord(Record):
         attention_kernel: as ``evaluation.cost.attention_kernel`` names it.
         batch_size, num_classes, num_queries: of what was timed.
         masking: at inference; None where only the rung's own was timed.
+        sampler: of deformable attention, ``pytorch`` or ``triton``; ``pytorch`` also where the
+            architecture has none.
     """
 
     kind: ClassVar[str] = "timing"
@@ -186,6 +188,7 @@ class TimingRecord(Record):
     num_classes: int
     num_queries: int
     masking: str | None = None
+    sampler: str = "pytorch"
 
 
 KINDS: dict[str, type[Record]] = {

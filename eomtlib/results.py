@@ -113,7 +113,7 @@ _COLUMNS = (
     *(f"{name}{part}" for name in ("pq", "sq", "rq", "n") for part in ("", "_things", "_stuff")),
     *("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib", "final_loss"),
     *("params_m", "gmacs", "cost_image_size", "fps", "fps_end_to_end", "mode", "dtype"),
-    *("attention_kernel", "machine", "created"),
+    *("sampler", "attention_kernel", "machine", "created"),
 )
 
 
@@ -121,7 +121,8 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     """One row per evaluation, with its training and a timing that belongs to it.
 
     A timing belongs to an evaluation if it is of the same architecture and of the same machine. Of
-    several at the newest one's image size, the fastest mode is shown, by its newest timing.
+    several at the newest one's image size, the fastest mode and sampler are shown, by their newest
+    timing.
     Cells without a value are empty; sizes are ``height x width`` texts, such as ``640x640``.
     Metrics other than PQ's get columns of their own at the end.
 
@@ -221,8 +222,8 @@ def _belongs(
 def _representative(timings: list[TimingRecord]) -> TimingRecord | None:
     """Of timings from the oldest to the newest, the one to show."""
     comparable = [t for t in timings if t.cost_image_size == timings[-1].cost_image_size]
-    newest_of_mode = {(t.mode, t.dtype): t for t in comparable}
-    return max(newest_of_mode.values(), key=lambda t: t.fps_model, default=None)
+    newest = {(t.mode, t.sampler, t.dtype): t for t in comparable}
+    return max(newest.values(), key=lambda t: t.fps_model, default=None)
 
 
 def _row(
@@ -238,9 +239,10 @@ def _row(
             row[name] = getattr(training, name)
         row |= {"final_loss": training.final_loss, "params_m": training.parameters_m}
     if timing is not None:
-        for name in ("params_m", "gmacs", "fps_end_to_end", "mode", "dtype", "attention_kernel"):
+        for name in ("params_m", "gmacs", "fps_end_to_end", "mode", "dtype", "sampler"):
             row[name] = getattr(timing, name)
         row |= {"timing_id": timing.id, "fps": timing.fps_model}
+        row["attention_kernel"] = timing.attention_kernel
         row["cost_image_size"] = _size(timing.cost_image_size)
     return row | evaluation.metrics
 

@@ -17,6 +17,7 @@ from eomtlib.encoder_weights import resolve_pretraining
 from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.ladder import LADDER
+from eomtlib.models.deformable_attention import SAMPLERS, available_samplers, check_sampler
 from eomtlib.precision import PRECISIONS
 from eomtlib.recipes import recipe
 from eomtlib.timing import TIMING_MODES
@@ -86,6 +87,7 @@ class Settings:
         weights: a file or folder of encoder weights; None for timm's hub.
         workers: data loading processes; None for the loader's default.
         timing_modes: ``eager``, ``compiled``, ``max-autotune``; the fastest is what tables show.
+        samplers: of deformable attention, ``pytorch``, ``triton``; each is timed in each mode.
         loggers: ``csv`` and, if installed, ``tensorboard``, ``mlflow``, ``wandb``.
         checkpoint_every: minutes or steps between two checkpoints of a run.
         short: whether this is a shortened training whose accuracy says little.
@@ -110,6 +112,7 @@ class Settings:
     weights: Path | None
     workers: int | None
     timing_modes: tuple[str, ...]
+    samplers: tuple[str, ...]
     loggers: tuple[str, ...]
     checkpoint_every: str
     short: bool
@@ -142,6 +145,7 @@ def resolve_settings(
     weights: str | Path | None = None,
     workers: int | None = None,
     timing_modes: str | tuple[str, ...] = "",
+    samplers: str | tuple[str, ...] = "",
     loggers: str | tuple[str, ...] = "csv",
     checkpoint_every: str = "2min",
 ) -> Settings:
@@ -198,6 +202,7 @@ def resolve_settings(
         weights=Path(weights).expanduser() if weights else None,
         workers=None if workers in (None, -1) else _whole("workers", workers, at_least=0),
         timing_modes=as_list("timing_modes", timing_modes or default_modes, TIMING_MODES),
+        samplers=_samplers(samplers, device),
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
         short=_is_short(chosen, full),
@@ -216,6 +221,13 @@ def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple
         check_choice(parameter, name, choices)
     if len(set(names)) != len(names):
         raise ConfigurationError(f"{parameter}={value!r} names something twice.")
+    return names
+
+
+def _samplers(value: str | tuple | list, device: str) -> tuple[str, ...]:
+    names = as_list("samplers", value or available_samplers(device), SAMPLERS)
+    for name in names:
+        check_sampler(name, device, parameter="samplers")
     return names
 
 

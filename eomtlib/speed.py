@@ -5,6 +5,7 @@ Nothing is trained and no weights are needed: an architecture's speed does not d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from eomtlib.encoders import OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES, TIMM_NAMES
 from eomtlib.errors import ConfigurationError
+from eomtlib.ladder import LADDER
 from eomtlib.records import TimingRecord
 from eomtlib.results import paper_models
 from eomtlib.settings import COST_IMAGE_SIZE, as_list, parse_rungs, resolve_device
@@ -24,13 +26,14 @@ def time_ladder(
     pretrainings: str | Sequence[str] = "dinov2",
     rungs: str | Sequence[str] = "all",
     timing_modes: str | Sequence[str] = "",
+    samplers: str | Sequence[str] = "",
     device: str = "auto",
     precision: str = "auto",
     image_size: int | None = None,
     results_dir: str | Path = "results/runs",
     progress: bool = True,
 ) -> list[TimingRecord]:
-    """Times rungs × sizes × pretrainings in every mode; what is timed already is found again.
+    """Times rungs × sizes × pretrainings × modes × samplers; what is timed already is found again.
 
     Args:
         sizes: of the encoder; by default the papers' on a GPU, ``nano`` on a CPU. Sizes of our own
@@ -39,6 +42,8 @@ def time_ladder(
         rungs: names, or ``all``.
         timing_modes: ``eager``, ``compiled``, ``max-autotune``; by default eager, on a GPU compiled
             as well.
+        samplers: of deformable attention, ``pytorch``, ``triton``, for the rungs that have it; by
+            default ``pytorch``, on a GPU with Triton both.
         device: to time on.
         precision: ``auto`` or a name.
         image_size: side of the square input; 640, and 64 for our own sizes, when None.
@@ -79,6 +84,7 @@ def time_ladder(
             device=device,
             precision=precision,
             timing_modes=timing_modes,
+            samplers=samplers,
             results_dir=results_dir,
             progress=progress,
         )
@@ -88,27 +94,34 @@ def time_ladder(
 
 
 def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
-    """One row for each architecture, mode and precision, the newest timing of each.
+    """One row for each architecture, mode, sampler and precision, the newest timing of each.
+
+    *EoMT, times as fast* is EoMT's FPS of the same mode by this one's: what a rung loses to its
+    sampler shows between its two rows.
 
     The last column is the paper's FPS of that rung, size and pretraining, on an H100, compiled, in
     mixed precision; empty where the paper prints none.
     """
     printed = _printed("fps")
     rows: dict[tuple, dict[str, object]] = {}
+    records = list(records)
+    eomt = {_setting(r): r.fps_model for r in records if r.rung == "eomt"}
     for r in records:
-        key = (r.size, r.pretraining, r.rung, r.cost_image_size, r.mode, r.dtype)
+        key = (r.rung, r.sampler, *_setting(r))
         rows[key] = {
             "size": r.size,
             "pretraining": r.pretraining,
             "rung": r.rung,
             "input": "{}×{}".format(*r.cost_image_size),
             "mode": r.mode,
+            "sampler": r.sampler if LADDER[r.rung].has_deformable_attention else "–",
             "dtype": r.dtype,
             "attention": r.attention_kernel,
             "params (M)": r.params_m,
             "GMACs": r.gmacs,
             "FPS": r.fps_model,
             "FPS end to end": r.fps_end_to_end,
+            "EoMT, times as fast": eomt.get(_setting(r), math.nan) / r.fps_model,
             "FPS printed (H100)": printed.get((r.rung, r.size, r.pretraining))
             if r.cost_image_size == (COST_IMAGE_SIZE, COST_IMAGE_SIZE)
             else None,
@@ -117,7 +130,7 @@ def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
 
 
 def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
-    """The papers' PQ on COCO beside the FPS measured here, the fastest mode of each model.
+    """The papers' PQ on COCO beside the FPS measured here, each model's fastest mode and sampler.
 
     Columns ``size``, ``pretraining``, ``rung``, ``pq`` and ``fps``; for the second kind of Pareto
     plot, which is for whoever has a GPU but not the weeks of training.
@@ -135,6 +148,11 @@ def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
         ],
         columns=["size", "pretraining", "rung", "pq", "fps"],
     )
+
+
+def _setting(r: TimingRecord) -> tuple:
+    """What two rungs must have in common for their speeds to be compared."""
+    return r.size, r.pretraining, r.cost_image_size, r.mode, r.dtype
 
 
 def _printed(column: str) -> dict[tuple[str, str, str], float]:

@@ -41,9 +41,10 @@ class RungResult:
         rung: its name.
         training: None where nothing was trained.
         evaluation: None where nothing was trained.
-        timing: of the architecture on this machine, in the fastest mode.
+        timing: of the architecture on this machine, in the fastest mode and with the fastest
+            sampler.
         run_dir: weights and curves; None where nothing was trained.
-        timings: in every mode.
+        timings: in every mode, with every sampler.
     """
 
     rung: str
@@ -115,7 +116,7 @@ class Study:
         chosen = parse_rungs(rungs)
         for rung in chosen:
             self.experiment.check(rung)
-        done = {rung: self._finished(self._found(rung)) for rung in chosen}
+        done = {rung: self._finished(rung, self._found(rung)) for rung in chosen}
         return make_plan(
             self.settings,
             chosen,
@@ -143,7 +144,7 @@ class Study:
         """
         self.experiment.check(rung)
         found = self._found(rung)
-        done = self._finished(found)
+        done = self._finished(rung, found)
         if found["training"] is not None:
             # A kill between the record and this line leaves it.
             (self.experiment.run_dir(rung) / RESUME_FILE).unlink(missing_ok=True)
@@ -154,7 +155,8 @@ class Study:
         if training is not None and evaluation is None:
             evaluation = self.experiment.evaluate(rung, training)
         timings = found["timing"]
-        missing = [m for m in self.settings.timing_modes if m not in {t.mode for t in timings}]
+        timed = {(timing.mode, timing.sampler) for timing in timings}
+        missing = [v for v in self.experiment.variants(rung) if v not in timed]
         if missing:
             timings = [*timings, *self.experiment.time(rung, missing)]
         timing = fastest(timings)
@@ -219,11 +221,12 @@ class Study:
             dtype=s.precision,
             machine=environment(s.device).machine,
         )
-        timing = [record for record in timing if record.mode in s.timing_modes]
+        wanted = self.experiment.variants(rung)
+        timing = [record for record in timing if (record.mode, record.sampler) in wanted]
         return {"training": training, "evaluation": evaluation, "timing": timing}
 
-    def _finished(self, found: Mapping[str, Any]) -> tuple[str, ...]:
+    def _finished(self, rung: str, found: Mapping[str, Any]) -> tuple[str, ...]:
         """The kinds of records of which none is missing."""
-        modes = {timing.mode for timing in found["timing"]}
-        complete = dict(found, timing=set(self.settings.timing_modes) <= modes)
+        timed = {(timing.mode, timing.sampler) for timing in found["timing"]}
+        complete = dict(found, timing=set(self.experiment.variants(rung)) <= timed)
         return tuple(kind for kind, there in complete.items() if there)

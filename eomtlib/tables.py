@@ -11,6 +11,7 @@ from pandas.io.formats.style import Styler
 
 from eomtlib.files import write_atomically
 from eomtlib.ladder import LADDER
+from eomtlib.records import TimingRecord
 from eomtlib.results import load_paper_table
 from eomtlib.study import RungResult
 
@@ -58,7 +59,7 @@ def _measured_row(result: RungResult) -> dict[str, object]:
         "gmacs": result.timing.gmacs,
         "fps": result.timing.fps_model,
         "fps_end_to_end": result.timing.fps_end_to_end,
-        "mode": f"{result.timing.mode}, {result.timing.dtype}",
+        "mode": _mode(result.rung, result.timing),
         "attention": result.timing.attention_kernel,
     }
     if result.evaluation is not None:
@@ -70,6 +71,13 @@ def _measured_row(result: RungResult) -> dict[str, object]:
             "peak_memory": result.training.peak_memory_mib / 1024,
         }
     return row
+
+
+def _mode(rung: str, timing: TimingRecord) -> str:
+    said = f"{timing.mode}, {timing.dtype}"
+    if LADDER[rung].has_deformable_attention:
+        said += f", {timing.sampler} sampler"
+    return said
 
 
 def style(table: pd.DataFrame) -> Styler:

@@ -6,6 +6,7 @@ import torch
 from eomtlib.errors import ConfigurationError
 from eomtlib.fidelity.inputs import spread_weights
 from eomtlib.ladder import LADDER, build_model
+from eomtlib.models.deformable_attention import DeformableAttention
 from eomtlib.predictions import Predictions
 
 NUM_CLASSES = 5
@@ -172,3 +173,9 @@ def test_errors_name_parameter_and_fix():
         tiny("single-scale", query_blocks=4)
     with pytest.raises(ConfigurationError, match="num_classes=0"):
         build_model("eomt", size="nano", pretraining="none", image_size=64, num_classes=0)
+
+
+@pytest.mark.parametrize("rung", LADDER)
+def test_a_rung_knows_whether_it_has_deformable_attention(rung):
+    found = any(isinstance(module, DeformableAttention) for module in tiny(rung).modules())
+    assert found == LADDER[rung].has_deformable_attention

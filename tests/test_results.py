@@ -108,6 +108,14 @@ def test_a_record_survives_its_file(store, make):
     assert (data["kind"], data["schema_version"], data["id"]) == (record.kind, 1, path.stem)
 
 
+def test_a_timing_from_before_samplers_were_told_apart_is_read(store):
+    path = store.write(timing())
+    data = json.loads(path.read_text())
+    del data["sampler"]
+    path.write_text(json.dumps(data))
+    assert store.read(path).sampler == "pytorch"
+
+
 def test_what_is_not_finite_is_written_as_null(store):
     record = training(final_loss=math.nan)
     assert record.final_loss is None

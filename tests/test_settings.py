@@ -47,6 +47,8 @@ def test_what_papermill_hands_over_is_understood():
         ({"val_images": "many"}, "val_images='many'"),
         ({"precision": "bfloat16", "compile": "yes"}, "compile.*float32"),
         ({"precision": "float16"}, "float16.*GPU.*'bfloat16'"),
+        ({"samplers": "pytorch,tritn"}, "samplers='tritn'.*'triton'"),
+        ({"samplers": "triton"}, "samplers='triton' needs (a GPU|the package).*'pytorch'"),
         ({"loggers": "wandb"}, "loggers='wandb'.*pip install wandb"),
     ],
 )

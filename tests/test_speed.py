@@ -1,14 +1,17 @@
 """Timing without training, from the command line; printed figures beside measured ones."""
 
+import re
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
+from eomtlib import settings, timing
 from eomtlib.commands import main
 from eomtlib.environment import environment
 from eomtlib.results import ResultStore
 from eomtlib.speed import accuracy_beside_speed, speed_table, time_ladder
+from eomtlib.timing import fastest
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,52 @@ def test_printed_figures_stand_beside_their_own_model_alone(results):
     beside = accuracy_beside_speed([record, at_640, faster, eva02, smaller])
     assert beside["pq"].tolist() == [56.0, 55.5]
     assert beside["fps"].tolist() == [faster.fps_model, 300.0]
+
+
+def test_samplers_stand_beside_each_other_and_beside_eomt(results):
+    (record,) = ResultStore(results).records("timing", rung="eomt")
+    plain = replace(record, rung="vit-adapter-m2f", fps_model=record.fps_model / 4)
+    kernel = replace(plain, sampler="triton", fps_model=record.fps_model / 3)
+    table = speed_table([record, plain, kernel, replace(kernel, mode="compiled")])
+    assert table["sampler"].tolist() == ["–", "pytorch", "triton", "triton"]
+    assert table["EoMT, times as fast"].tolist()[:3] == pytest.approx([1, 4, 3])
+    assert table["EoMT, times as fast"].isna().tolist() == [False, False, False, True]
+    assert fastest([plain, kernel]) is kernel
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--samplers", "pytorch,triton"], r"samplers='triton' needs (a GPU|the package)")],
+)
+def test_what_needs_a_gpu_is_refused_before_anything_is_timed(options, message, tmp_path, capsys):
+    folder = tmp_path / "results"
+    assert main(["benchmark", "--device", "cpu", *options, "--results-dir", str(folder)]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not folder.exists()
+
+
+def test_every_mode_is_timed_with_every_sampler(tmp_path, monkeypatch):
+    # Both are the plain one here; what is looked at is which were asked for.
+    asked = []
+    monkeypatch.setattr(settings, "check_sampler", lambda sampler, *_, **__: sampler)
+    monkeypatch.setattr(timing, "set_sampler", lambda _, sampler: asked.append(sampler))
+    ladder = {
+        "sizes": "nano",
+        "rungs": "no-adapter,eomt",
+        "timing_modes": "eager",
+        "device": "cpu",
+        "results_dir": tmp_path,
+        "progress": False,
+    }
+    found = time_ladder(samplers="pytorch,triton", **ladder)
+    assert asked == ["pytorch", "triton", "pytorch"]
+    assert [(record.rung, record.sampler) for record in found] == [
+        ("no-adapter", "pytorch"),
+        ("no-adapter", "triton"),
+        ("eomt", "pytorch"),
+    ]
+    again = time_ladder(samplers="triton", **ladder)
+    assert [record.id for record in again] == [found[1].id, found[2].id]
 
 
 def test_pairs_that_do_not_exist_are_answered(capsys):

@@ -14,6 +14,7 @@ def result(rung, *, trained=True):
         fps_end_to_end=80.0,
         mode="eager",
         dtype="float32",
+        sampler="triton",
         attention_kernel="flash (CPU)",
     )
     training = SimpleNamespace(steps=10, wall_time_s=90.0, peak_memory_mib=2048.0)

@@ -186,6 +186,41 @@ class DeformableAttention(nn.Module):
         return out.flatten(2)
 
 
+def available_samplers(device: torch.device | str) -> tuple[str, ...]:
+    """Those of ``SAMPLERS`` that a model on this device can use."""
+    can_run = torch.device(device).type == "cuda" and find_spec("triton") is not None
+    return SAMPLERS if can_run else ("pytorch",)
+
+
+def check_sampler(sampler: str, device: torch.device | str, *, parameter: str = "sampler") -> str:
+    """Returns ``sampler`` if a model on this device can use it.
+
+    Args:
+        sampler: one of ``SAMPLERS``.
+        device: that the model is, or will be, on.
+        parameter: that a message names.
+
+    Raises:
+        ConfigurationError: for an unknown name, or ``triton`` where it is not installed or the
+            device is no GPU.
+    """
+    check_choice(parameter, sampler, SAMPLERS)
+    if sampler != "triton":
+        return sampler
+    # PyTorch brings Triton along only where there can be a GPU.
+    if find_spec("triton") is None:
+        raise ConfigurationError(
+            f"{parameter}='triton' needs the package triton, which is not installed; use 'pytorch'."
+        )
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if torch.device(device).type != "cuda" and not interpreted:
+        raise ConfigurationError(
+            f"{parameter}='triton' needs a GPU, and the model is on {device}; move it to one, or "
+            "use 'pytorch'."
+        )
+    return sampler
+
+
 def set_sampler(model: nn.Module, sampler: str) -> None:
     """Chooses how all deformable attention of a model samples its points.
 
@@ -195,23 +230,11 @@ def set_sampler(model: nn.Module, sampler: str) -> None:
             GPUs.
 
     Raises:
-        ConfigurationError: for an unknown name, or ``triton`` where it is not installed or the
-            model is not on a GPU.
+        ConfigurationError: as ``check_sampler`` raises it.
     """
     check_choice("sampler", sampler, SAMPLERS)
-    # PyTorch brings Triton along only where there can be a GPU.
-    if sampler == "triton" and find_spec("triton") is None:
-        raise ConfigurationError(
-            "sampler='triton' needs the package triton, which is not installed; use 'pytorch'."
-        )
     found = [module for module in model.modules() if isinstance(module, DeformableAttention)]
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if sampler == "triton" and not interpreted:
-        for module in found:
-            if not module.output_proj.weight.is_cuda:
-                raise ConfigurationError(
-                    "sampler='triton' needs a GPU, and the model is on "
-                    f"{module.output_proj.weight.device}; move it there first, or use 'pytorch'."
-                )
+    for module in found:
+        check_sampler(sampler, module.output_proj.weight.device)
     for module in found:
         module.sampler = sampler

@@ -9,6 +9,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 from eomtlib.errors import ConfigurationError
 from eomtlib.models.deformable_attention import (
     DeformableAttention,
+    available_samplers,
     deformable_sample,
     grid_centres,
     set_sampler,
@@ -122,5 +123,6 @@ def test_the_kernel_is_refused_where_it_cannot_run():
     with pytest.raises(ConfigurationError, match=r"triton.*(needs a GPU|not installed)"):
         set_sampler(ours, "triton")
     assert ours.sampler == "pytorch"
+    assert available_samplers("cpu") == ("pytorch",)
     with pytest.raises(ConfigurationError, match="Did you mean 'triton'"):
         set_sampler(ours, "tritn")
