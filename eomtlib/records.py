@@ -161,7 +161,7 @@ class TimingRecord(Record):
         fps_end_to_end: images a second from an image to its segmentation.
         samples_model_s, samples_end_to_end_s: raw samples, seconds a call.
         quartiles_model_s, quartiles_end_to_end_s: first quartile, median, third quartile.
-        mode: ``eager``, ``compiled`` or ``max-autotune``.
+        mode: one of ``timing.TIMING_MODES``.
         dtype: ``float32``, ``bfloat16``, ``float16``.
         attention_kernel: as ``evaluation.cost.attention_kernel`` names it.
         batch_size, num_classes, num_queries: of what was timed.

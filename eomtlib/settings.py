@@ -86,7 +86,7 @@ class Settings:
         compile: whether the training step's forward pass is compiled.
         weights: a file or folder of encoder weights; None for timm's hub.
         workers: data loading processes; None for the loader's default.
-        timing_modes: ``eager``, ``compiled``, ``max-autotune``; the fastest is what tables show.
+        timing_modes: of ``timing.TIMING_MODES``; the fastest is what tables show.
         samplers: of deformable attention, ``pytorch``, ``triton``; each is timed in each mode.
         loggers: ``csv`` and, if installed, ``tensorboard``, ``mlflow``, ``wandb``.
         checkpoint_every: minutes or steps between two checkpoints of a run.
@@ -180,7 +180,6 @@ def resolve_settings(
             f"compile and precision={precision!r} do not go together on a CPU: Inductor's bfloat16 "
             "gradients of LayerNorm are not finite there. Set compile='no' or precision='float32'."
         )
-    default_modes = "eager,compiled" if kind == "cuda" else "eager"
     return Settings(
         size=size,
         # Last, because it may download.
@@ -201,7 +200,7 @@ def resolve_settings(
         compile=compiles,
         weights=Path(weights).expanduser() if weights else None,
         workers=None if workers in (None, -1) else _whole("workers", workers, at_least=0),
-        timing_modes=as_list("timing_modes", timing_modes or default_modes, TIMING_MODES),
+        timing_modes=_timing_modes(timing_modes, kind),
         samplers=_samplers(samplers, device),
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
@@ -221,6 +220,16 @@ def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple
         check_choice(parameter, name, choices)
     if len(set(names)) != len(names):
         raise ConfigurationError(f"{parameter}={value!r} names something twice.")
+    return names
+
+
+def _timing_modes(value: str | tuple | list, kind: str) -> tuple[str, ...]:
+    default = "eager,compiled" if kind == "cuda" else "eager"
+    names = as_list("timing_modes", value or default, TIMING_MODES)
+    if kind == "cpu" and "cuda-graph" in names:
+        raise ConfigurationError(
+            "timing_modes='cuda-graph' needs a GPU, and device is 'cpu'; use 'eager' or 'compiled'."
+        )
     return names
 
 

@@ -40,8 +40,7 @@ def time_ladder(
             have no pretraining.
         pretrainings: architectures of the encoder; a pair that does not exist is left out.
         rungs: names, or ``all``.
-        timing_modes: ``eager``, ``compiled``, ``max-autotune``; by default eager, on a GPU compiled
-            as well.
+        timing_modes: of ``timing.TIMING_MODES``; by default eager, on a GPU compiled as well.
         samplers: of deformable attention, ``pytorch``, ``triton``, for the rungs that have it; by
             default ``pytorch``, on a GPU with Triton both.
         device: to time on.

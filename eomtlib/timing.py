@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eomtlib.cuda_graph import GraphedPredict
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.evaluation.cost import attention_kernel, count_gmacs, count_parameters, measure_fps
 from eomtlib.folding import folded
 from eomtlib.models.deformable_attention import set_sampler
 from eomtlib.precision import autocast
 
-TIMING_MODES = ("eager", "compiled", "max-autotune")
+TIMING_MODES = ("eager", "cuda-graph", "compiled", "max-autotune")
+"""How the model runs: as written; the same, captured and replayed (``GraphedPredict``, for GPUs);
+through ``torch.compile``, in its default mode or in the one of that name."""
 
 
 def time_model(
@@ -106,6 +109,8 @@ def _keep_some(class_logits: Tensor) -> Tensor:
 def _in_mode(predict: Callable[[Tensor], object], mode: str) -> Callable[[Tensor], object]:
     if mode == "eager":
         return predict
+    if mode == "cuda-graph":
+        return GraphedPredict(predict)
     return torch.compile(
         predict, fullgraph=True, mode="max-autotune" if mode == "max-autotune" else None
     )

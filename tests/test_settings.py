@@ -47,6 +47,7 @@ def test_what_papermill_hands_over_is_understood():
         ({"val_images": "many"}, "val_images='many'"),
         ({"precision": "bfloat16", "compile": "yes"}, "compile.*float32"),
         ({"precision": "float16"}, "float16.*GPU.*'bfloat16'"),
+        ({"timing_modes": "eager,cuda-graph"}, "timing_modes='cuda-graph' needs a GPU.*'eager'"),
         ({"samplers": "pytorch,tritn"}, "samplers='tritn'.*'triton'"),
         ({"samplers": "triton"}, "samplers='triton' needs (a GPU|the package).*'pytorch'"),
         ({"loggers": "wandb"}, "loggers='wandb'.*pip install wandb"),

@@ -74,7 +74,10 @@ def test_samplers_stand_beside_each_other_and_beside_eomt(results):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--samplers", "pytorch,triton"], r"samplers='triton' needs (a GPU|the package)")],
+    [
+        (["--samplers", "pytorch,triton"], r"samplers='triton' needs (a GPU|the package)"),
+        (["--modes", "eager,cuda-graph"], "timing_modes='cuda-graph' needs a GPU"),
+    ],
 )
 def test_what_needs_a_gpu_is_refused_before_anything_is_timed(options, message, tmp_path, capsys):
     folder = tmp_path / "results"

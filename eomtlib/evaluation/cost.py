@@ -101,7 +101,7 @@ class Timing:
         batch_size: images a call.
         fps: images a second: ``batch_size`` over the median.
         is_steady: whether the median was known well enough before the time was up.
-        mode: ``eager``, ``compiled``, ``max-autotune``: what the caller says was timed.
+        mode: such as ``eager`` or ``compiled``: what the caller says was timed.
     """
 
     samples_s: tuple[float, ...]
