@@ -15,17 +15,21 @@ from torch import Tensor, nn
 from eomtlib.models.pmt import PlainBlock
 from eomtlib.models.segmentation_model import SegmentationModel
 
+_LAYERS_OF_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
 _Model = TypeVar("_Model", bound=SegmentationModel)
 
 
 @torch.no_grad()
-def folded(model: _Model) -> _Model:
+def folded(model: _Model, *, precision: str = "float32") -> _Model:
     """A copy that predicts the same, up to rounding, with two operations fewer in each block.
 
     The copy is in eval mode and is not for training: its LayerScale is gone.
 
     Args:
         model: any rung; left as it is.
+        precision: that it will be run in, under ``precision.autocast``. Layers that autocast runs
+            in 16 bits get their weights so, which spares their conversion in every call.
     """
     model = deepcopy(model).eval().requires_grad_(False)
     for block in model.encoder.backbone.blocks:
@@ -35,6 +39,10 @@ def folded(model: _Model) -> _Model:
         if isinstance(module, PlainBlock):
             for layer, factor in module.take_layer_scales():
                 _scale_outputs(layer, factor)
+    if precision != "float32":
+        for module in model.modules():
+            if isinstance(module, _LAYERS_OF_AUTOCAST):
+                module.to(getattr(torch, precision))
     return model
 
 

@@ -54,7 +54,7 @@ class PanopticSegmenter:
         check_choice("precision", precision, ("auto", *PRECISIONS))
         self.device = device
         self.precision = fastest_precision(device) if precision == "auto" else precision
-        self.model = folded(model).to(device)
+        self.model = folded(model, precision=self.precision).to(device)
         self.input_size = model.encoder.image_size
         self._predict = self.model.predict_final
         if compile:

@@ -52,7 +52,7 @@ def time_model(
         The fields of a ``TimingRecord`` that are measured.
     """
     params_m = count_parameters(model) / 1e6
-    model = folded(model).to(device)
+    model = folded(model, precision=precision).to(device)
     set_sampler(model, sampler)
     original = (image.shape[-2], image.shape[-1])
     fit = EvalTransform(image_size).fit

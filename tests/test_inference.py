@@ -50,6 +50,9 @@ def test_a_folded_model_predicts_the_same_and_the_original_stays(rung, size, pre
     found = folded(model)
     for ours, theirs in zip(found.predict(images), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = folded(model, precision="bfloat16").predict(images)
+        torch.testing.assert_close(halved, found.predict(images), rtol=0, atol=0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     has_scales = any("gamma" in name or "scale1" in name for name in before)
     assert has_scales == (len(found.state_dict()) < len(before))

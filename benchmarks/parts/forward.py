@@ -51,7 +51,9 @@ def sides(size: str, *, side: int = SIDE, mode: str = EAGER) -> Sides:
     @torch.inference_mode()
     def ours() -> Callable[[], tuple[Tensor, Tensor]]:
         model, _ = eomt_pair(size, side=side)
-        predict, images = _modes()[mode](folded(model)), random_images(1, side)
+        precision = mode.partition(" ")[0]
+        predict = _modes()[mode](folded(model, precision=precision))
+        images = random_images(1, side)
         return torch.inference_mode()(lambda: predict(images))
 
     @torch.inference_mode()
