@@ -16,6 +16,7 @@ from timm.layers import LayerScale
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.structures import Tokens
@@ -73,6 +74,9 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    recomputes_blocks = False
+    """Whether training keeps only each block's input and computes the rest again (Chen et al.,
+    *Training Deep Nets with Sublinear Memory Cost*, 2016): less memory for a third more time."""
     rope_is_dinov3: ClassVar[bool] = False
 
     def __init__(
@@ -139,7 +143,15 @@ class Encoder(nn.Module):
             tokens: its input.
             attn_mask: bool, broadcastable to ``[B, heads, N, N]``, True = attend; None for all.
         """
-        raise NotImplementedError
+        block = self.backbone.blocks[index]
+        options = self.block_options(tokens) | {"attn_mask": attn_mask}
+        if self.recomputes_blocks and torch.is_grad_enabled():
+            return tokens.with_x(checkpoint(block, tokens.x, use_reentrant=False, **options))
+        return tokens.with_x(block(tokens.x, **options))
+
+    def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
+        """What a block takes besides tokens and mask."""
+        return {}
 
     def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
         """Removes a block's LayerScale.
@@ -172,9 +184,6 @@ class PlainEncoder(Encoder):
         x = self.backbone.norm_pre(self.backbone._pos_embed(x))
         return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix)
 
-    def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None = None) -> Tokens:
-        return tokens.with_x(self.backbone.blocks[index](tokens.x, attn_mask=attn_mask))
-
     def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
         taken = [
             (layer, scale.gamma)
@@ -201,9 +210,8 @@ class RotaryEncoder(Encoder):
         x = self.backbone.norm_pre(x)
         return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix, rope=rope)
 
-    def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None = None) -> Tokens:
-        block = self.backbone.blocks[index]
-        return tokens.with_x(block(tokens.x, rope=tokens.rope, attn_mask=attn_mask))
+    def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
+        return {"rope": tokens.rope}
 
     def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
         taken = [

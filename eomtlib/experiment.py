@@ -310,6 +310,7 @@ class Experiment:
         run_recipe = self._recipe(rung)
         torch.manual_seed(keyed_seed(s.seed, "weights"))
         model = self.build(rung, s.image_size)
+        model.encoder.recomputes_blocks = s.activation_checkpointing
         stream = TrainStream(
             dataset=self.train_set,
             transform=TrainTransform(s.image_size, run_recipe.augmentation),

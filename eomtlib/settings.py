@@ -84,6 +84,8 @@ class Settings:
         device: ``cpu``, ``cuda``, ...
         precision: ``float32``, ``bfloat16`` or ``float16``.
         compile: whether the training step's forward pass is compiled.
+        activation_checkpointing: whether training computes the encoder's blocks again in the
+            backward pass instead of holding what they computed.
         weights: a file or folder of encoder weights; None for timm's hub.
         workers: data loading processes; None for the loader's default.
         timing_modes: of ``timing.TIMING_MODES``; the fastest is what tables show.
@@ -109,6 +111,7 @@ class Settings:
     device: str
     precision: str
     compile: bool
+    activation_checkpointing: bool
     weights: Path | None
     workers: int | None
     timing_modes: tuple[str, ...]
@@ -142,6 +145,7 @@ def resolve_settings(
     device: str = "auto",
     precision: str = "auto",
     compile: bool | str | None = None,
+    activation_checkpointing: bool | str | None = None,
     weights: str | Path | None = None,
     workers: int | None = None,
     timing_modes: str | tuple[str, ...] = "",
@@ -198,6 +202,9 @@ def resolve_settings(
         device=device,
         precision=_precision(precision, kind),
         compile=compiles,
+        activation_checkpointing=_switch(
+            "activation_checkpointing", activation_checkpointing, default=False
+        ),
         weights=Path(weights).expanduser() if weights else None,
         workers=None if workers in (None, -1) else _whole("workers", workers, at_least=0),
         timing_modes=_timing_modes(timing_modes, kind),

@@ -14,15 +14,14 @@ NUM_CLASSES = 5
 
 def tiny(rung, **options):
     torch.manual_seed(0)
-    return build_model(
-        rung,
-        size="nano",
-        pretraining="none",
-        image_size=64,
-        num_classes=NUM_CLASSES,
-        num_queries=7,
-        **options,
-    )
+    defaults = {
+        "size": "nano",
+        "pretraining": "none",
+        "image_size": 64,
+        "num_classes": NUM_CLASSES,
+        "num_queries": 7,
+    }
+    return build_model(rung, **defaults | options)
 
 
 def images(batch=2, size=(64, 64)):
@@ -93,6 +92,36 @@ def test_one_graph_serves_a_whole_annealing_run(rung):
             results.append((*predictions.mask_logits, *predictions.class_logits, *grads))
         torch.testing.assert_close(results[0], results[1], rtol=2e-3, atol=2e-4)
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize(
+    ("rung", "pretraining", "compiled"),
+    [("eomt", "dinov3", False), ("no-adapter", "dinov2", True)],
+)
+def test_recomputed_blocks_give_the_same_gradients_from_less_memory(rung, pretraining, compiled):
+    model = tiny(rung, size="small", pretraining=pretraining, load_weights=False).eval()
+    run = torch.compile(model, fullgraph=True, backend="aot_eager") if compiled else model
+    draws = torch.rand(2, model.masking.num_blocks, 7)
+    held, gradients = [], []
+    for recomputes in (False, True):
+        torch.compiler.reset()
+        model.encoder.recomputes_blocks = recomputes
+        model.zero_grad()
+        kept, weights = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+        def keep(tensor, kept=kept, weights=weights):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            predictions = run(images(), draws)
+        loss_of(predictions).backward()
+        held.append(sum(kept.values()))
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    assert held[1] < 0.8 * held[0]
 
 
 @pytest.mark.slow
