@@ -17,6 +17,9 @@ from torch.utils.checkpoint import checkpoint
 from eomtlib.encoders import Encoder
 from eomtlib.errors import ConfigurationError
 
+_LARGE_MAP = 2**21
+"""Numbers in a map from which on recomputing it spares more memory than it costs time."""
+
 
 def num_upscalings(patch_size: int) -> int:
     """Doublings from the token grid to the finest scale: 2 for patch 16, 1 for patch 8."""
@@ -107,12 +110,13 @@ class ScaleBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, H, W]`` → ``[B, C, 2H, 2W]`` or ``[B, C, H/2, W/2]``."""
         x = self.resample(x.contiguous(memory_format=torch.channels_last))
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._smoothed(x)
-        # Three maps of which the backward pass makes two again, for two per cent of a step: at a
-        # quarter of the image they are the largest tensors that a step holds. A compiler decides
-        # this itself.
-        return checkpoint(self._smoothed, x, use_reentrant=False, preserve_rng_state=False)
+        # Of three maps the backward pass makes two again, for two per cent of a step: at a quarter
+        # of a large image they are the largest tensors that it holds. A compiler decides this
+        # itself, and small maps are not worth the calls.
+        is_large = x.numel() >= _LARGE_MAP and not torch.compiler.is_compiling()
+        if is_large and torch.is_grad_enabled():
+            return checkpoint(self._smoothed, x, use_reentrant=False, preserve_rng_state=False)
+        return self._smoothed(x)
 
     def _smoothed(self, x: Tensor) -> Tensor:
         return self.norm(self.depthwise(F.gelu(x)))

@@ -20,7 +20,10 @@ def encoder():
     return build_encoder(size="nano", pretraining="none", image_size=(64, 96)).eval()
 
 
-def test_up_block_equals_transformers_scale_layer():
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_up_block_equals_transformers_scale_layer(recomputed, monkeypatch):
+    if recomputed:
+        monkeypatch.setattr("eomtlib.models.feature_pyramid._LARGE_MAP", 1)
     torch.manual_seed(0)
     reference = EomtScaleLayer(EomtConfig(hidden_size=8, hidden_act="gelu"))
     names = {"conv1": "resample", "conv2": "depthwise", "layernorm2d": "norm"}
@@ -31,8 +34,17 @@ def test_up_block_equals_transformers_scale_layer():
     reference.load_state_dict(dict(zip(reference.state_dict(), state.values(), strict=True)))
     ours = ScaleBlock(8, up=True)
     ours.load_state_dict(state)
-    x = torch.randn(2, 8, 3, 5)
-    torch.testing.assert_close(ours(x), reference(x))
+    x = torch.randn(2, 8, 3, 5, requires_grad=True)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), reference(x))
+    outputs = ours(x), reference(x)
+    torch.testing.assert_close(*outputs)
+    weights = torch.randn_like(outputs[0])
+    found, expected = (
+        torch.autograd.grad((output * weights).sum(), [x, *block.parameters()])
+        for output, block in zip(outputs, (ours, reference), strict=True)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_layer_norm_is_over_channels():
