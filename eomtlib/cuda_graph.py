@@ -59,10 +59,10 @@ class GraphedPredict(Generic[Output]):
         if self._graph is None:
             self._capture(images)
         fixed = self._images
-        if (images.shape, images.dtype) != (fixed.shape, fixed.dtype):
+        if _kind(images) != _kind(fixed):
             raise ConfigurationError(
-                f"images of {tuple(images.shape)} {images.dtype} do not fit a CUDA graph that was "
-                f"captured for {tuple(fixed.shape)} {fixed.dtype}; make another GraphedPredict."
+                f"images of {_kind(images)} do not fit a CUDA graph that was captured for "
+                f"{_kind(fixed)}; make another GraphedPredict."
             )
         fixed.copy_(images)
         self._graph.replay()
@@ -87,6 +87,10 @@ class GraphedPredict(Generic[Output]):
                 output = self._predict(fixed)
         # Last: a capture that failed leaves nothing behind that looks like one.
         self._images, self._output, self._graph = fixed, output, graph
+
+
+def _kind(images: Tensor) -> tuple[tuple[int, ...], torch.dtype, torch.device]:
+    return tuple(images.shape), images.dtype, images.device
 
 
 @contextmanager

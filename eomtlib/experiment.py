@@ -139,6 +139,7 @@ class Experiment:
             parameters_m=count_parameters(model) / 1e6,
             final_loss=result.final_loss,
             surplus_segments=result.surplus_segments,
+            activation_checkpointing=s.activation_checkpointing,
             interrupted_resumes=result.resumes,
             label=s.label,
             checkpoint=(run_dir / "model").relative_to(self.store.root).as_posix(),

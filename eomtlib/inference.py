@@ -29,8 +29,8 @@ class PanopticSegmenter:
         model: a rung, trained; left as it is.
         stuff_classes: indices of the classes whose segments are merged.
         device: to run on.
-        precision: ``float32``, ``bfloat16``, ``float16``; ``auto`` for bfloat16 where the device
-            multiplies it faster. With 16 bits, logits differ in the third digit.
+        precision: ``float32``, ``bfloat16``, ``float16``; ``auto`` for the device's
+            ``precision.fastest_precision``. With 16 bits, logits differ in the third digit.
         compile: whether the model is compiled, which costs the first image a minute or more.
         threshold, mask_threshold, overlap_mask_area_threshold: as
             ``post_process_panoptic_segmentation`` takes them.
@@ -103,13 +103,16 @@ def _pixels(image: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:
         try:
             with Image.open(image) as picture:
                 image = picture.convert("RGB")
-        except OSError as error:
+        except Exception as error:  # Pillow's decoders raise many kinds on damaged files.
             raise DataError(f"{image}: cannot be read as an image ({error}).") from error
     if isinstance(image, Image.Image):
         image = np.array(image.convert("RGB"))
-    if image.ndim != 3:
-        raise ConfigurationError(f"image has the shape {image.shape}; it must be [H, W, 3] uint8.")
-    return _checked(torch.from_numpy(image).permute(2, 0, 1))
+    if image.ndim != 3 or image.dtype != np.uint8:
+        raise ConfigurationError(
+            f"image is {list(image.shape)} of {image.dtype}; an array must be [H, W, 3] uint8."
+        )
+    # Copied where channels or columns run backwards, which PyTorch has no strides for.
+    return _checked(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
 
 
 def _checked(pixels: Tensor) -> Tensor:

@@ -10,9 +10,15 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def fastest_precision(device: str) -> str:
-    """``bfloat16`` where the device multiplies it faster than float32, else ``float32``."""
+    """The 16-bit type that the device multiplies faster than float32; that where there is none.
+
+    ``bfloat16`` on GPUs and CPUs that have it, ``float16`` on older GPUs.
+
+    Args:
+        device: ``cpu``, ``cuda``, ``cuda:1``.
+    """
     if device.partition(":")[0] == "cuda":
-        return "bfloat16"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     capabilities = torch.cpu.get_capabilities()
     # As PyTorch names them on x86 and on Arm.
     has_bfloat16 = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

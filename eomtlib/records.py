@@ -87,6 +87,7 @@ class TrainingRecord(Record):
         pretraining_used: what ``auto`` came to, or the file of the weights.
         surplus_segments: segments that found no query, over the run.
         label: what must stand beside its figures, empty where nothing must.
+        activation_checkpointing: whether blocks were computed again in the backward pass.
         interrupted_resumes: how often it went on after an interruption.
     """
 
@@ -111,6 +112,7 @@ class TrainingRecord(Record):
     pretraining_used: str | None = None
     surplus_segments: int = 0
     label: str = ""
+    activation_checkpointing: bool = False
     interrupted_resumes: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
@@ -168,6 +170,9 @@ class TimingRecord(Record):
         masking: at inference; None where only the rung's own was timed.
         sampler: of deformable attention, ``pytorch`` or ``triton``; ``pytorch`` also where the
             architecture has none.
+        method: what was timed: 1, the model as it was trained; 2, as inference runs it (folded
+            weights, stored in ``dtype``; end to end, masks of kept queries only). FPS of different
+            methods do not stand in one table.
     """
 
     kind: ClassVar[str] = "timing"
@@ -189,6 +194,7 @@ class TimingRecord(Record):
     num_queries: int
     masking: str | None = None
     sampler: str = "pytorch"
+    method: int = 1
 
 
 KINDS: dict[str, type[Record]] = {
@@ -295,7 +301,8 @@ def _checked(value: Any, hint: Any, name: str, what: str) -> Any:
         if length in (None, len(value)):
             return tuple(_checked(v, args[0], f"{name}[{i}]", what) for i, v in enumerate(value))
     elif isinstance(value, bool):
-        pass
+        if hint is bool:
+            return value
     elif hint is int and isinstance(value, Integral):
         return int(value)
     elif hint is float and isinstance(value, Real) and math.isfinite(value):

@@ -221,7 +221,11 @@ def _belongs(
 
 def _representative(timings: list[TimingRecord]) -> TimingRecord | None:
     """Of timings from the oldest to the newest, the one to show."""
-    comparable = [t for t in timings if t.cost_image_size == timings[-1].cost_image_size]
+    comparable = [
+        t
+        for t in timings
+        if (t.cost_image_size, t.method) == (timings[-1].cost_image_size, timings[-1].method)
+    ]
     newest = {(t.mode, t.sampler, t.dtype): t for t in comparable}
     return max(newest.values(), key=lambda t: t.fps_model, default=None)
 

@@ -18,7 +18,7 @@ from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.ladder import LADDER
 from eomtlib.models.deformable_attention import SAMPLERS, available_samplers, check_sampler
-from eomtlib.precision import PRECISIONS
+from eomtlib.precision import PRECISIONS, fastest_precision
 from eomtlib.recipes import recipe
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
@@ -362,4 +362,4 @@ def _precision(precision: str, kind: str) -> str:
         return precision
     if kind == "cpu":
         return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return fastest_precision("cuda")

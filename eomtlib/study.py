@@ -26,7 +26,7 @@ from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
 from eomtlib.settings import Settings, parse_rungs, resolve_results_dir, resolve_settings
 from eomtlib.structures import ClassInfo
-from eomtlib.timing import fastest
+from eomtlib.timing import TIMING_METHOD, fastest
 from eomtlib.training.run import (
     RESUME_FILE,
     read_curves,
@@ -219,6 +219,7 @@ class Study:
             num_queries=self.experiment.num_queries,
             cost_image_size=s.cost_image_size,
             dtype=s.precision,
+            method=TIMING_METHOD,
             machine=environment(s.device).machine,
         )
         wanted = self.experiment.variants(rung)

@@ -19,6 +19,9 @@ TIMING_MODES = ("eager", "cuda-graph", "compiled", "max-autotune")
 """How the model runs: as written; the same, captured and replayed (``GraphedPredict``, for GPUs);
 through ``torch.compile``, in its default mode or in the one of that name."""
 
+TIMING_METHOD = 2
+"""What ``time_model`` times, as ``TimingRecord.method`` numbers it."""
+
 
 def time_model(
     model: nn.Module,
@@ -57,17 +60,17 @@ def time_model(
     original = (image.shape[-2], image.shape[-1])
     fit = EvalTransform(image_size).fit
     images = fit(image)[None].to(device)
-    predict = _in_mode(model.predict_final, mode)
+    predict, predict_final = _in_mode(model.predict, mode), _in_mode(model.predict_final, mode)
 
     def end_to_end() -> object:
         batch = fit(image)[None].to(device)
-        predicted = predict(batch)
+        predicted = predict_final(batch)
         class_logits = _keep_some(predicted.class_logits[-1])
         return post_process((predicted.masks[-1], class_logits), [original])
 
     options = {"device": device, "mode": mode, "max_seconds": max_seconds}
     with torch.inference_mode(), autocast(device, precision):
-        alone = measure_fps(lambda: predict(images).final, **options)
+        alone = measure_fps(lambda: predict(images), **options)
         whole = measure_fps(end_to_end, **options)
         kernel = attention_kernel(lambda: model.predict(images))
     return {
@@ -81,6 +84,7 @@ def time_model(
         "quartiles_end_to_end_s": whole.quartiles_s,
         "mode": mode,
         "sampler": sampler,
+        "method": TIMING_METHOD,
         "dtype": precision,
         "attention_kernel": kernel,
         "batch_size": 1,

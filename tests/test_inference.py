@@ -77,7 +77,8 @@ def test_a_segmenter_does_what_its_parts_do_whatever_the_image_comes_as(picture)
         masks, classes, target_sizes=[(50, 70)], input_size=(64, 64), **options
     )[0]
     assert expected["segments_info"]
-    for given in (path, str(path), pixels, Image.fromarray(pixels), image):
+    swapped = np.ascontiguousarray(pixels[..., ::-1])[..., ::-1]
+    for given in (path, str(path), pixels, swapped, Image.fromarray(pixels), image):
         found = segment(given)
         assert found["segmentation"].shape == (50, 70)
         same = (found["segmentation"] == expected["segmentation"]).float().mean()

@@ -54,3 +54,23 @@ def test_mixed_dtypes_of_autocast_are_met(masks):
     for found in (mixed.dense(), mixed.of_queries(0, [0, 1]), mixed.resized((3, 4))):
         assert found.isfinite().all()
     torch.testing.assert_close(mixed.dense().float(), product(masks), rtol=0.05, atol=0.1)
+
+
+def test_gradients_of_mixed_dtypes_where_an_image_has_no_pair(masks):
+    features = masks.features.clone().requires_grad_()
+    full, half = (masks.embeddings.to(d).requires_grad_() for d in (torch.float32, torch.bfloat16))
+    weights = torch.randn(2, 8, 12)
+    found = []
+    for embeddings in (full, half):
+        rows = matched_masks(
+            [MaskLogits(features, embeddings)],
+            images=torch.tensor([0, 0]),
+            queries=torch.tensor([[1, 4]]),
+            counts=(2, 0),
+        )
+        found.append(torch.autograd.grad((rows * weights).sum(), [features, embeddings]))
+    exact, mixed = found
+    assert [g.dtype for g in mixed] == [torch.float32, torch.bfloat16]
+    assert not mixed[0][1].any()
+    for ours, expected in zip(mixed, exact, strict=True):
+        torch.testing.assert_close(ours.float(), expected, rtol=0.05, atol=0.3)

@@ -88,7 +88,8 @@ def draw_segments(
         canvas: ``[K, h, w]`` int16, filled: the map in the upper left corner, the rest void.
 
     Returns:
-        Which segments show: ``[S]`` bool.
+        Which segments show: ``[S]`` bool; empty when there is an id that is neither void nor below
+        ``count``, and then the canvas is of no use.
     """
     shown = np.zeros(count + 1, np.bool_)
     for number in range(len(ids)):
@@ -102,6 +103,8 @@ def draw_segments(
                     index = np.int64(line[columns[j]])
                     target[i, j] = index
                     if index != last:
+                        if index < VOID or index >= count:
+                            return shown[:0]
                         shown[index + 1] = True
                         last = index
                 target[i, len(columns) :] = VOID

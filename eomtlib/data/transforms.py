@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as colour_ops
 
 from eomtlib.data.resampling import Window, draw_image, draw_segments, nearest, renumber
+from eomtlib.errors import DataError
 from eomtlib.hyperparameters import AugmentationConfig
 from eomtlib.structures import VOID, SegmentMap, fitted_size
 
@@ -115,27 +116,15 @@ class EvalTransform:
     def fit(self, image: Tensor) -> Tensor:
         """The image alone, ``[3, H, W]`` → ``[3, *canvas]``."""
         fitted = fitted_size(image.shape[-2:], self.canvas)
-        resized = resize_image(image, Window(fitted, (0, 0), fitted))
-        return _pad_image(resized, self.canvas)
+        return _pad_image(resize_image(image, fitted), self.canvas)
 
 
-def resize_image(image: Tensor, window: Window) -> Tensor:
-    """The window of ``[3, H, W]`` uint8, bilinear with antialiasing."""
-    height, width = image.shape[-2:]
-    if window == Window((height, width), (0, 0), (height, width)):
+def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``[3, H, W]`` uint8 → ``[3, *size]``, bilinear with antialiasing."""
+    if tuple(image.shape[-2:]) == tuple(size):
         return image
-    scale_y, scale_x = height / window.resized[0], width / window.resized[1]
-    top, left = window.offset
-    rows, columns = window.size
-    # Pillow takes a fractional source box, so it resizes the part that is seen and no more.
-    box = (
-        left * scale_x,
-        top * scale_y,
-        min(width, (left + columns) * scale_x),
-        min(height, (top + rows) * scale_y),
-    )
     source = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
-    resized = source.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
+    resized = source.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
@@ -162,6 +151,11 @@ def resize_segments(
     labels, is_crowd = segments.labels.numpy(), segments.is_crowd.numpy()
     canvas = np.empty((len(ids), *(size or window.size)), ids.dtype)
     shown = draw_segments(ids, rows, columns, len(labels), canvas)
+    if len(shown) != len(labels):
+        raise DataError(
+            f"a segment map holds ids from {ids.min()} to {ids.max()}, but {len(labels)} labels; "
+            "ids are -1 for void, else positions in the labels. Mend the data set's read()."
+        )
     if only_shown and not shown.all():
         numbers = np.full(len(labels) + 1, VOID, ids.dtype)
         numbers[1:][shown] = np.arange(np.count_nonzero(shown))

@@ -90,5 +90,6 @@ class Masking(nn.Module):
         Returns:
             ``[B, Q, rows * columns]`` bool, True where the query may look.
         """
-        visible = masks.detach().resized(grid) > 0
+        # Contiguous, for fused attention on GPUs takes no mask whose columns lie apart.
+        visible = (masks.detach().resized(grid) > 0).contiguous()
         return visible if keep is None else visible | ~keep[..., None]

@@ -149,7 +149,7 @@ def _mask_cost(
             # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
             entropy = F.softplus(logits).mean(1)[..., None]
             entropy = entropy - (segments @ logits).transpose(1, 2) / num_points
-            probabilities = logits.sigmoid_()
+            probabilities = logits.sigmoid()
             overlap = (segments @ probabilities).transpose(1, 2)
             total = probabilities.sum(1)[..., None] + areas[part]
             dice = 1 - (2 * overlap + 1) / (total + 1)

@@ -43,6 +43,13 @@ def test_pixels_are_those_of_pillow(mode, kind, options):
     assert image.flags.writeable
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_ordinary_jpegs_do_not_go_through_pillow(mode, monkeypatch):
+    data = saved(mode, "JPEG")
+    monkeypatch.setattr("eomtlib.data.pictures.open_picture", None)
+    assert decode(data).shape == (*SIZE, 3)
+
+
 def test_orientation_in_the_metadata_is_left_alone():
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from eomtlib.models.masked_attention import Masking
 from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
+from eomtlib.predictions import MaskLogits
 
 CONFIG = DecoderConfig(dim=32, num_layers=4, num_heads=4, ffn_dim=48)
 
@@ -96,3 +98,10 @@ def test_predict_computes_no_more_than_it_needs(masked, mask_predictions):
     model.predict_final(*inputs(), masked=masked)
     assert calls.count("class") == 1
     assert calls.count("mask") == mask_predictions
+
+
+def test_visible_patches_lie_as_fused_attention_on_gpus_needs_them():
+    masks = MaskLogits(torch.randn(2, 4, 8, 8), torch.randn(2, 7, 4))
+    visible = Masking("masked", 1)(masks, (4, 4), torch.rand(2, 7) < 0.5)
+    assert visible.shape == (2, 7, 16)
+    assert visible.is_contiguous()
