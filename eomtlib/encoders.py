@@ -76,7 +76,7 @@ class Encoder(nn.Module):
     std: Tensor
     recomputes_blocks = False
     """Whether training keeps only each block's input and computes the rest again (Chen et al.,
-    *Training Deep Nets with Sublinear Memory Cost*, 2016): less memory for a third more time."""
+    *Training Deep Nets with Sublinear Memory Cost*, 2016): memory for a second forward pass."""
     rope_is_dinov3: ClassVar[bool] = False
 
     def __init__(
