@@ -7,6 +7,7 @@ one. Two small classes cover timm's two families of ViT.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -74,7 +75,7 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
-    recomputes_blocks = False
+    activation_checkpointing = False
     """Whether training keeps only each block's input and computes the rest again (Chen et al.,
     *Training Deep Nets with Sublinear Memory Cost*, 2016): memory for a second forward pass."""
     rope_is_dinov3: ClassVar[bool] = False
@@ -143,23 +144,30 @@ class Encoder(nn.Module):
             tokens: its input.
             attn_mask: bool, broadcastable to ``[B, heads, N, N]``, True = attend; None for all.
         """
-        block = self.backbone.blocks[index]
         options = self.block_options(tokens) | {"attn_mask": attn_mask}
-        if self.recomputes_blocks and torch.is_grad_enabled():
-            return tokens.with_x(checkpoint(block, tokens.x, use_reentrant=False, **options))
-        return tokens.with_x(block(tokens.x, **options))
+        return tokens.with_x(self.call(self.backbone.blocks[index], tokens.x, **options))
+
+    def call(self, block: Callable[..., Tensor], x: Tensor, **options: Tensor | None) -> Tensor:
+        """Calls a block, of this encoder or on top of it, as ``activation_checkpointing`` says."""
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, use_reentrant=False, **options)
+        return block(x, **options)
 
     def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
         """What a block takes besides tokens and mask."""
         return {}
 
-    def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
-        """Removes a block's LayerScale.
+    def take_layer_scales(self) -> list[tuple[nn.Linear, Tensor]]:
+        """Removes LayerScale.
 
         Returns:
             The linear layers whose outputs it multiplied, each with the factor ``[D]``; none for an
             encoder without.
         """
+        return [pair for block in self.backbone.blocks for pair in self.take_block_scales(block)]
+
+    def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        """``take_layer_scales`` of one block."""
         raise NotImplementedError
 
     def norm(self, x: Tensor) -> Tensor:
@@ -184,7 +192,7 @@ class PlainEncoder(Encoder):
         x = self.backbone.norm_pre(self.backbone._pos_embed(x))
         return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix)
 
-    def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+    def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
         taken = [
             (layer, scale.gamma)
             for layer, scale in ((block.attn.proj, block.ls1), (block.mlp.fc2, block.ls2))
@@ -213,7 +221,7 @@ class RotaryEncoder(Encoder):
     def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
         return {"rope": tokens.rope}
 
-    def take_layer_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+    def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
         taken = [
             (layer, factor)
             for layer, factor in ((block.attn.proj, block.gamma_1), (block.mlp.fc2, block.gamma_2))

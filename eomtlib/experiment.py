@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from eomtlib.checkpoints import ModelConfig, load_model, save_model
-from eomtlib.data.coco import CocoPanoptic
-from eomtlib.data.loading import TrainStream, eval_loader
-from eomtlib.data.registry import open_dataset
-from eomtlib.data.transforms import TrainTransform
-from eomtlib.encoder_weights import find_weights, load_pretrained
-from eomtlib.encoders import OWN_SIZES, build_encoder
+from eomtlib.checkpoints import load_model, save_model
+from eomtlib.data.loading import eval_loader
+from eomtlib.encoders import OWN_SIZES
 from eomtlib.environment import environment
-from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.cost import PeakMemory, count_parameters
 from eomtlib.evaluation.evaluate import evaluate_panoptic
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.ladder import HEAD_SIZES, LADDER, build_model
-from eomtlib.precision import autocast
-from eomtlib.predictions import MaskLogits
-from eomtlib.randomness import keyed_seed
-from eomtlib.recipes import Recipe, recipe
-from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord, config_hash
+from eomtlib.ladder import LADDER
+from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
+from eomtlib.run_setup import RunSetup
 from eomtlib.settings import Settings
-from eomtlib.structures import stuff_classes
 from eomtlib.timing import time_model
 from eomtlib.training.duration import parse_duration
-from eomtlib.training.module import SegmentationModule, TrainingPlan
 from eomtlib.training.run import (
     RESUME_FILE,
     FitOptions,
@@ -52,8 +37,8 @@ from eomtlib.training.run import (
 _TIMING_SECONDS = {True: 6.0, False: 16.0}
 
 
-class Experiment:
-    """Everything that rungs of one study share, and what is done to a rung.
+class Experiment(RunSetup):
+    """What is done to the rungs of one study.
 
     Args:
         settings: every parameter.
@@ -66,35 +51,15 @@ class Experiment:
     """
 
     def __init__(self, settings: Settings, store: ResultStore, *, progress: bool) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.store = store
         self.progress = progress
-        self.train_set = self._open("train")
-        self.val_set = self._open("val")
-        if self.train_set.classes != self.val_set.classes:
-            raise ConfigurationError(
-                f"dataset={self.settings.dataset!r}: training and validation list other classes."
-            )
-        self.classes = self.val_set.classes
-        self.num_queries = self.settings.num_queries or HEAD_SIZES[self.settings.size].num_queries
-        self._images_digest = _digest(np.asarray(self.train_set.image_ids, np.int64).tobytes())
-        self._weights_digest = self._check_weights()
-        self._checked: set[str] = set()
-
-    @property
-    def name(self) -> str:
-        """Of this configuration: figures and tables go into folders of this name."""
-        s = self.settings
-        size = "x".join(str(side) for side in s.image_size)
-        return f"{s.size}-{s.pretraining}-{s.dataset}-{size}-{s.duration}-seed{s.seed}"
 
     def run_dir(self, rung: str) -> Path:
         """Where a rung's weights, curves and checkpoint are."""
         s = self.settings
         name = f"{rung}-{s.size}-{s.pretraining}-{s.dataset}-seed{s.seed}"
         return self.store.root / "runs" / f"{name}-{self.config_hash(rung)[:8]}"
-
-    # Steps of a run
 
     def train(self, rung: str) -> TrainingRecord:
         """Trains a rung to the end of the plan, or goes on with it, and keeps its weights."""
@@ -121,7 +86,7 @@ class Experiment:
                 ),
             )
         model = module.model.cpu().eval()
-        save_model(run_dir / "model", model, self._model_config(rung))
+        save_model(run_dir / "model", model, self.model_config(rung))
         record = TrainingRecord(
             **self._identity(rung),
             config=self.config(rung),
@@ -190,12 +155,6 @@ class Experiment:
         self.store.write(record)
         return record
 
-    def variants(self, rung: str) -> list[tuple[str, str]]:
-        """The modes and samplers that a rung is timed in; where nothing samples, modes alone."""
-        choice = LADDER[rung].has_deformable_attention
-        samplers = self.settings.samplers if choice else ("pytorch",)
-        return [(mode, sampler) for mode in self.settings.timing_modes for sampler in samplers]
-
     def time(self, rung: str, variants: Sequence[tuple[str, str]]) -> list[TimingRecord]:
         """Counts and times a rung, with its trained weights where there are some.
 
@@ -239,94 +198,10 @@ class Experiment:
         torch.compiler.reset()
         return records
 
-    # Parts
-
-    def _open(self, split: str) -> CocoPanoptic:
-        s = self.settings
-        return open_dataset(
-            s.dataset,
-            split,
-            data_path=s.data_path,
-            image_size=s.image_size,
-            train_images=s.train_images,
-            val_images=s.generated_val_images,
-        )
-
-    @property
-    def num_val(self) -> int:
-        """How many validation images are evaluated on."""
-        return min(len(self.val_set), self.settings.val_images or len(self.val_set))
-
-    def _recipe(self, rung: str) -> Recipe:
-        s = self.settings
-        return recipe("panoptic", s.dataset, rung, size=s.size, pretraining=s.pretraining)
-
-    def check(self, rung: str) -> None:
-        """Everything that can be known to be wrong before hours of training."""
-        if rung in self._checked:
-            return
-        for image_size in {self.settings.image_size, self.settings.cost_image_size}:
-            try:
-                with torch.device("meta"):
-                    self.build(rung, image_size, load_weights=False)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{rung}: {error}") from error
-        self._checked.add(rung)
-
-    def _check_weights(self) -> str | None:
-        """Reads a weights file once, before anything is built, so that it fails here if it does."""
-        s = self.settings
-        if s.weights is None:
-            return None
-        if s.pretraining == "none":
-            raise ConfigurationError(
-                f"weights={str(s.weights)!r} has no use with pretraining='none' "
-                f"(size={s.size!r}); leave weights empty, or name the pretraining that it holds."
-            )
-        encoder = build_encoder(size=s.size, pretraining=s.pretraining, image_size=s.image_size)
-        load_pretrained(encoder, size=s.size, pretraining=s.pretraining, weights=s.weights)
-        path = find_weights(s.weights, s.size, s.pretraining)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-    def build(
-        self, rung: str, image_size: tuple[int, int], *, load_weights: bool = True
-    ) -> nn.Module:
-        """The model of a rung for this data set."""
-        s = self.settings
-        return build_model(
-            rung,
-            size=s.size,
-            pretraining=s.pretraining,
-            image_size=image_size,
-            num_classes=len(self.classes),
-            num_queries=self.num_queries,
-            weights=s.weights,
-            load_weights=load_weights,
-        )
-
-    def module(self, rung: str, steps: int) -> SegmentationModule:
-        """What Lightning trains: model, recipe and stream of samples, all keyed by the seed."""
-        s = self.settings
-        run_recipe = self._recipe(rung)
-        torch.manual_seed(keyed_seed(s.seed, "weights"))
-        model = self.build(rung, s.image_size)
-        model.encoder.recomputes_blocks = s.activation_checkpointing
-        stream = TrainStream(
-            dataset=self.train_set,
-            transform=TrainTransform(s.image_size, run_recipe.augmentation),
-            batch_size=s.batch_size,
-            seed=s.seed,
-            num_workers=s.workers,
-            pin_memory=s.device.startswith("cuda"),
-        )
-        return SegmentationModule(
-            model,
-            recipe=run_recipe,
-            plan=TrainingPlan(steps=steps, seed=s.seed, compile=s.compile),
-            make_loader=stream.loader,
-            num_classes=len(self.classes),
-        )
+    def say(self, text: str) -> None:
+        """Prints a notice, where notices are shown."""
+        if self.progress:
+            print(text, flush=True)
 
     def _steps(self, rung: str) -> int:
         s = self.settings
@@ -338,45 +213,6 @@ class Experiment:
             ),
         )
 
-    def predictor(self, model: nn.Module) -> Callable[[Tensor], tuple[MaskLogits, Tensor]]:
-        """The model's final masks and classes in the study's precision."""
-
-        def predict(images: Tensor) -> tuple[MaskLogits, Tensor]:
-            with autocast(self.settings.device, self.settings.precision):
-                predicted = model.predict_final(images)
-            return predicted.masks[-1], predicted.class_logits[-1].float()
-
-        return predict
-
-    def post_process(
-        self,
-        prediction: tuple[MaskLogits, Tensor],
-        target_sizes: Sequence[tuple[int, int]],
-        input_size: tuple[int, int] | None = None,
-    ) -> list[dict[str, Any]]:
-        """Segments ``target_sizes`` images from a prediction at ``input_size``."""
-        return post_process_panoptic_segmentation(
-            *prediction,
-            target_sizes=target_sizes,
-            input_size=input_size or self.settings.image_size,
-            stuff_classes=stuff_classes(self.classes),
-        )
-
-    def _model_config(self, rung: str) -> ModelConfig:
-        s = self.settings
-        return ModelConfig(
-            rung=rung,
-            size=s.size,
-            pretraining=s.pretraining,
-            image_size=s.image_size,
-            num_queries=self.num_queries,
-            masking=LADDER[rung].masking,
-            class_names=tuple(info.name for info in self.classes),
-            is_thing=tuple(info.is_thing for info in self.classes),
-        )
-
-    # Records
-
     def _identity(self, rung: str) -> dict[str, Any]:
         s = self.settings
         return {
@@ -385,40 +221,6 @@ class Experiment:
             "pretraining": s.pretraining,
             "environment": environment(s.device),
         }
-
-    def config(self, rung: str) -> dict[str, Any]:
-        """What decides the outcome of a run: nothing of where files lie or how it is shown."""
-        s = self.settings
-        return {
-            "rung": rung,
-            "size": s.size,
-            "pretraining": s.pretraining,
-            "weights": self._weights_digest,
-            "dataset": s.dataset,
-            "images": self._images_digest,
-            "classes": [info.name for info in self.classes],
-            "image_size": list(s.image_size),
-            "duration": s.duration,
-            "batch_size": s.batch_size,
-            "num_queries": self.num_queries,
-            "seed": s.seed,
-            "precision": s.precision,
-            "device": s.device.partition(":")[0],
-            "recipe": asdict(self._recipe(rung)),
-        }
-
-    def config_hash(self, rung: str) -> str:
-        """What tells one run from another."""
-        return config_hash(self.config(rung))
-
-    def say(self, text: str) -> None:
-        """Prints a notice, where notices are shown."""
-        if self.progress:
-            print(text, flush=True)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _times(size: tuple[int, int]) -> str:

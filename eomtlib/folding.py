@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from eomtlib.encoders import Encoder
 from eomtlib.models.pmt import PlainBlock
 from eomtlib.models.segmentation_model import SegmentationModel
 
@@ -32,11 +33,8 @@ def folded(model: _Model, *, precision: str = "float32") -> _Model:
             in 16 bits get their weights so, which spares their conversion in every call.
     """
     model = deepcopy(model).eval().requires_grad_(False)
-    for block in model.encoder.backbone.blocks:
-        for layer, factor in model.encoder.take_layer_scales(block):
-            _scale_outputs(layer, factor)
     for module in model.modules():
-        if isinstance(module, PlainBlock):
+        if isinstance(module, Encoder | PlainBlock):
             for layer, factor in module.take_layer_scales():
                 _scale_outputs(layer, factor)
     if precision != "float32":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -36,11 +37,6 @@ class MaskLogits:
         batch, channels, height, width = self.features.shape
         queries = channels if self.embeddings is None else self.embeddings.shape[1]
         return batch, queries, height, width
-
-    @property
-    def device(self) -> torch.device:
-        """Where the factors are."""
-        return self.features.device
 
     def dense(self) -> Tensor:
         """All of it, ``[B, Q, h, w]``; channels-last in memory where it is made here."""
@@ -102,20 +98,16 @@ def matched_masks(
     Returns:
         ``[L * N, h, w]`` float32, ordered by layer, then as given.
     """
-    # Layers that read the same features, as those of a Mask2Former decoder do, read them together.
-    groups: list[list[int]] = []
-    for index, layer in enumerate(layers):
-        if groups and layer.features is layers[groups[-1][0]].features:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
     rows = []
-    for group in groups:
-        features = layers[group[0]].features
-        if layers[group[0]].embeddings is None:
-            rows.extend(features[images, queries[index]].float() for index in group)
+    # Layers that read the same features, as those of a Mask2Former decoder do, read them together.
+    pairs = zip(layers, queries, strict=True)
+    for _, shared in groupby(pairs, key=lambda pair: id(pair[0].features)):
+        group = list(shared)
+        features = group[0][0].features
+        if group[0][0].embeddings is None:
+            rows.extend(features[images, chosen].float() for _, chosen in group)
             continue
-        chosen = torch.stack([layers[index].embeddings[images, queries[index]] for index in group])
+        chosen = torch.stack([layer.embeddings[images, own] for layer, own in group])
         masks = _OwnImageProduct.apply(features.to(chosen.dtype), chosen, tuple(counts))
         rows.append(masks.flatten(0, 1).float())
     return torch.cat(rows)
@@ -146,11 +138,11 @@ class _OwnImageProduct(torch.autograd.Function):
         tables = features.permute(0, 2, 3, 1).flatten(1, 2)
         of_tables = torch.empty_like(tables, memory_format=torch.contiguous_format)
         of_chosen = []
-        for image, rows in enumerate(chosen.split(ctx.counts, 1)):
-            start = sum(ctx.counts[:image])
-            part = gradient[:, start : start + ctx.counts[image]].flatten(2).flatten(0, 1)
-            torch.mm(part.T, rows.flatten(0, 1), out=of_tables[image])
-            of_chosen.append((part @ tables[image]).unflatten(0, rows.shape[:2]))
+        parts = gradient.split(ctx.counts, 1), chosen.split(ctx.counts, 1)
+        for table, of_table, part, rows in zip(tables, of_tables, *parts, strict=True):
+            part = part.flatten(2).flatten(0, 1)
+            torch.mm(part.T, rows.flatten(0, 1), out=of_table)
+            of_chosen.append((part @ table).unflatten(0, rows.shape[:2]))
         of_features = of_tables.unflatten(1, features.shape[2:]).permute(0, 3, 1, 2)
         return of_features, torch.cat(of_chosen, dim=1), None
 

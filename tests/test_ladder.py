@@ -105,7 +105,7 @@ def test_recomputed_blocks_give_the_same_gradients_from_less_memory(rung, pretra
     held, gradients = [], []
     for recomputes in (False, True):
         torch.compiler.reset()
-        model.encoder.recomputes_blocks = recomputes
+        model.encoder.activation_checkpointing = recomputes
         model.zero_grad()
         kept, weights = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
 

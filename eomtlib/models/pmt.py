@@ -10,7 +10,6 @@ import torch
 from timm.layers import RotaryEmbeddingDinoV3, apply_rot_embed_cat
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from eomtlib.encoders import Encoder
 from eomtlib.models.query_blocks import QueryBlockModel
@@ -186,14 +185,10 @@ class PMT(QueryBlockModel):
         return Tokens(x, grid=tokens.grid, num_prefix=tokens.num_prefix, rope=rope)
 
     def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
-        block = self.blocks[index]
-        if not (self.encoder.recomputes_blocks and torch.is_grad_enabled()):
-            return block(tokens, attn_mask)
+        def block(x: Tensor) -> Tensor:
+            return self.blocks[index](tokens.with_x(x), attn_mask).x
 
-        def run(x: Tensor) -> Tensor:
-            return block(tokens.with_x(x), attn_mask).x
-
-        return tokens.with_x(checkpoint(run, tokens.x, use_reentrant=False))
+        return tokens.with_x(self.encoder.call(block, tokens.x))
 
     def norm(self, x: Tensor) -> Tensor:
         return self.decoder_norm(x)
