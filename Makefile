@@ -1,4 +1,5 @@
 # make ablation   set up, then train, evaluate, time and plot all seven rungs
+# make study      set up, then all notebooks, one after the other; interrupted, it goes on
 # make test       set up, then lint and the quick tests
 # make test-all   the slow tests as well
 # Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 OUT ?= results/runs
 ARGS ?=
 
-.PHONY: ablation test test-all lint format lab clean
+.PHONY: ablation study test test-all lint format lab clean
 .DEFAULT_GOAL := ablation
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -24,6 +25,9 @@ ablation: $(VENV)/.installed
 	$(BIN)/python -m papermill notebooks/ablation.ipynb $(OUT)/ablation.ipynb \
 	  --cwd . -k python3 -p results_dir $(OUT) $(ARGS)
 	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
+
+study: $(VENV)/.installed
+	$(BIN)/python -m eomtlib study --results-dir $(OUT) $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -5,11 +5,14 @@ Files from outside are read as safetensors or with ``weights_only``; nothing in 
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 
 import timm
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from safetensors import safe_open
+from timm.layers import resample_abs_pos_embed
 from timm.models import eva, vision_transformer
 
 from eomtlib.encoders import OWN_SIZES, Encoder, PlainEncoder, check_encoder, timm_name
@@ -17,6 +20,7 @@ from eomtlib.errors import CheckpointError, ConfigurationError
 from eomtlib.weight_files import StateDict, copy_entries, open_state_dict, same_name
 from eomtlib.weight_layouts import DINOV3_RELEASE
 
+_OWN_FILE = "encoder.safetensors"
 _FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pth")
 _RESAMPLED = ("patch_embed.proj.weight", "pos_embed")
 _IGNORED = ("head.", "fc_norm.", "mask_token", "norm.")
@@ -58,7 +62,8 @@ def load_pretrained(
         encoder: as built for the same size and pretraining.
         size: of the encoder.
         pretraining: one of ``encoders.PRETRAININGS``; ``none`` leaves the encoder as it is.
-        weights: a file, or a folder that holds one; None for timm's hub or its cache.
+        weights: a file, or a folder that holds one; None for timm's hub or its cache. With ``mim``
+            what ``eomtlib.pretraining`` has written, which must be given.
 
     Returns:
         Where the weights came from, for the record: a file name, or the hub's name.
@@ -69,9 +74,12 @@ def load_pretrained(
     """
     if pretraining == "none":
         return "random"
+    if pretraining == "mim" and not weights:
+        raise ConfigurationError(_how_to_pretrain(size))
     path = find_weights(weights, size, pretraining) if weights else _hub_file(size, pretraining)
+    read = _read_own if pretraining == "mim" else _read
     try:
-        first = _read(path, encoder)
+        first = read(path, encoder)
     except CheckpointError:
         raise
     except (
@@ -89,7 +97,7 @@ def load_pretrained(
     names = DINOV3_RELEASE.names if _is_dinov3_release(first) else same_name
     copy_entries(
         encoder.backbone.state_dict(),
-        lambda: _read(path, encoder, resampled={n: first[n] for n in _RESAMPLED if n in first}),
+        lambda: read(path, encoder, resampled={n: first[n] for n in _RESAMPLED if n in first}),
         path=path,
         names=names,
         is_ignored=lambda name: name.startswith(_IGNORED) or DINOV3_RELEASE.is_ignored(name),
@@ -108,6 +116,8 @@ def find_weights(weights: str | Path, size: str, pretraining: str) -> Path:
         return path
     name = timm_name(size, pretraining)
     names = [f"{name}{suffix}" for suffix in (".safetensors", ".bin", ".pth")]
+    if pretraining == "mim":
+        names = [_OWN_FILE]
     candidates = [path / n for n in names] + [path / name / n for n in _FILE_NAMES]
     candidates += [path / n for n in _FILE_NAMES]
     for candidate in candidates:
@@ -139,6 +149,61 @@ def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -
                 state[f"fc_norm.{entry}"] = state.pop(f"norm.{entry}")
     # Without the patch embedding timm does not know the grid that positions were made for.
     return state | (resampled or {})
+
+
+def _read_own(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:
+    """``_read`` for a file of our own pretraining: its grid is known, its patches stay as they are.
+
+    timm would guess the grid that positions were made for, and resample patches of another size.
+    """
+    state = open_state_dict(path)
+    if resampled:
+        return state | resampled
+    have, need = (
+        (shape[0], *shape[2:])
+        for shape in (
+            state["patch_embed.proj.weight"].shape,
+            encoder.backbone.patch_embed.proj.weight.shape,
+        )
+    )
+    if have != need:
+        raise CheckpointError(
+            f"{path}: is an encoder of width {have[0]} with patches of {have[1]} × {have[2]} "
+            f"pixels, and the model's has width {need[0]} and patches of {need[1]} × {need[2]}. "
+            "Set size to the one that was pretrained, or pretrain this one."
+        )
+    positions = state["pos_embed"]
+    grid = _own_grid(path, positions.shape[1], encoder.patch_size)
+    if grid != encoder.grid_size:
+        state["pos_embed"] = resample_abs_pos_embed(
+            positions, new_size=list(encoder.grid_size), old_size=list(grid), num_prefix_tokens=0
+        )
+    return state
+
+
+def _own_grid(path: Path, num_patches: int, patch_size: int) -> tuple[int, int]:
+    """The rows and columns that an encoder of ours was pretrained at; a square where none say."""
+    side = math.isqrt(num_patches)
+    grid = (side, side)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            written = (file.metadata() or {}).get("image_size")
+        if written:
+            height, width = (int(part) for part in written.split("x"))
+            grid = (height // patch_size, width // patch_size)
+    if grid[0] * grid[1] != num_patches:
+        raise CheckpointError(
+            f"{path}: holds positions for {num_patches} patches, which are no grid of "
+            f"{grid[0]} × {grid[1]}. Use the file as it was written: its image size is in it."
+        )
+    return grid
+
+
+def _how_to_pretrain(size: str) -> str:
+    return (
+        "pretraining='mim' has no published weights, and weights is not set. Pretrain on this "
+        f"machine: python -m eomtlib pretrain --size {size}; it prints the file to set weights to."
+    )
 
 
 def _is_dinov3_release(state: StateDict) -> bool:

@@ -7,7 +7,7 @@ one. Two small classes cover timm's two families of ViT.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,7 +58,11 @@ TIMM_NAMES: dict[str, dict[str, str]] = {
 }
 """Pretraining → size → the name under which timm publishes architecture and weights."""
 
-PRETRAININGS = ("none", *TIMM_NAMES)
+OWN_PRETRAININGS = ("none", "mim")
+"""Those that timm has no weights of: nothing, and masked-image pretraining on this machine
+(``eomtlib.pretraining``). The architecture of both is DINOv2's, at every size."""
+
+PRETRAININGS = (*OWN_PRETRAININGS, *TIMM_NAMES)
 
 
 class Encoder(nn.Module):
@@ -152,6 +156,25 @@ class Encoder(nn.Module):
         if self.activation_checkpointing and torch.is_grad_enabled():
             return checkpoint(block, x, use_reentrant=False, **options)
         return block(x, **options)
+
+    def tap(self, images: Tensor, blocks: Sequence[int]) -> tuple[Tokens, list[Tensor]]:
+        """Runs the encoder and looks at some blocks.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            blocks: indices, ascending; what comes after the last is not computed.
+
+        Returns:
+            The tokens before the first block, for their layout and rotary table, and for each of
+            ``blocks`` its output after the final norm, ``[B, N, D]``.
+        """
+        embedded = tokens = self.embed(images)
+        tapped = []
+        for index in range(blocks[-1] + 1):
+            tokens = self.run_block(index, tokens)
+            if index in blocks:
+                tapped.append(self.norm(tokens.x))
+        return embedded, tapped
 
     def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
         """What a block takes besides tokens and mask."""
@@ -252,18 +275,18 @@ def check_encoder(size: str, pretraining: str) -> None:
     """Raises a ``ConfigurationError`` unless this pretraining exists at this size."""
     check_choice("size", size, SIZES)
     check_choice("pretraining", pretraining, PRETRAININGS)
-    if pretraining != "none" and size not in TIMM_NAMES[pretraining]:
+    if pretraining not in OWN_PRETRAININGS and size not in TIMM_NAMES[pretraining]:
         sizes = ", ".join(TIMM_NAMES[pretraining])
         raise ConfigurationError(
             f"pretraining={pretraining!r} does not exist at size={size!r}, only at {sizes}. "
-            "Choose one of these sizes, or pretraining='none'."
+            "Choose one of these sizes, or pretraining='none' or 'mim'."
         )
 
 
 def timm_name(size: str, pretraining: str) -> str:
-    """The timm architecture behind a size and a pretraining (without one: DINOv2's)."""
+    """The timm architecture behind a size and a pretraining (without one of timm's: DINOv2's)."""
     check_encoder(size, pretraining)
-    names = _DINOV2 if pretraining == "none" else TIMM_NAMES[pretraining]
+    names = _DINOV2 if pretraining in OWN_PRETRAININGS else TIMM_NAMES[pretraining]
     return names.get(size, _DINOV2["small"])
 
 
@@ -284,9 +307,9 @@ def _initialize_narrow(backbone: VisionTransformer) -> None:
 def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -> Encoder:
     """An encoder with random weights; ``encoder_weights.load_pretrained`` fills it.
 
-    Without pretraining the architecture is DINOv2's (class token, four registers, LayerScale), with
-    LayerScale started at 1: DINOv2's own 1e-5 is meant for its training recipe, and keeps blocks
-    that are trained from scratch for a few thousand steps from learning.
+    For ``OWN_PRETRAININGS`` the architecture is DINOv2's (class token, four registers, LayerScale),
+    with LayerScale started at 1: DINOv2's own 1e-5 is meant for its training recipe, and keeps
+    blocks that are trained from scratch for a few thousand steps from learning.
 
     Args:
         size: one of ``SIZES``.
@@ -301,7 +324,7 @@ def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -
     patch_size = own.patch_size if own else PATCH_SIZE
     check_multiple(image_size, patch_size)
     options: dict[str, object] = {}
-    if pretraining == "none":
+    if pretraining in OWN_PRETRAININGS:
         options["init_values"] = 1.0
     if own:
         options |= {"embed_dim": own.embed_dim, "depth": own.depth, "num_heads": own.num_heads}

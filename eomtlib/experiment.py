@@ -17,6 +17,7 @@ from eomtlib.environment import environment
 from eomtlib.evaluation.cost import PeakMemory, count_parameters
 from eomtlib.evaluation.evaluate import evaluate_panoptic
 from eomtlib.ladder import LADDER
+from eomtlib.pretraining import find_pretrained, pretrain
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
 from eomtlib.run_setup import RunSetup
@@ -61,9 +62,26 @@ class Experiment(RunSetup):
         name = f"{rung}-{s.size}-{s.pretraining}-{s.dataset}-seed{s.seed}"
         return self.store.root / "runs" / f"{name}-{self.config_hash(rung)[:8]}"
 
+    def encoder_weights(self) -> Path | None:
+        """As in ``RunSetup``; a pretraining ``mim`` is done first, once for all rungs and seeds."""
+        s = self.settings
+        if s.mim is None:
+            return super().encoder_weights()
+        if find_pretrained(s.mim, self.store.root) is None:
+            self.say(f"pretraining {s.size}: {s.mim.steps} steps of masked images, once.")
+        return pretrain(
+            s.mim,
+            results_dir=self.store.root,
+            device=s.device,
+            precision=s.precision,
+            workers=s.workers or 0,
+            progress=self.progress,
+        )
+
     def train(self, rung: str) -> TrainingRecord:
         """Trains a rung to the end of the plan, or goes on with it, and keeps its weights."""
         run_dir, s = self.run_dir(rung), self.settings
+        self.encoder_weights()  # a pretraining is no part of this training's time and memory
         steps = saved_steps(run_dir) or self._steps(rung)
         resuming = (run_dir / RESUME_FILE).is_file()
         self.say(
@@ -109,7 +127,7 @@ class Experiment(RunSetup):
             label=s.label,
             checkpoint=(run_dir / "model").relative_to(self.store.root).as_posix(),
             log=(run_dir / "logs").relative_to(self.store.root).as_posix(),
-            pretraining_used=s.weights.name if s.weights else s.pretraining,
+            pretraining_used=_used(s),
         )
         self.store.write(record)
         # What is finished keeps its weights, not the optimizer's state.
@@ -132,7 +150,7 @@ class Experiment(RunSetup):
             pin_memory=s.device.startswith("cuda"),
         )
         result = evaluate_panoptic(
-            self.predictor(model),
+            self.predictor(rung, model),
             loader,
             classes=self.classes,
             input_size=s.image_size,
@@ -146,7 +164,7 @@ class Experiment(RunSetup):
             split="val",
             num_images=self.num_val,
             task="panoptic",
-            masking="masked" if model.masking.in_inference else "unmasked",
+            masking=self.inference_masking(rung),
             input_size=s.image_size,
             metrics=result.metrics,
             per_class=result.per_class,
@@ -183,13 +201,12 @@ class Experiment(RunSetup):
                 precision=s.precision,
                 mode=mode,
                 sampler=sampler,
+                masked=self.inference_masking(rung) == "masked",
                 max_seconds=_TIMING_SECONDS[s.size in OWN_SIZES],
             )
             record = TimingRecord(
                 **self._identity(rung),
-                num_classes=len(self.classes),
-                num_queries=self.num_queries,
-                cost_image_size=s.cost_image_size,
+                **self.timed_as(rung),
                 **measured,
             )
             self.store.write(record)
@@ -221,6 +238,12 @@ class Experiment(RunSetup):
             "pretraining": s.pretraining,
             "environment": environment(s.device),
         }
+
+
+def _used(settings: Settings) -> str:
+    if settings.mim is not None:
+        return f"mim on {Path(settings.mim.images).name}, {settings.mim.steps} steps"
+    return settings.weights.name if settings.weights else settings.pretraining
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -17,19 +17,20 @@ each part is one file of ``models/``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-from torch import nn
+from typing import Any
 
 from eomtlib.encoder_weights import load_pretrained
 from eomtlib.encoders import Encoder, build_encoder
 from eomtlib.errors import ConfigurationError, check_choice
+from eomtlib.model_options import ModelOptions
 from eomtlib.models.eomt import EoMT
 from eomtlib.models.feature_pyramid import FeaturePyramid, pyramid_strides
 from eomtlib.models.mask2former import Mask2Former
 from eomtlib.models.pixel_decoder import FeatureProjection, PixelDecoder, PixelDecoderConfig
 from eomtlib.models.pmt import PMT
+from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
 from eomtlib.models.vit_adapter import AdapterConfig, ViTAdapter
 
@@ -48,6 +49,7 @@ class Rung:
         masking: how it is trained by default.
         build: makes it from an encoder.
         frozen_encoder: whether the encoder gets no gradient.
+        choices: what of ``ModelOptions`` can be chosen for it besides ``masking``.
     """
 
     name: str
@@ -57,8 +59,9 @@ class Rung:
     loses: str
     why: str
     masking: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., SegmentationModel]
     frozen_encoder: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def has_query_blocks(self) -> bool:
@@ -66,9 +69,19 @@ class Rung:
         return "Transformer decoder" not in self.parts
 
     @property
+    def inference_masking(self) -> str:
+        """How it is run by default: ``masked`` or ``unmasked``."""
+        return masking_after(self.masking)
+
+    @property
     def has_deformable_attention(self) -> bool:
         """Whether there is a sampler to choose (``models.deformable_attention.set_sampler``)."""
         return "pixel decoder" in self.parts
+
+
+def masking_after(training: str) -> str:
+    """What inference does by default after a training ``masked``, ``annealed`` or ``unmasked``."""
+    return "masked" if training == "masked" else "unmasked"
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ HEAD_SIZES: dict[str, HeadSize] = {
 
 def _mask2former(
     *, adapter: bool, pixel_decoder: bool, multi_scale: bool
-) -> Callable[..., nn.Module]:
+) -> Callable[..., SegmentationModel]:
     def build(
         encoder: Encoder, *, heads: HeadSize, num_classes: int, num_queries: int, masking: str
     ) -> Mask2Former:
@@ -147,26 +160,40 @@ def _mask2former(
 
 
 def _eomt(
-    encoder: Encoder, *, heads: HeadSize, num_classes: int, num_queries: int, masking: str
+    encoder: Encoder,
+    *,
+    heads: HeadSize,
+    num_classes: int,
+    num_queries: int,
+    masking: str,
+    query_blocks: int | None = None,
 ) -> EoMT:
     return EoMT(
         encoder=encoder,
         num_queries=num_queries,
         num_classes=num_classes,
-        query_blocks=heads.query_blocks,
+        query_blocks=heads.query_blocks if query_blocks is None else query_blocks,
         masking=masking,
     )
 
 
 def _pmt(
-    encoder: Encoder, *, heads: HeadSize, num_classes: int, num_queries: int, masking: str
+    encoder: Encoder,
+    *,
+    heads: HeadSize,
+    num_classes: int,
+    num_queries: int,
+    masking: str,
+    query_blocks: int | None = None,
+    **choices: Any,
 ) -> PMT:
     return PMT(
         encoder=encoder,
         num_queries=num_queries,
         num_classes=num_classes,
-        query_blocks=heads.pmt_blocks,
+        query_blocks=heads.pmt_blocks if query_blocks is None else query_blocks,
         masking=masking,
+        **choices,
     )
 
 
@@ -229,6 +256,7 @@ _RUNGS = (
         "each block, which costs the speed that was gained.",
         masking="masked",
         build=_eomt,
+        choices=("query_blocks",),
     ),
     Rung(
         name="eomt",
@@ -240,6 +268,7 @@ _RUNGS = (
         "128 FPS, 4.4 times the baseline's.",
         masking="annealed",
         build=_eomt,
+        choices=("query_blocks",),
     ),
     Rung(
         name="pmt",
@@ -252,6 +281,7 @@ _RUNGS = (
         masking="annealed",
         build=_pmt,
         frozen_encoder=True,
+        choices=("query_blocks", "frozen_encoder", "lateral_connections", "taps"),
     ),
 )
 
@@ -267,11 +297,10 @@ def build_model(
     image_size: int | tuple[int, int],
     num_classes: int,
     num_queries: int | None = None,
-    query_blocks: int | None = None,
-    masking: str | None = None,
     weights: str | Path | None = None,
     load_weights: bool = True,
-) -> nn.Module:
+    **options: Any,
+) -> SegmentationModel:
     """Builds a rung of the ladder.
 
     Args:
@@ -283,34 +312,30 @@ def build_model(
             ``size_divisor``.
         num_classes: without "no object".
         num_queries: the size's default when None.
-        query_blocks: blocks that process queries, of the ViT (EoMT) or the decoder (PMT); the
-            size's default when None.
-        masking: how it is trained; the rung's default when None.
         weights: a local file or folder of encoder weights; None for timm's hub.
         load_weights: False leaves the encoder random (to count costs, or to load a checkpoint).
+        options: fields of ``ModelOptions``; what is None or not given is the rung's own.
 
     Returns:
         A module with ``forward(images, mask_draws=None) -> Predictions`` and
         ``predict(images, masked=None) -> (mask_logits, class_logits)``; see ``SegmentationModel``.
 
     Raises:
-        ConfigurationError: for an unknown name or a size that does not fit, or when the weights
-            are not at hand.
+        ConfigurationError: for an unknown name, a choice that the rung does not offer or a size
+            that does not fit, or when the weights are not at hand.
         CheckpointError: when the weights file cannot be used.
     """
     spec = LADDER[check_choice("rung", rung, LADDER)]
+    choices = ModelOptions(**options).chosen()
+    masking = choices.pop("masking", spec.masking)
+    for name, value in choices.items():
+        if name not in spec.choices:
+            raise ConfigurationError(_no_such_choice(spec, name, value))
     height_width = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     encoder = build_encoder(size=size, pretraining=pretraining, image_size=height_width)
     if load_weights:
         load_pretrained(encoder, size=size, pretraining=pretraining, weights=weights)
     heads = HEAD_SIZES[size]
-    if query_blocks is not None:
-        if not spec.has_query_blocks:
-            raise ConfigurationError(
-                f"query_blocks={query_blocks} has no meaning for {rung}: its queries go through a "
-                "Transformer decoder; leave it out."
-            )
-        heads = replace(heads, query_blocks=query_blocks, pmt_blocks=query_blocks)
     num_queries = heads.num_queries if num_queries is None else num_queries
     for name, value in (("num_classes", num_classes), ("num_queries", num_queries)):
         if value < 1:
@@ -320,5 +345,18 @@ def build_model(
         heads=heads,
         num_classes=num_classes,
         num_queries=num_queries,
-        masking=masking or spec.masking,
+        masking=masking,
+        **choices,
+    )
+
+
+def _no_such_choice(spec: Rung, name: str, value: object) -> str:
+    if name == "query_blocks":
+        why = "its queries go through a Transformer decoder"
+    else:
+        why = "only a rung with lateral connections offers that"
+    offering = ", ".join(rung.name for rung in LADDER.values() if name in rung.choices)
+    return (
+        f"{name}={value} has no meaning for {spec.name}: {why}; leave it out, or choose a rung "
+        f"among {offering}."
     )

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from eomtlib.evaluation.cost import count_gmacs
+from eomtlib.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder
 from eomtlib.settings import Settings
 from eomtlib.training.duration import parse_duration
 
@@ -34,12 +36,16 @@ class Plan:
     Attributes:
         text: Markdown.
         table: one row for each rung.
-        seconds: estimate for all that is left to do.
+        seconds: estimate for all that is left to do with the rungs.
+        before: what must be done first, said in ``text`` as well; empty where nothing must.
+        before_seconds: estimate for that.
     """
 
     text: str
     table: pd.DataFrame
     seconds: float
+    before: str = ""
+    before_seconds: float = 0.0
 
 
 def make_plan(
@@ -99,6 +105,24 @@ def make_plan(
     table = pd.DataFrame(rows).set_index("rung")
     total = float(table.pop("seconds").sum())
     return Plan(_describe(settings, rungs, train, num_train, num_val, total), table, total)
+
+
+def plan_pretraining(settings: Settings) -> tuple[str, float]:
+    """What to say of a pretraining that must come first, and about how many seconds it takes."""
+    config = settings.mim
+
+    def forward(model: MaskedAutoencoder, image: Tensor) -> Tensor:
+        return model(image, torch.rand(1, config.num_patches))
+
+    gmacs = count_gmacs(lambda: build_autoencoder(config), config.image_size, call=forward)
+    rate = _EFFICIENCY * matmul_gmacs(settings.device, settings.precision)
+    seconds = config.steps * _TRAINING_FACTOR * config.batch_size * gmacs / rate
+    source = "`shapes`" if config.images == "shapes" else f"`{Path(config.images).name}`"
+    text = (
+        "Before that the encoder is pretrained, once for all rungs and seeds: "
+        f"{config.steps} steps of masked images of {source}, **about {format_seconds(seconds)}**."
+    )
+    return text, seconds
 
 
 def matmul_gmacs(device: str, precision: str) -> float:

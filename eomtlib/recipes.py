@@ -17,6 +17,7 @@ from eomtlib.hyperparameters import (
     OptimizerConfig,
 )
 from eomtlib.ladder import HEAD_SIZES, LADDER
+from eomtlib.model_options import ModelOptions
 
 DATASET_TASKS: dict[str, tuple[str, ...]] = {
     "shapes": ("panoptic",),
@@ -78,11 +79,20 @@ SCRATCH = replace(
 blocks learn alike from the start, and objects of a few pixels are not shrunk further."""
 
 
-def recipe(task: str, dataset: str, rung: str, *, size: str, pretraining: str) -> Recipe:
+def recipe(
+    task: str,
+    dataset: str,
+    rung: str,
+    *,
+    size: str,
+    pretraining: str,
+    options: ModelOptions = ModelOptions(),
+) -> Recipe:
     """The hyper-parameters of a run.
 
     The papers state DINOv3's and PMT's for COCO and ADE20K. On Cityscapes these have COCO's
-    optimizer for the epochs that EoMT has there: our choice.
+    optimizer for the epochs that EoMT has there: our choice. So is that PMT, where its encoder is
+    trained as well, has EoMT's, which spare an encoder's early blocks.
 
     Args:
         task: one of ``TASKS``.
@@ -90,6 +100,7 @@ def recipe(task: str, dataset: str, rung: str, *, size: str, pretraining: str) -
         rung: of the ladder.
         size: of the encoder.
         pretraining: of the encoder.
+        options: what of the rung is not as the papers build it.
 
     Raises:
         ConfigurationError: for an unknown name, or a task that the data set has no recipe for.
@@ -105,10 +116,14 @@ def recipe(task: str, dataset: str, rung: str, *, size: str, pretraining: str) -
         )
     if size in OWN_SIZES:
         return SCRATCH
-    if LADDER[rung].frozen_encoder:
+    frozen = LADDER[rung].frozen_encoder and options.frozen_encoder is not False
+    if frozen:
         chosen = _pmt(dataset)
     elif pretraining == "dinov3":
-        chosen = _dinov3(dataset, rung, size)
+        query_blocks = options.query_blocks or HEAD_SIZES[size].query_blocks
+        # The blocks that process queries learn at the full rate, where there are such in the ViT.
+        in_encoder = LADDER[rung].has_query_blocks and not LADDER[rung].frozen_encoder
+        chosen = _dinov3(dataset, size, exempt=query_blocks if in_encoder else 0)
     else:
         chosen = replace(EOMT, epochs=_EPOCHS[dataset])
     return replace(chosen, augmentation=_augmentation(task, dataset))
@@ -118,16 +133,14 @@ def _pmt(dataset: str) -> Recipe:
     return replace(PMT, epochs=16 if dataset == "ade20k" else _EPOCHS[dataset])
 
 
-def _dinov3(dataset: str, rung: str, size: str) -> Recipe:
-    """The authors' recipes with DINOv3."""
+def _dinov3(dataset: str, size: str, *, exempt: int) -> Recipe:
+    """The authors' recipes with DINOv3; ``exempt`` as in ``OptimizerConfig.exempt_blocks``."""
     optimizer = OptimizerConfig(lr=2e-4, warmup_steps=(2000, 3000))
     annealing = AnnealingConfig(first_window_steps=3000) if size == "large" else AnnealingConfig()
     if dataset == "ade20k":
         optimizer = replace(optimizer, layer_decay=1.0, encoder_lr_factor=0.1)
         epochs = 16
     else:
-        # The blocks that process queries learn at the full rate, where there are such in the ViT.
-        exempt = HEAD_SIZES[size].query_blocks if LADDER[rung].has_query_blocks else 0
         optimizer = replace(optimizer, exempt_blocks=exempt)
         epochs = 24 if dataset == "coco" and size != "large" else _EPOCHS[dataset]
     return replace(EOMT, optimizer=optimizer, annealing=annealing, epochs=epochs)

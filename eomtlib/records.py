@@ -167,7 +167,9 @@ class TimingRecord(Record):
         dtype: ``float32``, ``bfloat16``, ``float16``.
         attention_kernel: as ``evaluation.cost.attention_kernel`` names it.
         batch_size, num_classes, num_queries: of what was timed.
-        masking: at inference; None where only the rung's own was timed.
+        masking: at inference, where it is not the rung's own; else None.
+        options: of the architecture, where it is not the rung's own
+            (``ModelOptions.of_architecture``).
         sampler: of deformable attention, ``pytorch`` or ``triton``; ``pytorch`` also where the
             architecture has none.
         method: what was timed: 1, the model as it was trained; 2, as inference runs it (folded
@@ -193,6 +195,7 @@ class TimingRecord(Record):
     num_classes: int
     num_queries: int
     masking: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     sampler: str = "pytorch"
     method: int = 1
 

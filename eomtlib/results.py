@@ -18,6 +18,8 @@ import pandas as pd
 from eomtlib.environment import Environment, environment
 from eomtlib.errors import ConfigurationError, RecordError, check_choice
 from eomtlib.files import write_atomically
+from eomtlib.ladder import LADDER
+from eomtlib.model_options import ModelOptions
 from eomtlib.records import (
     KINDS,
     EvaluationRecord,
@@ -109,7 +111,7 @@ class ResultStore:
 
 _COLUMNS = (
     *("evaluation_id", "training_id", "timing_id", "rung", "size", "pretraining", "dataset"),
-    *("split", "num_images", "task", "masking", "input_size", "label"),
+    *("options", "split", "num_images", "task", "masking", "input_size", "label"),
     *(f"{name}{part}" for name in ("pq", "sq", "rq", "n") for part in ("", "_things", "_stuff")),
     *("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib", "final_loss"),
     *("params_m", "gmacs", "cost_image_size", "fps", "fps_end_to_end", "mode", "dtype"),
@@ -216,7 +218,9 @@ def _belongs(
         "num_classes": len(classes) if isinstance(classes, list) else config.get("num_classes"),
     }
     same = _matches(timing, {name: value for name, value in stated.items() if value is not None})
-    return same and timing.masking in (None, evaluation.masking)
+    options = ModelOptions(**config.get("options", {})).of_architecture()
+    own = LADDER[timing.rung].inference_masking if timing.rung in LADDER else evaluation.masking
+    return same and timing.options == options and (timing.masking or own) == evaluation.masking
 
 
 def _representative(timings: list[TimingRecord]) -> TimingRecord | None:
@@ -241,6 +245,7 @@ def _row(
     if training is not None:
         for name in ("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib"):
             row[name] = getattr(training, name)
+        row["options"] = _spelled(training.config.get("options", {}))
         row |= {"final_loss": training.final_loss, "params_m": training.parameters_m}
     if timing is not None:
         for name in ("params_m", "gmacs", "fps_end_to_end", "mode", "dtype", "sampler"):
@@ -249,6 +254,15 @@ def _row(
         row["attention_kernel"] = timing.attention_kernel
         row["cost_image_size"] = _size(timing.cost_image_size)
     return row | evaluation.metrics
+
+
+def _spelled(options: dict[str, Any]) -> str:
+    """``{"taps": [2, 5]}`` → ``taps=2,5``; empty where the rung is as the papers build it."""
+    texts = {
+        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for name, value in options.items()
+    }
+    return " ".join(f"{name}={text}" for name, text in texts.items())
 
 
 def _size(height_width: tuple[int, int]) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eomtlib.checkpoints import ModelConfig
-from eomtlib.data.coco import CocoPanoptic
+from eomtlib.data.coco import PanopticDataset
 from eomtlib.data.loading import TrainStream
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.transforms import TrainTransform
@@ -20,9 +22,11 @@ from eomtlib.encoder_weights import find_weights, load_pretrained
 from eomtlib.encoders import build_encoder
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.ladder import HEAD_SIZES, LADDER, build_model
+from eomtlib.ladder import HEAD_SIZES, LADDER, build_model, masking_after
+from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.precision import autocast
 from eomtlib.predictions import MaskLogits
+from eomtlib.pretraining import pretraining_hash
 from eomtlib.randomness import keyed_seed
 from eomtlib.recipes import Recipe, recipe
 from eomtlib.records import config_hash
@@ -57,10 +61,10 @@ class RunSetup:
 
     @property
     def name(self) -> str:
-        """Of this configuration: figures and tables go into folders of this name."""
+        """Of this configuration, whatever its seed."""
         s = self.settings
         size = "x".join(str(side) for side in s.image_size)
-        return f"{s.size}-{s.pretraining}-{s.dataset}-{size}-{s.duration}-seed{s.seed}"
+        return f"{s.size}-{s.pretraining}-{s.dataset}-{size}-{s.duration}"
 
     @property
     def num_val(self) -> int:
@@ -81,7 +85,7 @@ class RunSetup:
 
     def build(
         self, rung: str, image_size: tuple[int, int], *, load_weights: bool = True
-    ) -> nn.Module:
+    ) -> SegmentationModel:
         """The model of a rung for this data set."""
         s = self.settings
         return build_model(
@@ -91,9 +95,14 @@ class RunSetup:
             image_size=image_size,
             num_classes=len(self.classes),
             num_queries=self.num_queries,
-            weights=s.weights,
+            weights=self.encoder_weights() if load_weights else None,
             load_weights=load_weights,
+            **s.options.chosen(),
         )
+
+    def encoder_weights(self) -> Path | None:
+        """The file or folder of the encoder's weights; None for timm's hub, or for none at all."""
+        return self.settings.weights
 
     def module(self, rung: str, steps: int) -> SegmentationModule:
         """What Lightning trains: model, recipe and stream of samples, all keyed by the seed."""
@@ -118,12 +127,15 @@ class RunSetup:
             num_classes=len(self.classes),
         )
 
-    def predictor(self, model: nn.Module) -> Callable[[Tensor], tuple[MaskLogits, Tensor]]:
-        """The model's final masks and classes in the study's precision."""
+    def predictor(
+        self, rung: str, model: SegmentationModel
+    ) -> Callable[[Tensor], tuple[MaskLogits, Tensor]]:
+        """A rung's final masks and classes in the study's precision and inference masking."""
+        masked = self.inference_masking(rung) == "masked"
 
         def predict(images: Tensor) -> tuple[MaskLogits, Tensor]:
             with autocast(self.settings.device, self.settings.precision):
-                predicted = model.predict_final(images)
+                predicted = model.predict_final(images, masked=masked)
             return predicted.masks[-1], predicted.class_logits[-1].float()
 
         return predict
@@ -142,6 +154,22 @@ class RunSetup:
             stuff_classes=stuff_classes(self.classes),
         )
 
+    def inference_masking(self, rung: str) -> str:
+        """Whether a rung is evaluated and timed ``masked`` or ``unmasked``."""
+        trained = self.settings.options.masking or LADDER[rung].masking
+        return self.settings.inference_masking or masking_after(trained)
+
+    def timed_as(self, rung: str) -> dict[str, Any]:
+        """The fields of a ``TimingRecord`` that tell this architecture from a rung's others."""
+        masking = self.inference_masking(rung)
+        return {
+            "num_classes": len(self.classes),
+            "num_queries": self.num_queries,
+            "cost_image_size": self.settings.cost_image_size,
+            "masking": None if masking == LADDER[rung].inference_masking else masking,
+            "options": self.settings.options.of_architecture(),
+        }
+
     def variants(self, rung: str) -> list[tuple[str, str]]:
         """The modes and samplers that a rung is timed in; where nothing samples, modes alone."""
         choice = LADDER[rung].has_deformable_attention
@@ -157,9 +185,9 @@ class RunSetup:
             pretraining=s.pretraining,
             image_size=s.image_size,
             num_queries=self.num_queries,
-            masking=LADDER[rung].masking,
             class_names=tuple(info.name for info in self.classes),
             is_thing=tuple(info.is_thing for info in self.classes),
+            **{"masking": LADDER[rung].masking} | s.options.chosen(),
         )
 
     def config(self, rung: str) -> dict[str, Any]:
@@ -181,15 +209,16 @@ class RunSetup:
             "precision": s.precision,
             "device": s.device.partition(":")[0],
             "recipe": asdict(self._recipe(rung)),
+            **({"options": options} if (options := s.options.chosen()) else {}),
         }
 
     def config_hash(self, rung: str) -> str:
         """What tells one run from another."""
         return config_hash(self.config(rung))
 
-    def _open(self, split: str) -> CocoPanoptic:
+    def _open(self, split: str) -> PanopticDataset:
         s = self.settings
-        return open_dataset(
+        return _opened(
             s.dataset,
             split,
             data_path=s.data_path,
@@ -200,11 +229,20 @@ class RunSetup:
 
     def _recipe(self, rung: str) -> Recipe:
         s = self.settings
-        return recipe("panoptic", s.dataset, rung, size=s.size, pretraining=s.pretraining)
+        return recipe(
+            "panoptic",
+            s.dataset,
+            rung,
+            size=s.size,
+            pretraining=s.pretraining,
+            options=s.options,
+        )
 
     def _check_weights(self) -> str | None:
         """Reads a weights file once, before anything is built, so that it fails here if it does."""
         s = self.settings
+        if s.mim is not None:
+            return f"mim {pretraining_hash(s.mim)}"
         if s.weights is None:
             return None
         if s.pretraining == "none":
@@ -217,6 +255,10 @@ class RunSetup:
         path = find_weights(s.weights, s.size, s.pretraining)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+# Studies that differ in a seed or a model read the same data, which need not be in memory twice.
+_opened = lru_cache(maxsize=4)(open_dataset)
 
 
 def _digest(content: bytes) -> str:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from eomtlib.data.registry import DATASETS
 from eomtlib.encoder_weights import resolve_pretraining
 from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
-from eomtlib.ladder import LADDER
+from eomtlib.model_options import ModelOptions
 from eomtlib.models.deformable_attention import SAMPLERS, available_samplers, check_sampler
+from eomtlib.models.masked_attention import MASKING_MODES
+from eomtlib.parameters import as_list, parse_image_size, parse_taps, resolve_device, switch, whole
 from eomtlib.precision import PRECISIONS, fastest_precision
+from eomtlib.pretraining import PretrainingConfig, default_config
 from eomtlib.recipes import recipe
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
@@ -86,7 +87,12 @@ class Settings:
         compile: whether the training step's forward pass is compiled.
         activation_checkpointing: whether training computes the encoder's blocks again in the
             backward pass instead of holding what they computed.
-        weights: a file or folder of encoder weights; None for timm's hub.
+        weights: a file or folder of encoder weights; None for timm's hub (or, with ``mim``, for a
+            pretraining on ``pretraining_images``).
+        pretraining_images: ``shapes`` or a folder, which ``mim`` learns from.
+        pretraining_steps: of ``mim``; None for the size's default.
+        options: what of the rungs is not as the papers build it.
+        inference_masking: ``masked`` or ``unmasked``; None for what a rung was trained to end up.
         workers: data loading processes; None for the loader's default.
         timing_modes: of ``timing.TIMING_MODES``; the fastest is what tables show.
         samplers: of deformable attention, ``pytorch``, ``triton``; each is timed in each mode.
@@ -119,6 +125,23 @@ class Settings:
     loggers: tuple[str, ...]
     checkpoint_every: str
     short: bool
+    options: ModelOptions = ModelOptions()
+    inference_masking: str | None = None
+    pretraining_images: str = "shapes"
+    pretraining_steps: int | None = None
+
+    @property
+    def mim(self) -> PretrainingConfig | None:
+        """The pretraining that must come first; None where there is none, or its file is given."""
+        if self.pretraining != "mim" or self.weights is not None:
+            return None
+        return default_config(
+            size=self.size,
+            image_size=self.image_size,
+            images=self.pretraining_images,
+            device=self.device,
+            steps=self.pretraining_steps,
+        )
 
     @property
     def label(self) -> str:
@@ -147,6 +170,14 @@ def resolve_settings(
     compile: bool | str | None = None,
     activation_checkpointing: bool | str | None = None,
     weights: str | Path | None = None,
+    pretraining_images: str = "",
+    pretraining_steps: int | None = None,
+    masking: str | None = None,
+    inference_masking: str | None = None,
+    query_blocks: int | None = None,
+    frozen_encoder: bool | str | None = None,
+    lateral_connections: bool | str | None = None,
+    taps: str | tuple[int, ...] | None = None,
     workers: int | None = None,
     timing_modes: str | tuple[str, ...] = "",
     samplers: str | tuple[str, ...] = "",
@@ -154,6 +185,9 @@ def resolve_settings(
     checkpoint_every: str = "2min",
 ) -> Settings:
     """Checks every parameter and fills in what was not given.
+
+    ``masking``, ``query_blocks``, ``frozen_encoder``, ``lateral_connections`` and ``taps`` become
+    ``Settings.options``; each rung checks whether it offers them.
 
     Empty strings and 0 stand for "not given" where a parameter has a default of its own (−1 for
     ``val_images``, where 0 means all), because papermill's command line knows no None.
@@ -178,7 +212,7 @@ def resolve_settings(
     chosen = str(parse_duration(duration or default.duration))
     parse_duration(checkpoint_every, parameter="checkpoint_every")
     own = size in OWN_SIZES
-    compiles = _switch("compile", compile, default=kind == "cuda")
+    compiles = switch("compile", compile, default=kind == "cuda")
     if compiles and kind == "cpu" and _precision(precision, kind) != "float32":
         raise ConfigurationError(
             f"compile and precision={precision!r} do not go together on a CPU: Inductor's bfloat16 "
@@ -193,41 +227,46 @@ def resolve_settings(
         image_size=resolved_size,
         cost_image_size=resolved_size if own else (COST_IMAGE_SIZE, COST_IMAGE_SIZE),
         duration=chosen,
-        batch_size=_whole("batch_size", batch_size or default.batch_size, at_least=1),
-        num_queries=_whole("num_queries", num_queries, at_least=1) if num_queries else None,
-        train_images=_whole("train_images", train_images or default.train_images, at_least=1),
+        batch_size=whole("batch_size", batch_size or default.batch_size, at_least=1),
+        num_queries=whole("num_queries", num_queries, at_least=1) if num_queries else None,
+        train_images=whole("train_images", train_images or default.train_images, at_least=1),
         generated_val_images=default.val_images or 500,
         val_images=_val_images(val_images, default.val_images),
-        seed=_whole("seed", seed, at_least=0),
+        seed=whole("seed", seed, at_least=0),
         device=device,
         precision=_precision(precision, kind),
         compile=compiles,
-        activation_checkpointing=_switch(
+        activation_checkpointing=switch(
             "activation_checkpointing", activation_checkpointing, default=False
         ),
         weights=Path(weights).expanduser() if weights else None,
-        workers=None if workers in (None, -1) else _whole("workers", workers, at_least=0),
+        workers=None if workers in (None, -1) else whole("workers", workers, at_least=0),
         timing_modes=_timing_modes(timing_modes, kind),
         samplers=_samplers(samplers, device),
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
         short=_is_short(chosen, full),
+        options=ModelOptions(
+            masking=check_choice("masking", masking, MASKING_MODES) if masking else None,
+            query_blocks=whole("query_blocks", query_blocks, at_least=1) if query_blocks else None,
+            frozen_encoder=switch("frozen_encoder", frozen_encoder, default=None),
+            lateral_connections=switch("lateral_connections", lateral_connections, default=None),
+            taps=parse_taps(taps),
+        ),
+        pretraining_images=pretraining_images or _unlabelled(dataset, data_path),
+        pretraining_steps=whole("pretraining_steps", pretraining_steps, at_least=1)
+        if pretraining_steps
+        else None,
+        inference_masking=check_choice(
+            "inference_masking", inference_masking, ("masked", "unmasked")
+        )
+        if inference_masking
+        else None,
     )
 
 
 LOGGERS = {"csv": "csv", "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 """Logger → the module that it needs."""
-
-
-def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple[str, ...]:
-    """A list, or a comma-separated string (as papermill's command line hands it over), checked."""
-    items = value.split(",") if isinstance(value, str) else list(value)
-    names = tuple(item.strip() for item in items if str(item).strip())
-    for name in names:
-        check_choice(parameter, name, choices)
-    if len(set(names)) != len(names):
-        raise ConfigurationError(f"{parameter}={value!r} names something twice.")
-    return names
 
 
 def _timing_modes(value: str | tuple | list, kind: str) -> tuple[str, ...]:
@@ -257,65 +296,6 @@ def _loggers(value: str | tuple | list) -> tuple[str, ...]:
     return names
 
 
-def parse_rungs(value: str | tuple | list) -> tuple[str, ...]:
-    """The rungs to run, in the ladder's order; ``all`` for all seven."""
-    if value == "all":
-        return tuple(LADDER)
-    chosen = as_list("rungs", value, LADDER)
-    if not chosen:
-        raise ConfigurationError(f"rungs is empty; use 'all' or some of: {', '.join(LADDER)}.")
-    return tuple(rung for rung in LADDER if rung in chosen)
-
-
-def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[int, int]:
-    """``640``, ``"640x480"`` (height x width) or a pair → (height, width)."""
-    try:
-        if isinstance(value, int | float):
-            sides = (int(value), int(value))
-        elif isinstance(value, str):
-            sides = tuple(int(side) for side in value.lower().replace("×", "x").split("x"))
-            sides = sides * 2 if len(sides) == 1 else sides
-        else:
-            sides = tuple(int(side) for side in value)
-    except (TypeError, ValueError):
-        sides = ()
-    if len(sides) != 2 or min(sides) < 1:
-        raise ConfigurationError(
-            f"image_size={value!r} is no size; write 640, or '480x640' for height x width."
-        )
-    return sides
-
-
-def resolve_results_dir(results_dir: str | Path) -> Path:
-    """A relative folder is the project's where one is around: JupyterLab starts in notebooks/."""
-    path = Path(results_dir).expanduser()
-    if path.is_absolute():
-        return path
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "results" / "paper").is_dir() and (folder / "notebooks").is_dir():
-            return folder / path
-    return path
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name of either is checked.
-
-    Raises:
-        ConfigurationError: when the device does not exist on this machine.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda"))
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "set it to 'auto' or 'cpu'."
-        ) from error
-    return device
-
-
 def _full_schedule(dataset: str, size: str, pretraining: str) -> Defaults:
     """The paper's, on real data. All rungs of a study train alike, as long as EoMT does."""
     paper = recipe("panoptic", dataset, "eomt", size=size, pretraining=pretraining)
@@ -332,25 +312,13 @@ def _is_short(duration: str, full: Defaults) -> bool:
     return given.value < needed.value
 
 
-def _switch(name: str, value: bool | str | None, *, default: bool) -> bool:
-    if value is None or value == "":
-        return default
-    known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-    return known[check_choice(name, str(value).lower(), known)]
-
-
-def _whole(name: str, value: object, *, at_least: int) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or number != float(value) or number < at_least:
-        raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}.")
-    return number
+def _unlabelled(dataset: str, data_path: str | Path | None) -> str:
+    """The data set's own training images."""
+    return "shapes" if dataset == "shapes" else str(Path(data_path or ".") / "train2017")
 
 
 def _val_images(given: int | None, default: int) -> int:
-    return default if given in (None, -1) else _whole("val_images", given, at_least=0)
+    return default if given in (None, -1) else whole("val_images", given, at_least=0)
 
 
 def _precision(precision: str, kind: str) -> str:

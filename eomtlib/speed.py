@@ -11,12 +11,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from eomtlib.encoders import OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES, TIMM_NAMES
+from eomtlib.encoders import (
+    OWN_PRETRAININGS,
+    OWN_SIZES,
+    PAPER_SIZES,
+    PRETRAININGS,
+    SIZES,
+    TIMM_NAMES,
+)
 from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import LADDER
+from eomtlib.parameters import as_list, parse_rungs, resolve_device
 from eomtlib.records import TimingRecord
 from eomtlib.results import paper_models
-from eomtlib.settings import COST_IMAGE_SIZE, as_list, parse_rungs, resolve_device
+from eomtlib.settings import COST_IMAGE_SIZE
 from eomtlib.study import Study
 
 
@@ -63,7 +71,7 @@ def time_ladder(
         (size, pretraining)
         for size in sizes
         for pretraining in (("none",) if size in OWN_SIZES else pretrainings)
-        if pretraining == "none" or size in TIMM_NAMES[pretraining]
+        if pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
     ]
     if not pairs:
         raise ConfigurationError(

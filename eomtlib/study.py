@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from eomtlib.data.loading import eval_loader
 from eomtlib.environment import environment
 from eomtlib.experiment import Experiment
 from eomtlib.ladder import LADDER
-from eomtlib.planning import Plan, make_plan
+from eomtlib.parameters import parse_rungs, resolve_results_dir
+from eomtlib.planning import Plan, make_plan, plan_pretraining
+from eomtlib.pretraining import find_pretrained
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
-from eomtlib.settings import Settings, parse_rungs, resolve_results_dir, resolve_settings
+from eomtlib.settings import Settings, resolve_settings
 from eomtlib.structures import ClassInfo
 from eomtlib.timing import TIMING_METHOD, fastest
 from eomtlib.training.run import (
@@ -97,13 +99,18 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Of this configuration: figures and tables go into folders of this name."""
+        """Of this configuration, whatever its seed."""
         return self.experiment.name
 
     @property
     def classes(self) -> Sequence[ClassInfo]:
         """Of the data set."""
         return self.experiment.classes
+
+    @property
+    def machine(self) -> str:
+        """What its timings belong to."""
+        return environment(self.settings.device).machine
 
     # What is about to happen
 
@@ -117,7 +124,7 @@ class Study:
         for rung in chosen:
             self.experiment.check(rung)
         done = {rung: self._finished(rung, self._found(rung)) for rung in chosen}
-        return make_plan(
+        plan = make_plan(
             self.settings,
             chosen,
             done=done,
@@ -126,6 +133,12 @@ class Study:
             num_train=len(self.experiment.train_set),
             num_val=self.experiment.num_val,
         )
+        mim = self.settings.mim
+        if not self.train or mim is None or find_pretrained(mim, self.store.root):
+            return plan
+        said, seconds = plan_pretraining(self.settings)
+        text = f"{plan.text}\n\n{said}"
+        return replace(plan, text=text, before=said, before_seconds=seconds)
 
     # Doing it
 
@@ -168,6 +181,10 @@ class Study:
 
     # Looking at it
 
+    def timings_here(self) -> list[TimingRecord]:
+        """All timings of this machine in the results folder, whatever study made them."""
+        return self.store.records("timing", machine=self.machine, method=TIMING_METHOD)
+
     def curves(self, results: Sequence[RungResult]) -> dict[str, pd.DataFrame]:
         """Rung → its logged values."""
         return {r.rung: read_curves(r.run_dir) for r in results if r.run_dir is not None}
@@ -188,7 +205,7 @@ class Study:
         for result in trained:
             model, _ = load_model(result.run_dir / "model")
             model.to(self.settings.device)
-            predict = self.experiment.predictor(model)
+            predict = self.experiment.predictor(result.rung, model)
             row = []
             for batch in batches:
                 with torch.inference_mode():
@@ -208,19 +225,20 @@ class Study:
         if not (self.experiment.run_dir(rung) / "model" / "config.json").is_file():
             training = None
         evaluation = training and self.store.find(
-            "evaluation", training_id=training.id, num_images=self.experiment.num_val
+            "evaluation",
+            training_id=training.id,
+            num_images=self.experiment.num_val,
+            masking=self.experiment.inference_masking(rung),
         )
         timing = self.store.records(
             "timing",
             rung=rung,
             size=s.size,
             pretraining=s.pretraining,
-            num_classes=len(self.experiment.classes),
-            num_queries=self.experiment.num_queries,
-            cost_image_size=s.cost_image_size,
+            **self.experiment.timed_as(rung),
             dtype=s.precision,
             method=TIMING_METHOD,
-            machine=environment(s.device).machine,
+            machine=self.machine,
         )
         wanted = self.experiment.variants(rung)
         timing = [record for record in timing if (record.mode, record.sampler) in wanted]

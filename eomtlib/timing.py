@@ -33,6 +33,7 @@ def time_model(
     device: str,
     precision: str,
     mode: str,
+    masked: bool,
     sampler: str = "pytorch",
     max_seconds: float,
 ) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def time_model(
         device: that is timed.
         precision: ``float32``, or the 16-bit type of autocast.
         mode: one of ``TIMING_MODES``.
+        masked: whether attention is masked.
         sampler: of deformable attention, as ``set_sampler`` takes it.
         max_seconds: for each of the two timings.
 
@@ -60,7 +62,8 @@ def time_model(
     original = (image.shape[-2], image.shape[-1])
     fit = EvalTransform(image_size).fit
     images = fit(image)[None].to(device)
-    predict, predict_final = _in_mode(model.predict, mode), _in_mode(model.predict_final, mode)
+    predict = _in_mode(lambda x: model.predict(x, masked=masked), mode)
+    predict_final = _in_mode(lambda x: model.predict_final(x, masked=masked), mode)
 
     def end_to_end() -> object:
         batch = fit(image)[None].to(device)
@@ -72,10 +75,12 @@ def time_model(
     with torch.inference_mode(), autocast(device, precision):
         alone = measure_fps(lambda: predict(images), **options)
         whole = measure_fps(end_to_end, **options)
-        kernel = attention_kernel(lambda: model.predict(images))
+        kernel = attention_kernel(lambda: model.predict(images, masked=masked))
     return {
         "params_m": params_m,
-        "gmacs": count_gmacs(build, image_size),
+        "gmacs": count_gmacs(
+            build, image_size, call=lambda model, x: model.predict(x, masked=masked)
+        ),
         "fps_model": alone.fps,
         "fps_end_to_end": whole.fps,
         "samples_model_s": alone.samples_s,

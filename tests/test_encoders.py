@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eomtlib.encoders import PRETRAININGS, TIMM_NAMES, build_encoder
+from eomtlib.encoders import PRETRAININGS, SIZES, TIMM_NAMES, build_encoder
 from eomtlib.errors import ConfigurationError
 from eomtlib.fidelity.inputs import spread_weights
 from eomtlib.structures import Tokens
@@ -74,6 +74,19 @@ def test_every_size_and_pretraining_is_built_with_the_papers_width():
                 encoder = build_encoder(size=size, pretraining=pretraining, image_size=(320, 640))
             assert (encoder.embed_dim, encoder.depth) == widths[size]
             assert encoder.grid_size == (20, 40)
+
+
+def test_an_encoder_for_mim_is_one_for_none():
+    for size in SIZES:
+        with torch.device("meta"):
+            built = [
+                build_encoder(size=size, pretraining=pretraining, image_size=(64, 96))
+                for pretraining in ("none", "mim")
+            ]
+        shapes = [{n: v.shape for n, v in encoder.state_dict().items()} for encoder in built]
+        assert shapes[0] == shapes[1]
+    encoder = build_encoder(size="nano", pretraining="mim", image_size=(64, 96))
+    assert (encoder.backbone.blocks[3].ls1.gamma == 1).all()
 
 
 def test_names_are_checked_with_close_matches():

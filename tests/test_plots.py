@@ -14,8 +14,10 @@ from eomtlib.plots import (
     RUNG_COLORS,
     RUNG_MARKERS,
     overlay,
+    plot_changes,
     plot_curves,
     plot_ladder,
+    plot_lines,
     plot_pareto,
     plot_segmentations,
     save_figure,
@@ -66,6 +68,62 @@ def test_what_has_no_value_is_left_out_and_said():
 def test_every_rung_has_a_colour_and_a_marker_of_its_own():
     assert set(RUNG_COLORS) == set(RUNG_MARKERS) == set(LADDER)
     assert len(set(RUNG_COLORS.values())) == len(set(RUNG_MARKERS.values())) == len(LADDER)
+
+
+def sizes(seed):
+    draws = np.random.default_rng(seed)
+    return pd.DataFrame(
+        [
+            {"rung": rung, "size": size, "fps": fps, "pq": draws.normal(50, 5), "pq_std": 1.0}
+            for rung, base in zip(LADDER, draws.uniform(20, 100, 7), strict=True)
+            for size, fps in (("nano", base * 2), ("micro", base))
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_curves_over_sizes_have_a_label_at_every_point_and_no_two_overlap(seed):
+    fig = plot_pareto(sizes(seed), along="size")
+    fig.canvas.draw()
+    texts = [text for text in fig.axes[0].texts if text.get_text()]
+    assert len(texts) == 14
+    boxes = [Text.get_window_extent(text) for text in texts]
+    overlaps = sum(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert overlaps == 0
+
+
+def test_changes_are_filled_where_settled_and_hollow_where_not():
+    changes = pd.DataFrame(
+        {
+            "rung": ["eomt", "pmt", "single-scale"],
+            "against": "vit-adapter-m2f",
+            "PQ": [-3.0, 1.0, -2.0],
+            "from": [-4.0, -1.0, np.nan],
+            "to": [-2.0, 3.0, np.nan],
+        }
+    )
+    points = [line for line in plot_changes(changes).axes[0].lines if line.get_marker() != "None"]
+    filled = {line.get_marker(): line.get_markerfacecolor() != "white" for line in points}
+    assert filled == {
+        RUNG_MARKERS["eomt"]: True,
+        RUNG_MARKERS["pmt"]: False,
+        RUNG_MARKERS["single-scale"]: False,  # one seed
+    }
+
+
+def test_titles_at_the_ends_of_lines_do_not_overlap():
+    table = pd.DataFrame(
+        [
+            {"rung": rung, "pretraining": p, "pq": 50 + 0.1 * step + gain}
+            for step, rung in enumerate(LADDER)
+            for p, gain in (("none", 0), ("mim", 5))
+        ]
+    )
+    fig = plot_lines(table, x="pretraining")
+    fig.canvas.draw()
+    boxes = [Text.get_window_extent(text) for text in fig.axes[0].texts]
+    assert len(boxes) == 7
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_overlay_tints_by_class_and_outlines_segments():

@@ -2,7 +2,8 @@ import pytest
 
 from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import LADDER
-from eomtlib.settings import parse_image_size, parse_rungs, resolve_settings
+from eomtlib.parameters import parse_image_size, parse_rungs
+from eomtlib.settings import resolve_settings
 
 
 def test_size_alone_is_enough_and_a_short_run_says_so():

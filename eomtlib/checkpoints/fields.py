@@ -69,6 +69,15 @@ class Fields:
             None if self.raw(name) is None else self._list(name, bool, "a list of true and false")
         )
 
+    def optional_switch(self, name: str) -> bool | None:
+        """True, false, or None."""
+        value = self.raw(name)
+        return None if value is None else self._checked(name, value, bool, "true or false")
+
+    def optional_wholes(self, name: str) -> tuple[int, ...] | None:
+        """A list of whole numbers, or None."""
+        return None if self.raw(name) is None else self._list(name, int, "a list of whole numbers")
+
     def _list(self, name: str, kind: type, what: str) -> tuple[Any, ...]:
         value = self._checked(name, self._values.get(name, _MISSING), list, what)
         if not all(type(item) is kind for item in value):

@@ -74,9 +74,8 @@ def load_model(
         image_size=config.image_size,
         num_classes=len(config.class_names),
         num_queries=config.num_queries,
-        query_blocks=config.query_blocks,
-        masking=config.masking,
         load_weights=False,
+        **config.options.chosen(),
     )
     if found.encoder != "whole":
         load_pretrained(

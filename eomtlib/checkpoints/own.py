@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
 
 from eomtlib.checkpoints.fields import Fields
+from eomtlib.model_options import ModelOptions
 
 FORMAT = "eomtlib/1"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -23,10 +24,11 @@ class ModelConfig:
     """All that ``build_model`` needs to make the same architecture again, and its classes.
 
     Attributes:
-        rung, size, pretraining, num_queries, masking, query_blocks: as ``build_model`` takes them.
+        rung, size, pretraining, num_queries: as ``build_model`` takes them.
         image_size: height and width.
         class_names: in the order of the class head; ``unnamed_classes`` where they are not known.
         is_thing: for each class; None where the checkpoint does not say.
+        masking, query_blocks, frozen_encoder, lateral_connections, taps: as in ``ModelOptions``.
     """
 
     rung: str
@@ -38,6 +40,14 @@ class ModelConfig:
     class_names: tuple[str, ...]
     is_thing: tuple[bool, ...] | None
     query_blocks: int | None = None
+    frozen_encoder: bool | None = None
+    lateral_connections: bool | None = None
+    taps: tuple[int, ...] | None = None
+
+    @property
+    def options(self) -> ModelOptions:
+        """What of the rung is not as the papers build it, and its masking."""
+        return ModelOptions(**{f.name: getattr(self, f.name) for f in fields(ModelOptions)})
 
 
 def unnamed_classes(count: int) -> tuple[str, ...]:
@@ -72,20 +82,23 @@ def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
         raise
 
 
-def read_config(fields: Fields) -> ModelConfig:
+def read_config(written: Fields) -> ModelConfig:
     """The configuration of a saved model, from the fields of its ``config.json``.
 
     Raises:
         CheckpointError: when a field is missing or of another type.
     """
     return ModelConfig(
-        rung=fields.text("rung"),
-        size=fields.text("size"),
-        pretraining=fields.text("pretraining"),
-        image_size=fields.size("image_size"),
-        num_queries=fields.whole("num_queries"),
-        masking=fields.text("masking"),
-        class_names=fields.texts("class_names"),
-        is_thing=fields.switches("is_thing"),
-        query_blocks=fields.optional_whole("query_blocks"),
+        rung=written.text("rung"),
+        size=written.text("size"),
+        pretraining=written.text("pretraining"),
+        image_size=written.size("image_size"),
+        num_queries=written.whole("num_queries"),
+        masking=written.text("masking"),
+        class_names=written.texts("class_names"),
+        is_thing=written.switches("is_thing"),
+        query_blocks=written.optional_whole("query_blocks"),
+        frozen_encoder=written.optional_switch("frozen_encoder"),
+        lateral_connections=written.optional_switch("lateral_connections"),
+        taps=written.optional_wholes("taps"),
     )

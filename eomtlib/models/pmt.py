@@ -6,12 +6,16 @@ Encoders*, CVPR Workshops 2026.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import torch
 from timm.layers import RotaryEmbeddingDinoV3, apply_rot_embed_cat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eomtlib.encoders import Encoder
+from eomtlib.errors import ConfigurationError
 from eomtlib.models.query_blocks import QueryBlockModel
 from eomtlib.structures import Tokens
 
@@ -110,10 +114,27 @@ def tap_blocks(depth: int, num_taps: int = 4) -> tuple[int, ...]:
     return tuple(depth * (tap + 1) // num_taps - 1 for tap in range(num_taps))
 
 
+def _check_taps(taps: tuple[int, ...] | None, depth: int, lateral_connections: bool) -> None:
+    if taps is None:
+        return
+    if not lateral_connections:
+        raise ConfigurationError(
+            f"taps={taps} have no use without lateral connections: the decoder then reads the "
+            "encoder's last output. Leave taps out."
+        )
+    ascending = all(low < high for low, high in itertools.pairwise((-1, *taps, depth)))
+    if not taps or not ascending:
+        raise ConfigurationError(
+            f"taps={taps} must name blocks of the encoder, from 0 to {depth - 1}, in ascending "
+            "order and each once."
+        )
+
+
 class PMT(QueryBlockModel):
     """A frozen encoder, lateral connections from four of its blocks, and the Plain Mask Decoder.
 
-    The encoder gets no gradient and stays in eval mode whatever ``train`` says.
+    A frozen encoder gets no gradient and stays in eval mode whatever ``train`` says. The paper
+    builds it with taps, lateral connections and a frozen encoder; the rest is there to ask why.
 
     Args:
         encoder: the ViT, frozen here.
@@ -121,7 +142,13 @@ class PMT(QueryBlockModel):
         num_classes: without "no object".
         query_blocks: blocks of the decoder, 6 in the paper.
         masking: ``annealed`` in the paper.
-        taps: indices of the encoder's blocks whose outputs the decoder takes.
+        taps: indices of the encoder's blocks whose outputs the decoder takes, ascending; the last
+            of each quarter when None.
+        lateral_connections: False hands the encoder's last output to the decoder as it is.
+        frozen_encoder: False trains the encoder as well.
+
+    Raises:
+        ConfigurationError: for taps that the encoder does not have, or that nothing reads.
     """
 
     def __init__(
@@ -133,7 +160,10 @@ class PMT(QueryBlockModel):
         query_blocks: int = 6,
         masking: str = "annealed",
         taps: tuple[int, ...] | None = None,
+        lateral_connections: bool = True,
+        frozen_encoder: bool = True,
     ) -> None:
+        _check_taps(taps, encoder.depth, lateral_connections)
         super().__init__(
             encoder=encoder,
             num_queries=num_queries,
@@ -143,12 +173,18 @@ class PMT(QueryBlockModel):
         )
         dim = encoder.embed_dim
         self.taps = taps or tap_blocks(encoder.depth)
-        self.laterals = nn.ModuleList(LateralConnection(dim) for _ in self.taps)
+        if not lateral_connections:
+            self.taps = (encoder.depth - 1,)
+        self.laterals = nn.ModuleList(
+            LateralConnection(dim) if lateral_connections else nn.Identity() for _ in self.taps
+        )
         self.blocks = nn.ModuleList(PlainBlock(dim, encoder.num_heads) for _ in range(query_blocks))
         self.decoder_norm = nn.LayerNorm(dim, eps=1e-5)
         self.rope = None if encoder.rope_is_dinov3 else self._own_rope(encoder)
-        encoder.requires_grad_(False)
-        encoder.eval()
+        self.frozen_encoder = frozen_encoder
+        if frozen_encoder:
+            encoder.requires_grad_(False)
+            encoder.eval()
 
     @staticmethod
     def _own_rope(encoder: Encoder) -> RotaryEmbeddingDinoV3:
@@ -166,22 +202,21 @@ class PMT(QueryBlockModel):
             self.rope.update_feat_shape(list(self.encoder.grid_size))
 
     def train(self, mode: bool = True) -> PMT:
-        """Puts all but the encoder into training mode."""
+        """Puts all but a frozen encoder into training mode."""
         super().train(mode)
-        self.encoder.eval()
+        if self.frozen_encoder:
+            self.encoder.eval()
         return self
 
     def tokens(self, images: Tensor) -> Tokens:
-        with torch.no_grad():
-            tokens = self.encoder.embed(images)
-            rope = tokens.rope
-            tapped = []
-            for index in range(self.taps[-1] + 1):
-                tokens = self.encoder.run_block(index, tokens)
-                if index in self.taps:
-                    tapped.append(self.encoder.norm(tokens.x))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_encoder):
+            tokens, tapped = self.encoder.tap(images, self.taps)
+        return self.join(tokens, tapped)
+
+    def join(self, tokens: Tokens, tapped: Sequence[Tensor]) -> Tokens:
+        """The decoder's input, from what ``Encoder.tap`` returns for this decoder's ``taps``."""
         x = sum(lateral(tap) for lateral, tap in zip(self.laterals, tapped, strict=True))
-        rope = rope if self.rope is None else self.rope.get_embed()
+        rope = tokens.rope if self.rope is None else self.rope.get_embed()
         return Tokens(x, grid=tokens.grid, num_prefix=tokens.num_prefix, rope=rope)
 
     def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:

@@ -73,7 +73,7 @@ class QueryBlockModel(SegmentationModel):
 
     def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
         layers: list[tuple[MaskLogits, Tensor]] = []
-        tokens = self._with_queries(images)
+        tokens = self._with_queries(self.tokens(images))
         for index in range(self.masking.num_blocks):
             attn_mask = None
             if self.masking.in_training:
@@ -87,8 +87,12 @@ class QueryBlockModel(SegmentationModel):
         return Predictions(masks, class_logits)
 
     def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
+        return self.predict_from(self.tokens(images), masked=masked)
+
+    def predict_from(self, tokens: Tokens, *, masked: bool | None = None) -> Predictions:
+        """``predict_final`` from what ``tokens`` returns."""
         masked = self.masking.in_inference if masked is None else masked
-        tokens = self._with_queries(images)
+        tokens = self._with_queries(tokens)
         for index in range(self.masking.num_blocks):
             attn_mask = None
             if masked:
@@ -99,8 +103,8 @@ class QueryBlockModel(SegmentationModel):
         masks, class_logits = self._predict_layer(tokens)
         return Predictions((masks,), (class_logits,))
 
-    def _with_queries(self, images: Tensor) -> Tokens:
-        return self.tokens(images).with_queries(self.queries.expand(images.shape[0], -1, -1))
+    def _with_queries(self, tokens: Tokens) -> Tokens:
+        return tokens.with_queries(self.queries.expand(tokens.x.shape[0], -1, -1))
 
     def _predict_layer(self, tokens: Tokens) -> tuple[MaskLogits, Tensor]:
         normed = tokens.with_x(self.norm(tokens.x))

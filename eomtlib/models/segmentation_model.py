@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from eomtlib.models.masked_attention import Masking
 from eomtlib.predictions import Predictions
 
 
 class SegmentationModel(nn.Module):
-    """Base of the ladder's models."""
+    """Base of the ladder's models.
+
+    Attributes:
+        masking: which blocks are masked, and how often.
+    """
+
+    masking: Masking
 
     @property
     def num_queries(self) -> int:

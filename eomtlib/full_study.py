@@ -1,0 +1,130 @@
+"""The whole study: every notebook, executed one after the other, and a page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import papermill
+
+from eomtlib.errors import ConfigurationError
+from eomtlib.gallery import write_index
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook of the study.
+
+    Attributes:
+        notebook: its name, without an ending.
+        parameters: beside those that all have.
+        takes_seeds: whether it trains, and with how many seeds is asked.
+    """
+
+    notebook: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    takes_seeds: bool = True
+
+
+CHAPTERS: dict[str, tuple[Chapter, ...]] = {
+    "cpu": (
+        Chapter("ablation", {"size": "nano"}),
+        Chapter("pretraining", {"size": "nano"}),
+        Chapter("model_size", {"sizes": "nano,micro"}),
+        Chapter("mask_annealing", {"size": "nano"}),
+        Chapter("query_blocks", {"size": "nano"}),
+        Chapter("frozen_encoder", {"size": "nano"}),
+        Chapter("paper_tables", {"records": "{results_dir}"}, takes_seeds=False),
+        Chapter("explore", {"size": "nano"}, takes_seeds=False),
+    ),
+    "cuda": (
+        Chapter("ablation", {"size": "small"}),
+        Chapter("pretraining", {"size": "small", "rungs": "all"}),
+        Chapter("model_size", {"sizes": "small,base,large", "rungs": "all"}),
+        Chapter("mask_annealing", {"size": "small"}),
+        Chapter("query_blocks", {"size": "small"}),
+        Chapter("frozen_encoder", {"size": "small"}),
+        Chapter("speed", takes_seeds=False),
+        Chapter("paper_tables", {"records": "{results_dir}"}, takes_seeds=False),
+        Chapter("explore", {"size": "small"}, takes_seeds=False),
+    ),
+}
+"""Kind of machine → its study: ``shapes``, at sizes that an hour or two of it can train."""
+
+
+def run_study(
+    notebooks: Path,
+    *,
+    results_dir: Path,
+    device: str,
+    seeds: str = "0",
+    only: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Executes the notebooks of the study and writes the page that shows them.
+
+    What an earlier notebook or an interrupted study has finished is found again.
+
+    Args:
+        notebooks: the folder of their sources.
+        results_dir: records, figures and tables go there, executed notebooks to its folder
+            ``notebooks``.
+        device: ``cpu``, ``cuda``, ...; it decides the size of the study.
+        seeds: of those that train, comma-separated.
+        only: names of notebooks; all when empty.
+        parameters: for all notebooks that have them, over what the study says.
+        say: gets a line for each notebook.
+
+    Returns:
+        The page, ``README.md`` in ``results_dir``.
+
+    Raises:
+        ConfigurationError: when a notebook is not of the study, or its source is missing.
+        PapermillExecutionError: when a notebook fails; what it had finished is kept.
+    """
+    chapters = _chosen(CHAPTERS[device.partition(":")[0]], only)
+    for chapter in chapters:
+        if not _source(notebooks, chapter).is_file():
+            raise ConfigurationError(
+                f"{_source(notebooks, chapter)} does not exist; run this inside the repository."
+            )
+    out = results_dir / "notebooks"
+    out.mkdir(parents=True, exist_ok=True)
+    for number, chapter in enumerate(chapters, start=1):
+        say(f"{number} of {len(chapters)}: {chapter.notebook}")
+        source = _source(notebooks, chapter)
+        given = {
+            name: str(value).format(results_dir=results_dir)
+            for name, value in chapter.parameters.items()
+        }
+        given |= {"results_dir": str(results_dir), "device": device}
+        given |= {"seeds": seeds} if chapter.takes_seeds else {}
+        given |= parameters or {}
+        known = papermill.inspect_notebook(source)
+        papermill.execute_notebook(
+            source,
+            out / source.name,
+            parameters={name: value for name, value in given.items() if name in known},
+            kernel_name="python3",
+            cwd=notebooks.parent,
+            progress_bar=False,
+        )
+    return write_index(results_dir)
+
+
+def _chosen(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
+    names = [chapter.notebook for chapter in chapters]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        raise ConfigurationError(
+            f"only={','.join(only)}: {unknown[0]!r} is no notebook of the study; choose from "
+            f"{', '.join(names)}."
+        )
+    return [chapter for chapter in chapters if not only or chapter.notebook in only]
+
+
+def _source(notebooks: Path, chapter: Chapter) -> Path:
+    return notebooks / f"{chapter.notebook}.ipynb"

@@ -1,0 +1,6 @@
+"""The papers' tables, printed and measured."""
+
+from eomtlib.paper_tables.catalogue import PRINTED_TABLES, ModelRow, PrintedTable
+from eomtlib.paper_tables.filling import fill, machines, read_records
+
+__all__ = ["PRINTED_TABLES", "ModelRow", "PrintedTable", "fill", "machines", "read_records"]

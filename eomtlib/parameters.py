@@ -1,0 +1,125 @@
+"""Parameters as people hand them over (numbers, strings, lists), checked and in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from eomtlib.errors import ConfigurationError, check_choice
+from eomtlib.ladder import LADDER
+
+
+def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple[str, ...]:
+    """A list, or a comma-separated string (as papermill's command line hands it over), checked."""
+    items = value.split(",") if isinstance(value, str) else list(value)
+    names = tuple(item.strip() for item in items if str(item).strip())
+    for name in names:
+        check_choice(parameter, name, choices)
+    if len(set(names)) != len(names):
+        raise ConfigurationError(f"{parameter}={value!r} names something twice.")
+    return names
+
+
+def parse_rungs(value: str | tuple | list) -> tuple[str, ...]:
+    """The rungs to run, in the ladder's order; ``all`` for all seven."""
+    if value == "all":
+        return tuple(LADDER)
+    chosen = as_list("rungs", value, LADDER)
+    if not chosen:
+        raise ConfigurationError(f"rungs is empty; use 'all' or some of: {', '.join(LADDER)}.")
+    return tuple(rung for rung in LADDER if rung in chosen)
+
+
+def parse_seeds(value: str | int | Sequence[int]) -> tuple[int, ...]:
+    """``3``, ``"0,1,2"`` or a sequence → seeds, each once.
+
+    Raises:
+        ConfigurationError: for what is no whole number, a repetition, or nothing at all.
+    """
+    items = [value] if isinstance(value, int) else value
+    items = items.split(",") if isinstance(items, str) else items
+    try:
+        seeds = tuple(int(item) for item in items)
+    except ValueError:
+        seeds = ()
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ConfigurationError(
+            f"seeds={value!r} must be whole numbers of at least 0, each once, such as '0,1,2'."
+        )
+    return seeds
+
+
+def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[int, int]:
+    """``640``, ``"640x480"`` (height x width) or a pair → (height, width)."""
+    try:
+        if isinstance(value, int | float):
+            sides = (int(value), int(value))
+        elif isinstance(value, str):
+            sides = tuple(int(side) for side in value.lower().replace("×", "x").split("x"))
+            sides = sides * 2 if len(sides) == 1 else sides
+        else:
+            sides = tuple(int(side) for side in value)
+    except (TypeError, ValueError):
+        sides = ()
+    if len(sides) != 2 or min(sides) < 1:
+        raise ConfigurationError(
+            f"image_size={value!r} is no size; write 640, or '480x640' for height x width."
+        )
+    return sides
+
+
+def parse_taps(value: str | tuple | list | None) -> tuple[int, ...] | None:
+    """Indices of blocks; None where none are given."""
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(whole("taps", item, at_least=0) for item in items) if value else None
+
+
+def switch(name: str, value: bool | str | None, *, default: bool | None) -> bool | None:
+    """``yes``, ``no`` and their kin; the default where nothing is given."""
+    if value is None or value == "":
+        return default
+    known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    return known[check_choice(name, str(value).lower(), known)]
+
+
+def whole(name: str, value: object, *, at_least: int) -> int:
+    """A whole number, however it is written."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or number != float(value) or number < at_least:
+        raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}.")
+    return number
+
+
+def resolve_results_dir(results_dir: str | Path) -> Path:
+    """A relative folder is the project's where one is around: JupyterLab starts in notebooks/."""
+    path = Path(results_dir).expanduser()
+    if path.is_absolute():
+        return path
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "results" / "paper").is_dir() and (folder / "notebooks").is_dir():
+            return folder / path
+    return path
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name of either is checked.
+
+    Raises:
+        ConfigurationError: when the device does not exist on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda"))
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "set it to 'auto' or 'cpu'."
+        ) from error
+    return device

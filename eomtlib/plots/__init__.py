@@ -1,0 +1,28 @@
+"""Figures: Pareto plots, segmentations side by side, training curves, the ladder."""
+
+from eomtlib.plots.attention import plot_attention
+from eomtlib.plots.changes import plot_changes, plot_lines
+from eomtlib.plots.curves import plot_annealing, plot_curves
+from eomtlib.plots.labels import place_labels
+from eomtlib.plots.ladder import plot_ladder
+from eomtlib.plots.pareto import plot_pareto
+from eomtlib.plots.segmentations import class_palette, enlarge, overlay, plot_segmentations
+from eomtlib.plots.style import RUNG_COLORS, RUNG_MARKERS, save_figure
+
+__all__ = [
+    "RUNG_COLORS",
+    "RUNG_MARKERS",
+    "class_palette",
+    "enlarge",
+    "overlay",
+    "place_labels",
+    "plot_annealing",
+    "plot_attention",
+    "plot_changes",
+    "plot_curves",
+    "plot_ladder",
+    "plot_lines",
+    "plot_pareto",
+    "plot_segmentations",
+    "save_figure",
+]

@@ -1,0 +1,256 @@
+"""Several studies as one: every combination of seeds, sizes, pretrainings and choices in a model.
+
+Each point of a sweep is a run of one rung under one configuration. Points share records: what one
+notebook has trained another finds again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eomtlib.encoders import OWN_SIZES, TIMM_NAMES
+from eomtlib.errors import ConfigurationError
+from eomtlib.ladder import LADDER
+from eomtlib.parameters import parse_rungs, parse_seeds
+from eomtlib.planning import Plan, format_seconds
+from eomtlib.study import RungResult, Study
+
+Point = Mapping[str, Any]
+"""``rung``, and those parameters of ``Study`` in which it differs from other points."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One point and what came of it.
+
+    Attributes:
+        point: as it was given.
+        study: of its configuration.
+        result: of its rung.
+    """
+
+    point: Point
+    study: Study
+    result: RungResult
+
+    @property
+    def masking(self) -> str:
+        """How it was trained: ``masked``, ``annealed`` or ``unmasked``."""
+        return self.study.settings.options.masking or LADDER[self.result.rung].masking
+
+    @property
+    def inference_masking(self) -> str:
+        """How it was evaluated and timed: ``masked`` or ``unmasked``."""
+        return self.study.experiment.inference_masking(self.result.rung)
+
+
+def grid(**axes: str | Sequence[Any]) -> list[Point]:
+    """All combinations of the values of some parameters, the first axis changing slowest.
+
+    Args:
+        axes: parameter → its values, a sequence or a comma-separated string; ``rung`` knows
+            ``all``.
+
+    Returns:
+        The points, without combinations of size and pretraining that do not exist.
+
+    Raises:
+        ConfigurationError: for a name that does not exist, or where nothing is left.
+    """
+    values = {name: _values(name, given) for name, given in axes.items()}
+    points = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+    points = [point for point in points if _exists(point)]
+    if not points:
+        raise ConfigurationError(
+            f"size={axes.get('size')!r} and pretraining={axes.get('pretraining')!r} have no "
+            "encoder in common; add another of either."
+        )
+    return points
+
+
+class Sweep:
+    """Runs of many points, their plan, and one table of all that was measured.
+
+    Args:
+        points: as ``grid`` returns them, or written out.
+        results_dir: as ``Study`` takes it.
+        train: likewise.
+        progress: likewise.
+        shared: parameters of ``Study`` that all points have; a point's own come first.
+
+    Raises:
+        ConfigurationError, DataError: when a parameter or the data cannot be used; nothing has been
+            trained then.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Point],
+        *,
+        results_dir: str | Path = "results/runs",
+        train: bool = True,
+        progress: bool = True,
+        **shared: Any,
+    ) -> None:
+        self.points = list(points)
+        self._studies: dict[tuple, Study] = {}
+        for point in self.points:
+            key = _key(point)
+            if key not in self._studies:
+                self._studies[key] = Study(
+                    results_dir=results_dir,
+                    train=train,
+                    progress=progress,
+                    **{**shared, **_parameters(point)},
+                )
+
+    @property
+    def first(self) -> Study:
+        """The study of the first point, for what all have in common."""
+        return self._studies[_key(self.points[0])]
+
+    @property
+    def name(self) -> str:
+        """Of the first configuration and all seeds: figures go into a folder of this name."""
+        seeds = dict.fromkeys(study.settings.seed for study in self._studies.values())
+        return f"{self.first.name}-seed{'-'.join(map(str, seeds))}"
+
+    @property
+    def results_dir(self) -> Path:
+        """Where records, figures and tables go."""
+        return self.first.store.root
+
+    @property
+    def label(self) -> str:
+        """What must stand beside the accuracies, empty where nothing must."""
+        labels = dict.fromkeys(study.settings.label for study in self._studies.values())
+        return "; ".join(label for label in labels if label)
+
+    def plan(self) -> Plan:
+        """What ``run`` will do, what is done already, and about how long it will take.
+
+        Raises:
+            ConfigurationError: for a point that cannot be built.
+        """
+        plans = {
+            key: study.plan([p["rung"] for p in self.points if _key(p) == key])
+            for key, study in self._studies.items()
+        }
+        rows = []
+        for point in self.points:
+            row = plans[_key(point)].table.loc[point["rung"]]
+            rows.append({**{name: _shown(value) for name, value in point.items()}, **row})
+        table = pd.DataFrame(rows)
+        first = plans[_key(self.points[0])]
+        if len(plans) == 1:
+            return replace(first, table=table)
+        # Studies that differ in a seed share one pretraining.
+        before = {plan.before: plan.before_seconds for plan in plans.values()}
+        seconds = sum(plan.seconds for plan in plans.values()) + sum(before.values())
+        said = [text for text in before if text and text != first.before]
+        text = "\n\n".join(
+            [
+                f"{len(self.points)} runs. The first study: {first.text}",
+                *said,
+                f"What is left of all together: **about {format_seconds(seconds)}**.",
+            ]
+        )
+        return Plan(text, table, seconds)
+
+    def run(self) -> list[SweepRun]:
+        """Runs every point, as far as it is not done already, in the order given."""
+        studies = [self._studies[_key(point)] for point in self.points]
+        for point, study in zip(self.points, studies, strict=True):
+            study.experiment.check(point["rung"])
+        runs = []
+        for number, (point, study) in enumerate(zip(self.points, studies, strict=True), start=1):
+            if len(self._studies) > 1:
+                said = ", ".join(f"{name} {_shown(value)}" for name, value in point.items())
+                study.experiment.say(f"Run {number} of {len(self.points)}: {said}")
+            runs.append(SweepRun(point, study, study.run(point["rung"])))
+        return runs
+
+    def of_first_study(self, runs: Sequence[SweepRun]) -> list[RungResult]:
+        """The results among ``runs`` that ``first`` can show images and curves of."""
+        return [run.result for run in runs if run.study is self.first]
+
+
+def to_frame(runs: Sequence[SweepRun]) -> pd.DataFrame:
+    """One row for each run: its parameters, and what was measured under this library's names.
+
+    Columns ``rung``, ``step``, ``size``, ``pretraining``, ``dataset``, ``seed``, ``masking`` and
+    ``inference_masking``, and whatever else the points differ in;
+    then costs (``params_m``, ``gmacs``, ``fps``, ``fps_end_to_end``, ``mode``, ``sampler``,
+    ``attention``, ``machine``), accuracy in percent (``pq`` and its kin; empty where nothing was
+    trained) and ``steps``, ``train_minutes``, ``peak_memory`` (GiB) of the training.
+    """
+    return pd.DataFrame([_row(run) for run in runs])
+
+
+def _row(run: SweepRun) -> dict[str, Any]:
+    settings, result = run.study.settings, run.result
+    timing, rung = result.timing, LADDER[result.rung]
+    row: dict[str, Any] = {
+        "rung": result.rung,
+        "step": rung.step,
+        "size": settings.size,
+        "pretraining": settings.pretraining,
+        "dataset": settings.dataset,
+        "seed": settings.seed,
+        "masking": run.masking,
+        "inference_masking": run.inference_masking,
+    }
+    row |= {name: _shown(value) for name, value in run.point.items() if name not in row}
+    row |= {
+        "params_m": timing.params_m,
+        "gmacs": timing.gmacs,
+        "fps": timing.fps_model,
+        "fps_end_to_end": timing.fps_end_to_end,
+    }
+    evaluation = result.evaluation
+    for name in ("pq", "pq_things", "pq_stuff", "sq", "rq"):
+        row[name] = evaluation.metrics[name] if evaluation is not None else float("nan")
+    if result.training is not None:
+        row |= {
+            "steps": result.training.steps,
+            "train_minutes": result.training.wall_time_s / 60,
+            "peak_memory": result.training.peak_memory_mib / 1024,
+        }
+    said = f"{timing.mode}, {timing.dtype}"
+    if rung.has_deformable_attention:
+        said += f", {timing.sampler} sampler"
+    return row | {"mode": said, "attention": timing.attention_kernel, "machine": timing.machine}
+
+
+def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:
+    if name == "rung":
+        return parse_rungs(given)
+    if name == "seed":
+        return parse_seeds(given)
+    return [item.strip() for item in given.split(",")] if isinstance(given, str) else list(given)
+
+
+def _exists(point: Point) -> bool:
+    size, pretraining = point.get("size"), point.get("pretraining")
+    if size is None or pretraining not in TIMM_NAMES:
+        return True
+    return size not in OWN_SIZES and size in TIMM_NAMES[pretraining]
+
+
+def _parameters(point: Point) -> dict[str, Any]:
+    return {name: value for name, value in point.items() if name != "rung"}
+
+
+def _key(point: Point) -> tuple:
+    return tuple((name, _shown(value)) for name, value in sorted(_parameters(point).items()))
+
+
+def _shown(value: object) -> object:
+    """Sequences as texts, so that they can be told apart and stand in a table."""
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else value

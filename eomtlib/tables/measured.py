@@ -1,0 +1,118 @@
+"""What was measured, a row for each model, beside what the papers print of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from eomtlib.ladder import LADDER
+from eomtlib.results import load_paper_table
+from eomtlib.tables.formats import HEADINGS
+from eomtlib.uncertainty import differences, estimates, over_seeds
+
+_PRINTED = ("params_m", "gmacs", "fps", "pq", "pq_things", "pq_stuff")
+
+
+def ladder_table() -> pd.DataFrame:
+    """What each rung loses and why the papers ask for it."""
+    rows = [
+        {"step": r.step, "rung": r.name, "model": r.title, "it loses": r.loses, "why": r.why}
+        for r in LADDER.values()
+    ]
+    return pd.DataFrame(rows).set_index("step")
+
+
+def measured_table(frame: pd.DataFrame, by: Sequence[str] = ("rung",)) -> pd.DataFrame:
+    """One row for each model, over its seeds.
+
+    Args:
+        frame: as ``sweep.to_frame`` returns it.
+        by: the columns that tell models apart.
+
+    Returns:
+        Indexed by ``by``: costs and accuracies as means, ``pq_std`` over seeds, ``seeds``.
+    """
+    summary = over_seeds(frame, by)
+    return summary[[column for column in HEADINGS if column in summary]]
+
+
+def beside_paper(measured: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """Column groups ``measured`` (this machine's) and ``paper``, which are never mixed.
+
+    Args:
+        measured: as ``measured_table`` returns it.
+        paper: with the columns of the index, and what is printed.
+    """
+    keys = list(measured.index.names)
+    printed = paper.set_index(keys)
+    columns = [name for name in _PRINTED if name in printed]
+    return pd.concat(
+        {"measured": measured, "paper": printed.reindex(measured.index)[columns]}, axis=1
+    )
+
+
+def ablation_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per rung, beside EoMT's Table 1."""
+    return beside_paper(measured_table(frame), load_paper_table("eomt_table1_ladder"))
+
+
+def change_table(
+    frame: pd.DataFrame,
+    *,
+    axis: str,
+    base: object | Mapping[object, object],
+    within: Sequence[str] = (),
+) -> pd.DataFrame:
+    """What each model gains in PQ over another, paired by seed, and whether the seeds settle it.
+
+    Args:
+        frame: as ``sweep.to_frame`` returns it.
+        axis: the column whose values are compared.
+        base: what each is compared with, as ``uncertainty.differences`` takes it.
+        within: columns that must be equal in both.
+
+    Returns:
+        Columns ``within``, ``axis``, ``against``, ``PQ``, ``from`` and ``to`` (the 95 % interval),
+        ``seeds`` and ``what the seeds say``.
+    """
+    gains = differences(
+        frame.dropna(subset=["pq"]), axis=axis, base=base, within=within, metric="pq"
+    )
+    return _judged(estimates(gains, [*within, axis, "base"]), ("better", "worse"))
+
+
+def closing_table(
+    frame: pd.DataFrame, *, axis: str, base: object, between: str, against: object
+) -> pd.DataFrame:
+    """How much of each gap to ``base`` is closed by another value of ``between``, paired by seed.
+
+    Args:
+        frame: as ``sweep.to_frame`` returns it.
+        axis: the column whose values have the gaps, such as ``rung``.
+        base: the value of it that gaps are taken to.
+        between: the column that may close them, such as ``pretraining``.
+        against: the value of it that the others are compared with.
+
+    Returns:
+        As ``change_table``, a row for each value of ``between`` and ``axis``; positive PQ where the
+        gap is smaller.
+    """
+    gaps = differences(frame.dropna(subset=["pq"]), axis=axis, base=base, within=[between])
+    closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
+    return _judged(estimates(closed, [between, axis, "base"]), ("closed", "widened"))
+
+
+def _judged(found: pd.DataFrame, words: tuple[str, str]) -> pd.DataFrame:
+    """Headed for people, with what the seeds say: one of two words where they settle it."""
+    verdicts = []
+    for row in found.itertuples():
+        if row.seeds < 2:
+            verdicts.append("one seed cannot say")
+        elif not row.settled:
+            verdicts.append("not settled")
+        else:
+            verdicts.append(words[0] if row.gain > 0 else words[1])
+    found = found.assign(**{"what the seeds say": verdicts}).reset_index()
+    renamed = {"base": "against", "gain": "PQ", "low": "from", "high": "to"}
+    return found.drop(columns="settled").rename(columns=renamed)
