@@ -7,6 +7,7 @@ stands; the weights, which the fused kernels never store, are computed once more
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,15 +20,18 @@ from eomtlib.models.query_blocks import QueryBlockModel
 
 
 class AttentionRecorder(TorchFunctionMode):
-    """Keeps the weights of every scaled dot-product attention that runs inside the context.
+    """Keeps the weights of the last scaled dot-product attentions that run inside the context.
+
+    Args:
+        last: how many are kept; None for all.
 
     Attributes:
         weights: of each call, in order, ``[B, heads, N, M]`` float32, rows summing to 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last: int | None = None) -> None:
         super().__init__()
-        self.weights: list[Tensor] = []
+        self.weights: deque[Tensor] = deque(maxlen=last)
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -73,11 +77,10 @@ def query_attention(
         For each of these blocks ``[B, Q, rows, columns]``: the weight of every patch, averaged over
         heads. What is missing to 1 goes to other queries and to prefix tokens.
     """
-    with AttentionRecorder() as recorder:
+    with AttentionRecorder(model.masking.num_blocks) as recorder:
         model.predict(images, masked=masked)
     rows, columns = model.encoder.grid_size
-    blocks = recorder.weights[-model.masking.num_blocks :]
     return [
         weights.mean(dim=1)[:, : model.num_queries, -rows * columns :].unflatten(2, (rows, columns))
-        for weights in blocks
+        for weights in recorder.weights
     ]

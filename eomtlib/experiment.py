@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from eomtlib.checkpoints import load_model, save_model
-from eomtlib.data.loading import eval_loader
+from eomtlib.data.loading import default_workers, eval_loader
 from eomtlib.encoders import OWN_SIZES
 from eomtlib.environment import environment
 from eomtlib.evaluation.cost import PeakMemory, count_parameters
@@ -74,7 +74,7 @@ class Experiment(RunSetup):
             results_dir=self.store.root,
             device=s.device,
             precision=s.precision,
-            workers=s.workers or 0,
+            workers=default_workers(self.train_set) if s.workers is None else s.workers,
             progress=self.progress,
         )
 

@@ -13,9 +13,12 @@ import torch
 
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.encoders import build_encoder
-from eomtlib.models.pmt import tap_blocks
+from eomtlib.evaluation.cost import count_parameters
+from eomtlib.folding import folded
+from eomtlib.models.pmt import PMT, tap_blocks
 from eomtlib.models.shared_encoder import SharedEncoder
 from eomtlib.parameters import parse_seeds, parse_taps
+from eomtlib.precision import autocast
 from eomtlib.study import Study
 
 _PAIRS = 7
@@ -53,8 +56,8 @@ def frozen_points(
 def shared_encoder_table(study: Study, *, most: int = 4) -> pd.DataFrame:
     """What several PMT decoders cost on encoders of their own and on one that they share.
 
-    Timed in interleaved pairs on one validation image, with random weights, which cost what others
-    do.
+    Run as inference runs, eager, in the study's precision, and timed in interleaved pairs on one
+    validation image; with random weights, which cost what others do.
 
     Args:
         study: whose size, classes, device and image size for timing are used.
@@ -70,15 +73,16 @@ def shared_encoder_table(study: Study, *, most: int = 4) -> pd.DataFrame:
     first = study.experiment.build("pmt", size, load_weights=False).eval()
     image, _ = study.experiment.val_set.read(0)
     images = EvalTransform(size).fit(image)[None].to(settings.device)
+    first = folded(first, precision=settings.precision).to(settings.device)
     rows = []
     for count in range(1, most + 1):
-        apart = [deepcopy(first).to(settings.device) for _ in range(count)]
-        shared = SharedEncoder({f"task{i}": deepcopy(first) for i in range(count)})
-        shared.to(settings.device)
+        apart = [deepcopy(first) for _ in range(count)]
+        shared = SharedEncoder({f"task{i}": _on_encoder_of(first) for i in range(count)})
         sides = (partial(_one_by_one, apart, images), partial(shared.predict_all, images))
-        for side in sides:
-            side()
-        times = [[_seconds(side, settings.device) for side in sides] for _ in range(_PAIRS)]
+        with torch.inference_mode(), autocast(settings.device, settings.precision):
+            for side in sides:
+                side()
+            times = [[_seconds(side, settings.device) for side in sides] for _ in range(_PAIRS)]
         alone, together = (sorted(column)[_PAIRS // 2] for column in zip(*times, strict=True))
         ratios = sorted(a / b for a, b in times)
         rows.append(
@@ -87,26 +91,32 @@ def shared_encoder_table(study: Study, *, most: int = 4) -> pd.DataFrame:
                 "ms apart": 1000 * alone,
                 "ms shared": 1000 * together,
                 "times as fast": ratios[_PAIRS // 2],
-                "parameters apart (M)": _millions(*apart),
-                "parameters shared (M)": _millions(shared),
+                "parameters apart (M)": sum(map(count_parameters, apart)) / 1e6,
+                "parameters shared (M)": count_parameters(shared) / 1e6,
             }
         )
     return pd.DataFrame(rows)
 
 
-@torch.inference_mode()
-def _one_by_one(models: Sequence[torch.nn.Module], images: torch.Tensor) -> None:
+def _on_encoder_of(model: PMT) -> PMT:
+    """A copy of a model, but for its encoder."""
+    encoder = model.encoder
+    return deepcopy(model, {id(encoder): encoder})
+
+
+def _one_by_one(models: Sequence[PMT], images: torch.Tensor) -> None:
     for model in models:
         model.predict_final(images)
 
 
 def _seconds(function: Callable[[], object], device: str) -> float:
+    _synchronize(device)
     start = time.perf_counter()
     function()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+    _synchronize(device)
     return time.perf_counter() - start
 
 
-def _millions(*modules: torch.nn.Module) -> float:
-    return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
+def _synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)

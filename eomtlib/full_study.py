@@ -36,6 +36,8 @@ CHAPTERS: dict[str, tuple[Chapter, ...]] = {
         Chapter("mask_annealing", {"size": "nano"}),
         Chapter("query_blocks", {"size": "nano"}),
         Chapter("frozen_encoder", {"size": "nano"}),
+        Chapter("speed", {"sizes": "nano"}, takes_seeds=False),
+        Chapter("fidelity", takes_seeds=False),
         Chapter("paper_tables", {"records": "{results_dir}"}, takes_seeds=False),
         Chapter("explore", {"size": "nano"}, takes_seeds=False),
     ),
@@ -47,6 +49,7 @@ CHAPTERS: dict[str, tuple[Chapter, ...]] = {
         Chapter("query_blocks", {"size": "small"}),
         Chapter("frozen_encoder", {"size": "small"}),
         Chapter("speed", takes_seeds=False),
+        Chapter("fidelity", takes_seeds=False),
         Chapter("paper_tables", {"records": "{results_dir}"}, takes_seeds=False),
         Chapter("explore", {"size": "small"}, takes_seeds=False),
     ),
@@ -85,6 +88,7 @@ def run_study(
         ConfigurationError: when a notebook is not of the study, or its source is missing.
         PapermillExecutionError: when a notebook fails; what it had finished is kept.
     """
+    results_dir = results_dir.resolve()  # kernels run in another folder
     chapters = _chosen(CHAPTERS[device.partition(":")[0]], only)
     for chapter in chapters:
         if not _source(notebooks, chapter).is_file():

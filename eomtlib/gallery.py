@@ -15,10 +15,9 @@ _COPIED = {"notebooks": "*.ipynb", "figures": "*/*", "tables": "*/*", "records":
 
 
 def write_index(folder: Path) -> Path:
-    """Writes ``README.md`` into a results folder: each notebook, its figures and its tables.
+    """Writes ``README.md`` into a results folder: its notebooks, then its figures and tables.
 
-    Figures and tables that no notebook in the folder names come last. Text that stands above the
-    mark in an older page is kept.
+    What was written by hand is kept: what stands above the mark, or a whole page without one.
 
     Args:
         folder: with the folders ``notebooks``, ``figures`` and ``tables``.
@@ -28,8 +27,8 @@ def write_index(folder: Path) -> Path:
     """
     page = folder / "README.md"
     above = "# What was measured\n"
-    if page.is_file() and _ABOVE in (old := page.read_text()):
-        above = old.partition(_ABOVE)[0].rstrip() + "\n"
+    if page.is_file():
+        above = page.read_text().partition(_ABOVE)[0].rstrip() + "\n"
     lines = [above, _ABOVE, ""]
     notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
     for path in notebooks:

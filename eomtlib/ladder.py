@@ -21,15 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from eomtlib.encoder_weights import load_pretrained
-from eomtlib.encoders import Encoder, build_encoder
+from eomtlib.encoders import PATCH_SIZE, Encoder, build_encoder
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.model_options import ModelOptions
 from eomtlib.models.eomt import EoMT
 from eomtlib.models.feature_pyramid import FeaturePyramid, pyramid_strides
 from eomtlib.models.mask2former import Mask2Former
 from eomtlib.models.pixel_decoder import FeatureProjection, PixelDecoder, PixelDecoderConfig
-from eomtlib.models.pmt import PMT
+from eomtlib.models.pmt import PMT, tap_blocks
 from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
 from eomtlib.models.vit_adapter import AdapterConfig, ViTAdapter
@@ -348,6 +350,27 @@ def build_model(
         masking=masking,
         **choices,
     )
+
+
+def own_choices(rung: str, *, size: str, pretraining: str) -> ModelOptions:
+    """The choices that make a rung what the papers build, all written out.
+
+    Args:
+        rung: of the ladder.
+        size: of the encoder.
+        pretraining: likewise.
+    """
+    spec, heads = LADDER[check_choice("rung", rung, LADDER)], HEAD_SIZES[size]
+    own: dict[str, Any] = {"masking": spec.masking}
+    if "query_blocks" in spec.choices:
+        own["query_blocks"] = heads.pmt_blocks if spec.frozen_encoder else heads.query_blocks
+    if "taps" in spec.choices:
+        with torch.device("meta"):
+            side = 4 * PATCH_SIZE
+            encoder = build_encoder(size=size, pretraining=pretraining, image_size=(side, side))
+        own |= {"frozen_encoder": True, "lateral_connections": True}
+        own["taps"] = tap_blocks(encoder.depth)
+    return ModelOptions(**own)
 
 
 def _no_such_choice(spec: Rung, name: str, value: object) -> str:

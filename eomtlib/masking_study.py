@@ -86,19 +86,21 @@ def attention_rows(
         and run.study.settings.seed == seed
     ]
     study = runs[0].study
+    device = study.settings.device
     image, _ = study.experiment.val_set.read(image_index)
     fitted = EvalTransform(study.settings.image_size).fit(image)
     rows = {}
     for run in chosen:
         model, _ = load_model(run.result.run_dir / "model")
+        model.to(device)
         masked = run.inference_masking == "masked"
         with torch.inference_mode():
-            masks, classes = model.predict(fitted[None], masked=masked)
-        query = int(classes[0, :, :-1].max(dim=-1).values.argmax())
-        maps = query_attention(model, fitted[None], masked=masked)
+            masks, classes = model.predict(fitted[None].to(device), masked=masked)
+        query = int(classes[0].softmax(dim=-1)[:, :-1].amax(dim=-1).argmax())
+        maps = query_attention(model, fitted[None].to(device), masked=masked)
         rows[f"trained {run.masking},\nrun {run.inference_masking}"] = (
-            [block[0, query].numpy() for block in maps],
-            masks[0, query].sigmoid().numpy(),
+            [block[0, query].cpu().numpy() for block in maps],
+            masks[0, query].sigmoid().cpu().numpy(),
         )
     return fitted.permute(1, 2, 0).numpy(), rows
 

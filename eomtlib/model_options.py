@@ -15,7 +15,7 @@ class ModelOptions:
         query_blocks: blocks that process queries, of the ViT (EoMT) or of the decoder (PMT).
         frozen_encoder: whether PMT's encoder gets no gradient.
         lateral_connections: whether PMT's decoder reads taps through lateral connections; without,
-            it reads the encoder's last output as it is.
+            it reads the encoder's last output, normalised, as it is.
         taps: the blocks of the encoder, from 0, whose outputs PMT's decoder takes.
     """
 
@@ -29,6 +29,16 @@ class ModelOptions:
         """The choices that were made, by name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def beside(self, own: ModelOptions) -> ModelOptions:
+        """Without what ``own`` has as well: what is left differs from it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return ModelOptions(
+            **{
+                name: None if value == getattr(own, name) else value
+                for name, value in values.items()
+            }
+        )
 
     def of_architecture(self) -> dict[str, Any]:
         """Those among them that inference depends on, as JSON values."""

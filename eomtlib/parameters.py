@@ -32,23 +32,25 @@ def parse_rungs(value: str | tuple | list) -> tuple[str, ...]:
     return tuple(rung for rung in LADDER if rung in chosen)
 
 
-def parse_seeds(value: str | int | Sequence[int]) -> tuple[int, ...]:
-    """``3``, ``"0,1,2"`` or a sequence → seeds, each once.
+def parse_numbers(
+    name: str, value: str | int | Sequence[int], *, at_least: int = 1
+) -> tuple[int, ...]:
+    """``3``, ``"0,1,2"`` or a sequence → whole numbers, each once.
 
     Raises:
-        ConfigurationError: for what is no whole number, a repetition, or nothing at all.
+        ConfigurationError: for what is no such number, a repetition, or nothing at all.
     """
-    items = [value] if isinstance(value, int) else value
-    items = items.split(",") if isinstance(items, str) else items
-    try:
-        seeds = tuple(int(item) for item in items)
-    except ValueError:
-        seeds = ()
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ConfigurationError(
-            f"seeds={value!r} must be whole numbers of at least 0, each once, such as '0,1,2'."
-        )
-    return seeds
+    items = value.split(",") if isinstance(value, str) else value
+    items = list(items) if isinstance(items, Sequence) else [items]
+    numbers = tuple(whole(name, item, at_least=at_least) for item in items)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ConfigurationError(f"{name}={value!r} must hold whole numbers, each once.")
+    return numbers
+
+
+def parse_seeds(value: str | int | Sequence[int]) -> tuple[int, ...]:
+    """``3``, ``"0,1,2"`` or a sequence → seeds; see ``parse_numbers``."""
+    return parse_numbers("seeds", value, at_least=0)
 
 
 def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[int, int]:
@@ -70,10 +72,9 @@ def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[in
     return sides
 
 
-def parse_taps(value: str | tuple | list | None) -> tuple[int, ...] | None:
-    """Indices of blocks; None where none are given."""
-    items = value.split(",") if isinstance(value, str) else value
-    return tuple(whole("taps", item, at_least=0) for item in items) if value else None
+def parse_taps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """Indices of blocks, as ``parse_numbers`` reads them; None where none are given."""
+    return None if value in (None, "", ()) else parse_numbers("taps", value, at_least=0)
 
 
 def switch(name: str, value: bool | str | None, *, default: bool | None) -> bool | None:

@@ -111,7 +111,16 @@ class ResultStore:
 
 _COLUMNS = (
     *("evaluation_id", "training_id", "timing_id", "rung", "size", "pretraining", "dataset"),
-    *("options", "split", "num_images", "task", "masking", "input_size", "label"),
+    *(
+        "configuration",
+        "options",
+        "split",
+        "num_images",
+        "task",
+        "inference_masking",
+        "input_size",
+        "label",
+    ),
     *(f"{name}{part}" for name in ("pq", "sq", "rq", "n") for part in ("", "_things", "_stuff")),
     *("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib", "final_loss"),
     *("params_m", "gmacs", "cost_image_size", "fps", "fps_end_to_end", "mode", "dtype"),
@@ -239,12 +248,15 @@ def _row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"evaluation_id": evaluation.id}
     named = ("training_id", "rung", "size", "pretraining", "dataset", "split", "num_images", "task")
-    for name in (*named, "masking", "label", "machine", "created"):
+    for name in (*named, "label", "machine", "created"):
         row[name] = getattr(evaluation, name)
+    row["inference_masking"] = evaluation.masking
     row["input_size"] = _size(evaluation.input_size)
     if training is not None:
         for name in ("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib"):
             row[name] = getattr(training, name)
+        shared = {name: value for name, value in training.config.items() if name != "seed"}
+        row["configuration"] = config_hash(shared)
         row["options"] = _spelled(training.config.get("options", {}))
         row |= {"final_loss": training.final_loss, "params_m": training.parameters_m}
     if timing is not None:

@@ -22,11 +22,12 @@ from eomtlib.encoder_weights import find_weights, load_pretrained
 from eomtlib.encoders import build_encoder
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.ladder import HEAD_SIZES, LADDER, build_model, masking_after
+from eomtlib.ladder import HEAD_SIZES, LADDER, build_model, masking_after, own_choices
+from eomtlib.model_options import ModelOptions
 from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.precision import autocast
 from eomtlib.predictions import MaskLogits
-from eomtlib.pretraining import pretraining_hash
+from eomtlib.pretraining import pretraining_hash, written_hash
 from eomtlib.randomness import keyed_seed
 from eomtlib.recipes import Recipe, recipe
 from eomtlib.records import config_hash
@@ -61,10 +62,10 @@ class RunSetup:
 
     @property
     def name(self) -> str:
-        """Of this configuration, whatever its seed."""
+        """Of data and length, whatever the model and the seed."""
         s = self.settings
         size = "x".join(str(side) for side in s.image_size)
-        return f"{s.size}-{s.pretraining}-{s.dataset}-{size}-{s.duration}"
+        return f"{s.dataset}-{size}-{s.duration}"
 
     @property
     def num_val(self) -> int:
@@ -97,8 +98,16 @@ class RunSetup:
             num_queries=self.num_queries,
             weights=self.encoder_weights() if load_weights else None,
             load_weights=load_weights,
-            **s.options.chosen(),
+            **self.options(rung).chosen(),
         )
+
+    def options(self, rung: str) -> ModelOptions:
+        """What of a rung is not as the papers build it; choices of the rung's own are none."""
+        s = self.settings
+        if not s.options.chosen():
+            return s.options
+        own = own_choices(rung, size=s.size, pretraining=s.pretraining)
+        return s.options.beside(own)
 
     def encoder_weights(self) -> Path | None:
         """The file or folder of the encoder's weights; None for timm's hub, or for none at all."""
@@ -156,7 +165,7 @@ class RunSetup:
 
     def inference_masking(self, rung: str) -> str:
         """Whether a rung is evaluated and timed ``masked`` or ``unmasked``."""
-        trained = self.settings.options.masking or LADDER[rung].masking
+        trained = self.options(rung).masking or LADDER[rung].masking
         return self.settings.inference_masking or masking_after(trained)
 
     def timed_as(self, rung: str) -> dict[str, Any]:
@@ -167,7 +176,7 @@ class RunSetup:
             "num_queries": self.num_queries,
             "cost_image_size": self.settings.cost_image_size,
             "masking": None if masking == LADDER[rung].inference_masking else masking,
-            "options": self.settings.options.of_architecture(),
+            "options": self.options(rung).of_architecture(),
         }
 
     def variants(self, rung: str) -> list[tuple[str, str]]:
@@ -187,7 +196,7 @@ class RunSetup:
             num_queries=self.num_queries,
             class_names=tuple(info.name for info in self.classes),
             is_thing=tuple(info.is_thing for info in self.classes),
-            **{"masking": LADDER[rung].masking} | s.options.chosen(),
+            **{"masking": LADDER[rung].masking} | self.options(rung).chosen(),
         )
 
     def config(self, rung: str) -> dict[str, Any]:
@@ -209,7 +218,7 @@ class RunSetup:
             "precision": s.precision,
             "device": s.device.partition(":")[0],
             "recipe": asdict(self._recipe(rung)),
-            **({"options": options} if (options := s.options.chosen()) else {}),
+            **({"options": options} if (options := self.options(rung).chosen()) else {}),
         }
 
     def config_hash(self, rung: str) -> str:
@@ -235,7 +244,7 @@ class RunSetup:
             rung,
             size=s.size,
             pretraining=s.pretraining,
-            options=s.options,
+            options=self.options(rung),
         )
 
     def _check_weights(self) -> str | None:
@@ -253,6 +262,8 @@ class RunSetup:
         encoder = build_encoder(size=s.size, pretraining=s.pretraining, image_size=s.image_size)
         load_pretrained(encoder, size=s.size, pretraining=s.pretraining, weights=s.weights)
         path = find_weights(s.weights, s.size, s.pretraining)
+        if s.pretraining == "mim" and (written := written_hash(path)):
+            return f"mim {written}"
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -253,7 +253,7 @@ def resolve_settings(
             lateral_connections=switch("lateral_connections", lateral_connections, default=None),
             taps=parse_taps(taps),
         ),
-        pretraining_images=pretraining_images or _unlabelled(dataset, data_path),
+        pretraining_images=_unlabelled(pretraining_images, pretraining, dataset, data_path),
         pretraining_steps=whole("pretraining_steps", pretraining_steps, at_least=1)
         if pretraining_steps
         else None,
@@ -312,9 +312,17 @@ def _is_short(duration: str, full: Defaults) -> bool:
     return given.value < needed.value
 
 
-def _unlabelled(dataset: str, data_path: str | Path | None) -> str:
-    """The data set's own training images."""
-    return "shapes" if dataset == "shapes" else str(Path(data_path or ".") / "train2017")
+def _unlabelled(given: str, pretraining: str, dataset: str, data_path: str | Path | None) -> str:
+    """What ``mim`` learns from: by default the data set's own training images."""
+    if given or dataset == "shapes":
+        return given or "shapes"
+    folder = Path(data_path or ".").expanduser() / "train2017"
+    if pretraining == "mim" and not folder.is_dir():
+        raise ConfigurationError(
+            f"pretraining='mim' reads images from a folder, and {folder} is none (zip files are "
+            "not read here); set pretraining_images to a folder of images, or unzip them."
+        )
+    return str(folder)
 
 
 def _val_images(given: int | None, default: int) -> int:

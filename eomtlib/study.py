@@ -21,7 +21,7 @@ from eomtlib.data.loading import eval_loader
 from eomtlib.environment import environment
 from eomtlib.experiment import Experiment
 from eomtlib.ladder import LADDER
-from eomtlib.parameters import parse_rungs, resolve_results_dir
+from eomtlib.parameters import parse_rungs, resolve_results_dir, switch
 from eomtlib.planning import Plan, make_plan, plan_pretraining
 from eomtlib.pretraining import find_pretrained
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
@@ -88,18 +88,18 @@ class Study:
         self,
         *,
         results_dir: str | Path = "results/runs",
-        train: bool = True,
+        train: bool | str = True,
         progress: bool = True,
         **parameters: Any,
     ) -> None:
         self.settings: Settings = resolve_settings(**parameters)
-        self.train = bool(train)
+        self.train = switch("train", train, default=True)
         self.store = ResultStore(resolve_results_dir(results_dir))
         self.experiment = Experiment(self.settings, self.store, progress=progress)
 
     @property
     def name(self) -> str:
-        """Of this configuration, whatever its seed."""
+        """Of data and length, whatever the model and the seed."""
         return self.experiment.name
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from eomtlib.encoders import OWN_SIZES, TIMM_NAMES
+from eomtlib.encoders import OWN_PRETRAININGS, OWN_SIZES, TIMM_NAMES
 from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import LADDER
 from eomtlib.parameters import parse_rungs, parse_seeds
@@ -42,7 +42,8 @@ class SweepRun:
     @property
     def masking(self) -> str:
         """How it was trained: ``masked``, ``annealed`` or ``unmasked``."""
-        return self.study.settings.options.masking or LADDER[self.result.rung].masking
+        options = self.study.experiment.options(self.result.rung)
+        return options.masking or LADDER[self.result.rung].masking
 
     @property
     def inference_masking(self) -> str:
@@ -94,11 +95,13 @@ class Sweep:
         points: Sequence[Point],
         *,
         results_dir: str | Path = "results/runs",
-        train: bool = True,
+        train: bool | str = True,
         progress: bool = True,
         **shared: Any,
     ) -> None:
         self.points = list(points)
+        if not self.points:
+            raise ConfigurationError("a sweep needs at least one point; name a model to run.")
         self._studies: dict[tuple, Study] = {}
         for point in self.points:
             key = _key(point)
@@ -107,7 +110,7 @@ class Sweep:
                     results_dir=results_dir,
                     train=train,
                     progress=progress,
-                    **{**shared, **_parameters(point)},
+                    **_without_useless_weights({**shared, **_parameters(point)}, self.points),
                 )
 
     @property
@@ -117,9 +120,12 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """Of the first configuration and all seeds: figures go into a folder of this name."""
-        seeds = dict.fromkeys(study.settings.seed for study in self._studies.values())
-        return f"{self.first.name}-seed{'-'.join(map(str, seeds))}"
+        """Of sizes, pretrainings and seeds: figures go into a folder of this name."""
+        settings = [study.settings for study in self._studies.values()]
+        sizes = "-".join(dict.fromkeys(s.size for s in settings))
+        pretrainings = "-".join(dict.fromkeys(s.pretraining for s in settings))
+        seeds = "-".join(dict.fromkeys(str(s.seed) for s in settings))
+        return f"{sizes}-{pretrainings}-{self.first.name}-seed{seeds}"
 
     @property
     def results_dir(self) -> Path:
@@ -151,9 +157,14 @@ class Sweep:
         if len(plans) == 1:
             return replace(first, table=table)
         # Studies that differ in a seed share one pretraining.
-        before = {plan.before: plan.before_seconds for plan in plans.values()}
-        seconds = sum(plan.seconds for plan in plans.values()) + sum(before.values())
-        said = [text for text in before if text and text != first.before]
+        before = {
+            study.settings.mim: plans[key]
+            for key, study in self._studies.items()
+            if plans[key].before
+        }
+        seconds = sum(plan.seconds for plan in plans.values())
+        seconds += sum(plan.before_seconds for plan in before.values())
+        said = [plan.before for plan in before.values() if plan.before != first.before]
         text = "\n\n".join(
             [
                 f"{len(self.points)} runs. The first study: {first.text}",
@@ -245,6 +256,15 @@ def _exists(point: Point) -> bool:
 
 def _parameters(point: Point) -> dict[str, Any]:
     return {name: value for name, value in point.items() if name != "rung"}
+
+
+def _without_useless_weights(parameters: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
+    """Where encoders of several kinds are compared, ``weights`` are for the published ones."""
+    kinds = {(point.get("size"), point.get("pretraining")) for point in points}
+    pretraining = parameters.get("pretraining", "auto")
+    is_own = pretraining in OWN_PRETRAININGS
+    is_own = is_own or (pretraining == "auto" and parameters.get("size") in OWN_SIZES)
+    return parameters | {"weights": None} if len(kinds) > 1 and is_own else parameters
 
 
 def _key(point: Point) -> tuple:

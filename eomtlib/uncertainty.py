@@ -35,15 +35,8 @@ class Estimate:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the values agree on a sign: the interval does not hold zero."""
+        """Whether the interval leaves zero out."""
         return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        if not self.count:
-            return "–"
-        if math.isnan(self.low):
-            return f"{_signed(self.mean)} (one seed)"
-        return f"{_signed(self.mean)} ({_signed(self.low)} to {_signed(self.high)})"
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -145,7 +138,3 @@ def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     index = pd.MultiIndex.from_tuples(rows, names=list(by)) if rows else None
     columns = ["gain", "low", "high", "seeds", "settled"]
     return pd.DataFrame(list(rows.values()), index=index, columns=columns)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")

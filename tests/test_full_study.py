@@ -7,6 +7,7 @@ import pytest
 
 from eomtlib import full_study
 from eomtlib.commands import main
+from eomtlib.commands.study import _value
 from eomtlib.full_study import CHAPTERS, Chapter, run_study
 from eomtlib.gallery import collect, write_index
 
@@ -67,6 +68,10 @@ def test_notebooks_run_with_their_parameters_and_a_page_shows_them(notebooks, tm
     shown = collect(results, target)
     shown.write_text(shown.read_text().replace("# What was measured", "# Ours\n\nBy hand."))
     assert "By hand." in write_index(target).read_text()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "README.md").write_text("All of it by hand.")
+    assert write_index(own).read_text().startswith("All of it by hand.")
     copied = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
     assert copied == {
         "README.md",
@@ -85,6 +90,8 @@ def test_what_goes_wrong_is_said(notebooks, tmp_path, capsys):
     assert "ValueError: no such size" in capsys.readouterr().err
     executed = json.loads((tmp_path / "results" / "notebooks" / "first.ipynb").read_text())
     assert executed["cells"]
+    assert _value("False") is False
+    assert [_value(text) for text in ("4", "0.5", "0,1", "eomt")] == [4, 0.5, "0,1", "eomt"]
     missing = ["--notebooks", str(tmp_path), "--device", "cpu"]
     assert main(["study", *missing]) == 2
     assert "first.ipynb does not exist" in capsys.readouterr().err

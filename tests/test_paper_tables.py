@@ -27,7 +27,8 @@ def test_every_table_of_the_papers_is_shown_with_all_its_cells():
 
 
 def training(rung, seed, **options):
-    config = {"rung": rung, "seed": seed} | ({"options": options} if options else {})
+    config = {"rung": rung, "seed": seed, "num_queries": 200}
+    config |= {"options": options} if options else {}
     return TrainingRecord(
         rung=rung,
         size="large",
@@ -105,11 +106,14 @@ def test_a_cell_is_filled_by_records_of_that_very_model():
         evaluation(eomt[0], 10.0, "unmasked", label="short training: 20steps"),
         evaluation(eomt[0], 11.0, "unmasked", input_size=(1280, 1280)),
         evaluation(eomt[0], 12.0, "unmasked", dataset="shapes"),
+        evaluation(eomt[0], 80.0, "unmasked", num_images=10),
         evaluation(masked, 56.4, "masked"),
         evaluation(masked, 25.0, "unmasked"),
         timing("eomt", 100.0),
         timing("eomt", 150.0, mode="max-autotune"),
         timing("eomt", 999.0, size="base"),
+        timing("eomt", 999.0, num_queries=20),
+        timing("eomt", 120.0, num_classes=13, gmacs=1.0),
     ]
     table = fill(TABLES["eomt_table1_ladder"], records, machine=HERE.machine).set_index("rung")
     assert table.loc["eomt", ["pq here", "fps here", "gmacs here"]].tolist() == [56.0, 150.0, 668.0]

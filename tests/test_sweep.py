@@ -5,7 +5,8 @@ import pytest
 from eomtlib.errors import ConfigurationError
 from eomtlib.frozen_study import frozen_points
 from eomtlib.masking_study import masking_points, printed_masking, with_models
-from eomtlib.parameters import parse_seeds
+from eomtlib.parameters import parse_numbers, parse_seeds, parse_taps
+from eomtlib.study import Study
 from eomtlib.sweep import Sweep, grid, to_frame
 
 SMOKE = {
@@ -38,6 +39,15 @@ def test_a_grid_has_every_combination_that_exists():
 def test_seeds_that_are_none_are_said(bad):
     with pytest.raises(ConfigurationError, match="seeds="):
         parse_seeds(bad)
+
+
+def test_numbers_come_as_papermill_hands_them_over():
+    assert parse_taps(5) == parse_taps("5") == (5,)
+    assert parse_taps(0) == (0,)
+    assert parse_taps("") is None
+    assert parse_numbers("query_blocks", "1, 3") == parse_numbers("query_blocks", [1, 3]) == (1, 3)
+    with pytest.raises(ConfigurationError, match="query_blocks=0"):
+        parse_numbers("query_blocks", 0)
 
 
 def test_a_training_is_evaluated_with_and_without_its_masks_and_found_again(tmp_path):
@@ -79,6 +89,31 @@ def test_choices_in_a_model_are_runs_of_their_own(tmp_path):
     assert frame["params_m"].tolist()[3] < frame["params_m"].tolist()[0]
     segmented = runs[2].study.segmentations([runs[2].result], num_images=1)
     assert len(segmented.rows) == 2  # a choice is read back from its checkpoint
+
+
+def test_a_choice_that_is_the_rungs_own_is_the_rung_itself(tmp_path):
+    own = {"query_blocks": 4, "taps": "0,2,3,5", "frozen_encoder": "yes", "masking": "annealed"}
+    hashes = [
+        Study(results_dir=tmp_path, progress=False, **SMOKE, **choices).experiment.config_hash(rung)
+        for rung, choices in (
+            ("pmt", {}),
+            ("pmt", own),
+            ("eomt", {}),
+            ("eomt", {"query_blocks": 3}),
+            ("eomt", {"query_blocks": 2}),
+        )
+    ]
+    assert hashes[0] == hashes[1]
+    assert hashes[2] == hashes[3] != hashes[4]
+
+
+def test_weights_are_for_the_encoders_that_are_published(tmp_path):
+    points = grid(pretraining="none,dinov2", rung="eomt")
+    options = {**SMOKE, "size": "small", "image_size": 64, "weights": str(tmp_path / "absent")}
+    with pytest.raises(ConfigurationError, match=r"weights=.*absent.*does not exist"):
+        Sweep(points, results_dir=tmp_path, progress=False, **options)
+    with pytest.raises(ConfigurationError, match="no use with pretraining='none'"):
+        Sweep(points[:1], results_dir=tmp_path, progress=False, **options)
 
 
 def test_bad_points_are_said_before_anything_is_trained(tmp_path):

@@ -85,7 +85,7 @@ def test_a_gap_that_pretraining_closes_is_counted_positive():
     )
     assert found["rung"].tolist() == ["eomt"]
     assert found["PQ"].tolist() == pytest.approx([8.0])  # from 15 points to 7
-    assert found["what the seeds say"].tolist() == ["closed"]
+    assert found["what the seeds say"].tolist() == ["gained"]
 
 
 def test_the_ladder_is_told_in_full():

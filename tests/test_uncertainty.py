@@ -24,8 +24,7 @@ def test_one_value_has_no_interval_and_settles_nothing():
     assert (found.mean, found.count) == (3.0, 1)
     assert math.isnan(found.low)
     assert not found.is_settled
-    assert str(found) == "+3.0 (one seed)"
-    assert str(estimate([math.nan])) == "–"
+    assert estimate([math.nan]).count == 0
 
 
 def frame():

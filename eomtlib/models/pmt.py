@@ -144,7 +144,7 @@ class PMT(QueryBlockModel):
         masking: ``annealed`` in the paper.
         taps: indices of the encoder's blocks whose outputs the decoder takes, ascending; the last
             of each quarter when None.
-        lateral_connections: False hands the encoder's last output to the decoder as it is.
+        lateral_connections: False hands the encoder's last output, normalised, to the decoder.
         frozen_encoder: False trains the encoder as well.
 
     Raises:

@@ -8,6 +8,14 @@ from typing import Any
 
 from eomtlib.ladder import HEAD_SIZES
 
+NUM_CLASSES = {
+    ("coco", "panoptic"): 133,
+    ("coco", "instance"): 80,
+    ("ade20k", "panoptic"): 150,
+    ("ade20k", "semantic"): 150,
+    ("cityscapes", "semantic"): 19,
+}
+_VAL_IMAGES = {"coco": 5000, "ade20k": 2000, "cityscapes": 500}
 COSTS = ("params_m", "gmacs", "fps")
 _PANOPTIC = ("pq", "pq_things", "pq_stuff")
 
@@ -33,6 +41,21 @@ class ModelRow:
     masking: str | None = None
     inference_masking: str | None = None
     query_blocks: int | None = None
+
+    @property
+    def num_queries(self) -> int:
+        """As the papers have it."""
+        return 100 if self.task == "semantic" else 200
+
+    @property
+    def num_classes(self) -> int:
+        """Of the data set, without "no object"."""
+        return NUM_CLASSES[self.dataset, self.task]
+
+    @property
+    def num_images(self) -> int:
+        """Of the whole validation set, which printed accuracies are on."""
+        return _VAL_IMAGES[self.dataset]
 
     @property
     def chosen_query_blocks(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from eomtlib.paper_tables.catalogue import COSTS, ModelRow, PrintedTable
 from eomtlib.records import EvaluationRecord, Record, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore, load_paper_table
 
+_BATCH_SIZE = 16  # of all the papers' schedules
+
 
 def read_records(folders: Iterable[str | Path]) -> list[Record]:
-    """The records of results folders and of all folders in them, each once.
+    """The records of results folders and of all folders in them, each once, oldest first.
 
     Raises:
         RecordError: when a file among them is no valid record.
@@ -28,7 +31,7 @@ def read_records(folders: Iterable[str | Path]) -> list[Record]:
         if path.is_dir()
     }
     found = {r.id: r for root in sorted(roots) for r in _segmentation_records(root)}
-    return list(found.values())
+    return sorted(found.values(), key=lambda r: (datetime.fromisoformat(r.created), r.id))
 
 
 def _segmentation_records(root: Path) -> list[Record]:
@@ -57,11 +60,13 @@ def fill(
 ) -> pd.DataFrame:
     """A table as printed, with a column of what was measured behind each column of figures.
 
-    Accuracies are means over the seeds of full schedules; shortened trainings do not count.
+    Accuracies are means over the seeds of full schedules on the whole validation set; shortened
+    trainings do not count. FPS may be of a model with other classes, whose head costs next to
+    nothing; parameters and GMACs may not.
 
     Args:
         table: of ``PRINTED_TABLES``.
-        records: to look for figures in.
+        records: to look for figures in, oldest first, as ``read_records`` returns them.
         machine: whose FPS are shown; none where None.
         count: a model → its parameters in millions and its GMACs, where no record has them.
 
@@ -102,8 +107,9 @@ def _measured(
         own = [t for t in timings if t.machine == machine and (not mode or t.mode == mode)]
         newest = [t for t in own if t.method == max(o.method for o in own)]
         return max((t.fps_model for t in newest), default=None)
-    if timings:
-        return getattr(timings[-1], name)
+    same = [t for t in timings if t.num_classes == model.num_classes]
+    if same:
+        return getattr(same[-1], name)
     return None if count is None else count(model)[("params_m", "gmacs").index(name)]
 
 
@@ -113,6 +119,7 @@ def _is_of(timing: TimingRecord, model: ModelRow) -> bool:
     return (
         _named(timing) == _named(model)
         and timing.cost_image_size == model.image_size
+        and timing.num_queries == model.num_queries
         and (timing.masking or LADDER[timing.rung].inference_masking) == inference
         and timing.options == ({} if blocks is None else {"query_blocks": blocks})
     )
@@ -139,6 +146,9 @@ def _has_learned(training: TrainingRecord, record: EvaluationRecord, model: Mode
         _named(record) == _named(model)
         and (record.dataset, record.task) == (model.dataset, model.task)
         and record.input_size == model.image_size
+        and record.num_images == model.num_images
+        and training.config.get("num_queries") == model.num_queries
+        and training.batch_size == _BATCH_SIZE
         and options.get("masking", LADDER[record.rung].masking) == masking
         and record.masking == (model.inference_masking or masking_after(masking))
         and options.get("query_blocks") == model.chosen_query_blocks

@@ -7,6 +7,7 @@ from eomtlib.pretraining.run import (
     load_autoencoder,
     pretrain,
     pretraining_hash,
+    written_hash,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "pretrain",
     "pretraining_hash",
     "reconstruct",
+    "written_hash",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -116,6 +117,14 @@ def pretrain(
         write_atomically(folder / name, partial(_write, content))
     (folder / RESUME_FILE).unlink(missing_ok=True)
     return folder / WEIGHTS_FILE
+
+
+def written_hash(weights: Path) -> str | None:
+    """The ``pretraining_hash`` that a file of ours was written with; None for any other file."""
+    if weights.suffix != ".safetensors":
+        return None
+    with safe_open(weights, "pt") as file:
+        return (file.metadata() or {}).get("hash")
 
 
 def load_autoencoder(weights: str | Path) -> MaskedAutoencoder:

@@ -17,13 +17,17 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
     Args:
         table: as ``measured_table`` returns it, or any with plain columns.
         path: without an ending.
-        note: what must stand beside the figures, below the Markdown and the LaTeX table.
+        note: what must stand beside the figures, below the Markdown table and as a comment in the
+            LaTeX.
     """
     if isinstance(table.columns, pd.MultiIndex):
         flat = table.copy()
         flat.columns = [f"{group} {HEADINGS.get(name, name)}" for group, name in table.columns]
         flat = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
-        markdown, styled = _markdown(merge_spread(flat), _measured_cell), style(table)
+        markdown, styled = (
+            _markdown(merge_spread(flat), _measured_cell),
+            style(_escaped_index(table)),
+        )
     else:
         flat = table.reset_index() if not isinstance(table.index, pd.RangeIndex) else table
         flat = flat.rename(columns=str)
@@ -41,6 +45,12 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
     for suffix, text in contents.items():
         write_atomically(path.with_suffix(suffix), lambda file, t=text: file.write(t.encode()))
     return [path.with_suffix(suffix) for suffix in contents]
+
+
+def _escaped_index(table: pd.DataFrame) -> pd.DataFrame:
+    """With names that LaTeX can set."""
+    names = [_latex(str(name or "")) for name in table.index.names]
+    return table.rename_axis(index=names)
 
 
 def _latex(text: str) -> str:

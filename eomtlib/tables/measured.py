@@ -85,22 +85,24 @@ def change_table(
 def closing_table(
     frame: pd.DataFrame, *, axis: str, base: object, between: str, against: object
 ) -> pd.DataFrame:
-    """How much of each gap to ``base`` is closed by another value of ``between``, paired by seed.
+    """What each model gains on ``base`` by another value of ``between``, paired by seed.
+
+    Where a model lies behind ``base``, what it gains is what is closed of its gap.
 
     Args:
         frame: as ``sweep.to_frame`` returns it.
         axis: the column whose values have the gaps, such as ``rung``.
         base: the value of it that gaps are taken to.
-        between: the column that may close them, such as ``pretraining``.
+        between: the column that may change them, such as ``pretraining``.
         against: the value of it that the others are compared with.
 
     Returns:
-        As ``change_table``, a row for each value of ``between`` and ``axis``; positive PQ where the
-        gap is smaller.
+        As ``change_table``, a row for each value of ``between`` and ``axis``: its difference to
+        ``base`` less that under ``against``.
     """
     gaps = differences(frame.dropna(subset=["pq"]), axis=axis, base=base, within=[between])
     closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
-    return _judged(estimates(closed, [between, axis, "base"]), ("closed", "widened"))
+    return _judged(estimates(closed, [between, axis, "base"]), ("gained", "fell behind"))
 
 
 def _judged(found: pd.DataFrame, words: tuple[str, str]) -> pd.DataFrame:

@@ -11,26 +11,32 @@ from eomtlib.records import Record
 from eomtlib.results import to_dataframe
 from eomtlib.uncertainty import over_seeds
 
-_MODEL = ["dataset", "input_size", "steps", "size", "pretraining", "rung", "options", "masking"]
+_SAME = ["configuration", "inference_masking", "num_images", "input_size"]
+"""What evaluations of one model, over its seeds, have in common."""
+_MODEL = ["dataset", "input_size", "steps", "size", "pretraining", "rung", "options"]
 _SHOWN = ["pq", "pq_std", "pq_things", "pq_stuff", "seeds", "params_m", "gmacs", "fps", "label"]
 
 
 def records_table(records: Iterable[Record]) -> pd.DataFrame:
     """Every model that was evaluated, over its seeds: the newest evaluation of each seed.
 
+    Rows whose columns are alike differ in what else decides a run, such as its batch size.
+
     Args:
         records: of any kinds.
 
     Returns:
         Columns: data set, image size, steps, size, pretraining, rung, choices within it, masking at
-        inference; PQ with its spread and the number of seeds; costs; what must be said of it.
+        inference, images evaluated on; PQ with its spread and the number of seeds; costs; what must
+        be said of it.
     """
     frame = to_dataframe(records)
     if frame.empty:
         return frame
-    frame = frame.drop_duplicates([*_MODEL, "seed"], keep="last").fillna({"options": ""})
+    frame = frame.drop_duplicates([*_SAME, "seed"], keep="last").fillna({"options": ""})
     order = {rung: step for step, rung in enumerate(LADDER)}
     keys = ["dataset", "input_size", "size", "pretraining", "rung", "options"]
     frame = frame.sort_values(keys, key=lambda c: c.map(order) if c.name == "rung" else c)
-    table = over_seeds(frame, _MODEL)
-    return table[[column for column in _SHOWN if column in table]].reset_index()
+    table = over_seeds(frame, _SAME).reset_index()
+    columns = [*_MODEL, "inference_masking", "num_images", *_SHOWN]
+    return table[[column for column in columns if column in table]]
