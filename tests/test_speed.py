@@ -50,13 +50,20 @@ def test_what_is_timed_is_found_again(results):
 
 def test_printed_figures_stand_beside_their_own_model_alone(results):
     (record,) = ResultStore(results).records("timing", rung="eomt")
-    at_640 = replace(record, size="large", pretraining="dinov2", cost_image_size=(640, 640))
+    at_640 = replace(
+        record, size="large", pretraining="dinov2", cost_image_size=(640, 640), num_queries=200
+    )
     eva02 = replace(at_640, pretraining="eva02", fps_model=300.0)
     smaller = replace(at_640, cost_image_size=(320, 320))
     table = speed_table([record, at_640, eva02, smaller])
     assert table["FPS printed (H100)"].fillna(0).tolist() == [0, 128, 77, 0]
     faster = replace(at_640, mode="compiled", fps_model=2 * at_640.fps_model)
-    beside = accuracy_beside_speed([record, at_640, faster, eva02, smaller])
+    others = [
+        replace(at_640, fps_model=999.0, masking="masked"),
+        replace(at_640, fps_model=999.0, options={"query_blocks": 1}),
+        replace(at_640, fps_model=999.0, num_queries=20),
+    ]
+    beside = accuracy_beside_speed([record, at_640, faster, eva02, smaller, *others])
     assert beside["pq"].tolist() == [56.0, 55.5]
     assert beside["fps"].tolist() == [faster.fps_model, 300.0]
 
