@@ -88,7 +88,10 @@ def run_study(
         ConfigurationError: when a notebook is not of the study, or its source is missing.
         PapermillExecutionError: when a notebook fails; what it had finished is kept.
     """
-    results_dir = results_dir.resolve()  # kernels run in another folder
+    root = notebooks.resolve().parent  # where kernels run
+    results_dir = results_dir.resolve()
+    inside = results_dir.is_relative_to(root)
+    named = results_dir.relative_to(root) if inside else results_dir
     chapters = _chosen(CHAPTERS[device.partition(":")[0]], only)
     for chapter in chapters:
         if not _source(notebooks, chapter).is_file():
@@ -101,10 +104,9 @@ def run_study(
         say(f"{number} of {len(chapters)}: {chapter.notebook}")
         source = _source(notebooks, chapter)
         given = {
-            name: str(value).format(results_dir=results_dir)
-            for name, value in chapter.parameters.items()
+            name: str(value).format(results_dir=named) for name, value in chapter.parameters.items()
         }
-        given |= {"results_dir": str(results_dir), "device": device}
+        given |= {"results_dir": str(named), "device": device}
         given |= {"seeds": seeds} if chapter.takes_seeds else {}
         given |= parameters or {}
         known = papermill.inspect_notebook(source)
@@ -113,7 +115,7 @@ def run_study(
             out / source.name,
             parameters={name: value for name, value in given.items() if name in known},
             kernel_name="python3",
-            cwd=notebooks.parent,
+            cwd=root,
             progress_bar=False,
         )
     return write_index(results_dir)

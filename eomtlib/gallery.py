@@ -35,7 +35,7 @@ def write_index(folder: Path) -> Path:
         title = _title(path)
         lines += [f"- [{title}](notebooks/{path.name})"]
     for name in sorted(_folders(folder / "figures") | _folders(folder / "tables")):
-        lines += ["", f"## {name}", ""]
+        lines = [*lines[: -1 if lines[-1] == "" else None], "", f"## {name}", ""]
         tables = sorted((folder / "tables" / name).glob("*.md"))
         lines += [f"Tables: {', '.join(_link(folder, table) for table in tables)}", ""] * bool(
             tables
@@ -62,8 +62,22 @@ def collect(results_dir: Path, target: Path) -> Path:
             if path.is_file() and not path.name.startswith(".") and path.suffix not in _LEFT_OUT:
                 copy = target / name / path.relative_to(results_dir / name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+                if path.suffix == ".ipynb":
+                    _copy_notebook(path, copy)
+                else:
+                    shutil.copyfile(path, copy)
     return write_index(target)
+
+
+def _copy_notebook(path: Path, copy: Path) -> None:
+    """A notebook without what papermill says of where it lay."""
+    notebook = json.loads(path.read_text())
+    told = notebook["metadata"].get("papermill", {})
+    for name in ("input_path", "output_path"):
+        if name in told:
+            told[name] = Path(told[name]).name
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(copy, lambda file: file.write(text.encode()))
 
 
 def _folders(folder: Path) -> set[str]:

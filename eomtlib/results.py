@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from eomtlib.encoders import timm_name
 from eomtlib.environment import Environment, environment
 from eomtlib.errors import ConfigurationError, RecordError, check_choice
 from eomtlib.files import write_atomically
@@ -221,7 +222,6 @@ def _belongs(
     stated = {
         "rung": evaluation.rung,
         "size": evaluation.size,
-        "pretraining": evaluation.pretraining,
         "machine": evaluation.machine,
         "num_queries": config.get("num_queries"),
         "num_classes": len(classes) if isinstance(classes, list) else config.get("num_classes"),
@@ -229,7 +229,14 @@ def _belongs(
     same = _matches(timing, {name: value for name, value in stated.items() if value is not None})
     options = ModelOptions(**config.get("options", {})).of_architecture()
     own = LADDER[timing.rung].inference_masking if timing.rung in LADDER else evaluation.masking
-    return same and timing.options == options and (timing.masking or own) == evaluation.masking
+    # Pretrainings may share an architecture, which costs what it costs.
+    architectures = {timm_name(r.size, r.pretraining) for r in (timing, evaluation)}
+    return (
+        same
+        and len(architectures) == 1
+        and timing.options == options
+        and (timing.masking or own) == evaluation.masking
+    )
 
 
 def _representative(timings: list[TimingRecord]) -> TimingRecord | None:

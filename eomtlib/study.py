@@ -18,6 +18,7 @@ import torch
 
 from eomtlib.checkpoints import load_model
 from eomtlib.data.loading import eval_loader
+from eomtlib.encoders import timm_name
 from eomtlib.environment import environment
 from eomtlib.experiment import Experiment
 from eomtlib.ladder import LADDER
@@ -234,14 +235,20 @@ class Study:
             "timing",
             rung=rung,
             size=s.size,
-            pretraining=s.pretraining,
             **self.experiment.timed_as(rung),
             dtype=s.precision,
             method=TIMING_METHOD,
             machine=self.machine,
         )
         wanted = self.experiment.variants(rung)
-        timing = [record for record in timing if (record.mode, record.sampler) in wanted]
+        architecture = timm_name(s.size, s.pretraining)
+        timing = [
+            record
+            for record in timing
+            if (record.mode, record.sampler) in wanted
+            # An architecture costs what it costs, whatever its weights are.
+            and timm_name(record.size, record.pretraining) == architecture
+        ]
         return {"training": training, "evaluation": evaluation, "timing": timing}
 
     def _finished(self, rung: str, found: Mapping[str, Any]) -> tuple[str, ...]:

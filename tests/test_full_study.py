@@ -56,7 +56,7 @@ def test_every_notebook_of_the_study_is_there_and_knows_its_parameters():
 
 
 def test_notebooks_run_with_their_parameters_and_a_page_shows_them(notebooks, tmp_path):
-    results = tmp_path / "results"
+    results = tmp_path / "results"  # beside the notebooks, as in a repository
     page = run_study(notebooks, results_dir=results, device="cpu", seeds="0,1", say=lambda _: None)
     assert (results / "figures" / "own-micro" / "a.png").read_text() == "micro 0,1"
     text = page.read_text()
@@ -73,6 +73,7 @@ def test_notebooks_run_with_their_parameters_and_a_page_shows_them(notebooks, tm
     (own / "README.md").write_text("All of it by hand.")
     assert write_index(own).read_text().startswith("All of it by hand.")
     copied = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
+    assert str(tmp_path) not in (target / "notebooks" / "first.ipynb").read_text()
     assert copied == {
         "README.md",
         "notebooks/first.ipynb",

@@ -140,6 +140,8 @@ def test_a_pretraining_of_our_own_comes_first_and_once(tmp_path):
     by_point = {(run.point["seed"], run.point["pretraining"]): run.result for run in runs}
     assert by_point[0, "mim"].training.pretraining_used.startswith("mim on shapes, 2 steps")
     assert by_point[0, "mim"].training.final_loss != by_point[0, "none"].training.final_loss
+    # One architecture, whatever its weights are: timed once.
+    assert by_point[0, "mim"].timing == by_point[0, "none"].timing
 
 
 def test_the_printed_masking_table_names_models_as_ours_are():
