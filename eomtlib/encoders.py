@@ -271,11 +271,16 @@ def check_multiple(image_size: tuple[int, int], divisor: int, *, why: str = "pat
     )
 
 
+def has_encoder(size: str, pretraining: str) -> bool:
+    """Whether a known pretraining exists at a known size."""
+    return pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
+
+
 def check_encoder(size: str, pretraining: str) -> None:
     """Raises a ``ConfigurationError`` unless this pretraining exists at this size."""
     check_choice("size", size, SIZES)
     check_choice("pretraining", pretraining, PRETRAININGS)
-    if pretraining not in OWN_PRETRAININGS and size not in TIMM_NAMES[pretraining]:
+    if not has_encoder(size, pretraining):
         sizes = ", ".join(TIMM_NAMES[pretraining])
         raise ConfigurationError(
             f"pretraining={pretraining!r} does not exist at size={size!r}, only at {sizes}. "

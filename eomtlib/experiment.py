@@ -55,6 +55,7 @@ class Experiment(RunSetup):
         super().__init__(settings)
         self.store = store
         self.progress = progress
+        self._pretrained: Path | None = None
 
     def run_dir(self, rung: str) -> Path:
         """Where a rung's weights, curves and checkpoint are."""
@@ -67,6 +68,12 @@ class Experiment(RunSetup):
         s = self.settings
         if s.mim is None:
             return super().encoder_weights()
+        if self._pretrained is None:
+            self._pretrained = self._pretrain()
+        return self._pretrained
+
+    def _pretrain(self) -> Path:
+        s = self.settings
         if find_pretrained(s.mim, self.store.root) is None:
             self.say(f"pretraining {s.size}: {s.mim.steps} steps of masked images, once.")
         return pretrain(

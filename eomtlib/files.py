@@ -39,6 +39,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.close(folder)
 
 
+def write_file(path: Path, content: bytes | str) -> None:
+    """``write_atomically`` of what is in memory; texts in UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
+    write_atomically(path, lambda file: file.write(data))
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 
 from eomtlib.data.transforms import EvalTransform
-from eomtlib.encoders import build_encoder
 from eomtlib.evaluation.cost import count_parameters
 from eomtlib.folding import folded
-from eomtlib.models.pmt import PMT, tap_blocks
+from eomtlib.ladder import own_choices
+from eomtlib.models.pmt import PMT
 from eomtlib.models.shared_encoder import SharedEncoder
 from eomtlib.parameters import parse_seeds, parse_taps
 from eomtlib.precision import autocast
@@ -35,10 +35,9 @@ def frozen_points(
         taps: another set of tapped blocks; the encoder's last ones, as many as PMT taps, by
             default.
     """
-    with torch.device("meta"):
-        depth = build_encoder(size=size, pretraining="none", image_size=(64, 64)).depth
-    count = len(tap_blocks(depth))
-    other = parse_taps(taps) or tuple(range(depth - count, depth))
+    own = own_choices("pmt", size=size, pretraining="none").taps
+    depth = own[-1] + 1
+    other = parse_taps(taps) or tuple(range(depth - len(own), depth))
     models: dict[str, dict[str, Any]] = {
         "PMT": {"rung": "pmt"},
         "PMT, encoder trained": {"rung": "pmt", "frozen_encoder": False},

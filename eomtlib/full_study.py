@@ -19,42 +19,36 @@ class Chapter:
 
     Attributes:
         notebook: its name, without an ending.
-        parameters: beside those that all have.
+        cpu, cuda: parameters on a machine of that kind, beside those that all have.
         takes_seeds: whether it trains, and with how many seeds is asked.
     """
 
     notebook: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    cpu: Mapping[str, Any] = field(default_factory=dict)
+    cuda: Mapping[str, Any] = field(default_factory=dict)
     takes_seeds: bool = True
 
+    def parameters(self, kind: str) -> Mapping[str, Any]:
+        """On a ``cpu`` or on ``cuda``."""
+        return {"cpu": self.cpu, "cuda": self.cuda}[kind]
 
-CHAPTERS: dict[str, tuple[Chapter, ...]] = {
-    "cpu": (
-        Chapter("ablation", {"size": "nano"}),
-        Chapter("pretraining", {"size": "nano"}),
-        Chapter("model_size", {"sizes": "nano,micro"}),
-        Chapter("mask_annealing", {"size": "nano"}),
-        Chapter("query_blocks", {"size": "nano"}),
-        Chapter("frozen_encoder", {"size": "nano"}),
-        Chapter("speed", {"sizes": "nano"}, takes_seeds=False),
-        Chapter("fidelity", takes_seeds=False),
-        Chapter("paper_tables", {"records": "{results_dir}"}, takes_seeds=False),
-        Chapter("explore", {"size": "nano"}, takes_seeds=False),
-    ),
-    "cuda": (
-        Chapter("ablation", {"size": "small"}),
-        Chapter("pretraining", {"size": "small", "rungs": "all"}),
-        Chapter("model_size", {"sizes": "small,base,large", "rungs": "all"}),
-        Chapter("mask_annealing", {"size": "small"}),
-        Chapter("query_blocks", {"size": "small"}),
-        Chapter("frozen_encoder", {"size": "small"}),
-        Chapter("speed", takes_seeds=False),
-        Chapter("fidelity", takes_seeds=False),
-        Chapter("paper_tables", {"records": "{results_dir}"}, takes_seeds=False),
-        Chapter("explore", {"size": "small"}, takes_seeds=False),
-    ),
-}
-"""Kind of machine → its study: ``shapes``, at sizes that an hour or two of it can train."""
+
+_NANO, _SMALL = {"size": "nano"}, {"size": "small"}
+_HERE = {"records": "{results_dir}"}
+
+CHAPTERS: tuple[Chapter, ...] = (
+    Chapter("ablation", _NANO, _SMALL),
+    Chapter("pretraining", _NANO, _SMALL | {"rungs": "all"}),
+    Chapter("model_size", {"sizes": "nano,micro"}, {"sizes": "small,base,large", "rungs": "all"}),
+    Chapter("mask_annealing", _NANO, _SMALL),
+    Chapter("query_blocks", _NANO, _SMALL),
+    Chapter("frozen_encoder", _NANO, _SMALL),
+    Chapter("speed", {"sizes": "nano"}, takes_seeds=False),
+    Chapter("fidelity", takes_seeds=False),
+    Chapter("paper_tables", _HERE, _HERE, takes_seeds=False),
+    Chapter("explore", _NANO, _SMALL, takes_seeds=False),
+)
+"""The study: ``shapes``, at sizes that an hour or two of the machine can train."""
 
 
 def run_study(
@@ -92,7 +86,8 @@ def run_study(
     results_dir = results_dir.resolve()
     inside = results_dir.is_relative_to(root)
     named = results_dir.relative_to(root) if inside else results_dir
-    chapters = _chosen(CHAPTERS[device.partition(":")[0]], only)
+    kind = device.partition(":")[0]
+    chapters = _chosen(CHAPTERS, only)
     for chapter in chapters:
         if not _source(notebooks, chapter).is_file():
             raise ConfigurationError(
@@ -104,7 +99,8 @@ def run_study(
         say(f"{number} of {len(chapters)}: {chapter.notebook}")
         source = _source(notebooks, chapter)
         given = {
-            name: str(value).format(results_dir=named) for name, value in chapter.parameters.items()
+            name: str(value).format(results_dir=named)
+            for name, value in chapter.parameters(kind).items()
         }
         given |= {"results_dir": str(named), "device": device}
         given |= {"seeds": seeds} if chapter.takes_seeds else {}

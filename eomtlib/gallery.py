@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from eomtlib.files import write_atomically
+from eomtlib.files import write_file
 
 _ABOVE = "<!-- What stands above this line is written by hand and kept. -->"
 _LEFT_OUT = (".svg", ".tex")
@@ -43,7 +43,7 @@ def write_index(folder: Path) -> Path:
         for figure in sorted((folder / "figures" / name).glob("*.png")):
             lines += [f"![{figure.stem}]({figure.relative_to(folder).as_posix()})", ""]
     text = "\n".join(lines).rstrip() + "\n"
-    write_atomically(page, lambda file: file.write(text.encode()))
+    write_file(page, text)
     return page
 
 
@@ -77,7 +77,7 @@ def _copy_notebook(path: Path, copy: Path) -> None:
         if name in told:
             told[name] = Path(told[name]).name
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(copy, lambda file: file.write(text.encode()))
+    write_file(copy, text)
 
 
 def _folders(folder: Path) -> set[str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,7 @@ def build_model(
     )
 
 
+@cache
 def own_choices(rung: str, *, size: str, pretraining: str) -> ModelOptions:
     """The choices that make a rung what the papers build, all written out.
 

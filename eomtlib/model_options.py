@@ -32,13 +32,10 @@ class ModelOptions:
 
     def beside(self, own: ModelOptions) -> ModelOptions:
         """Without what ``own`` has as well: what is left differs from it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return ModelOptions(
-            **{
-                name: None if value == getattr(own, name) else value
-                for name, value in values.items()
-            }
-        )
+        differing = {
+            name: value for name, value in self.chosen().items() if value != getattr(own, name)
+        }
+        return ModelOptions(**differing)
 
     def of_architecture(self) -> dict[str, Any]:
         """Those among them that inference depends on, as JSON values."""

@@ -9,6 +9,7 @@ import torch
 
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.ladder import LADDER
+from eomtlib.precision import PRECISIONS, fastest_precision
 
 
 def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple[str, ...]:
@@ -124,3 +125,21 @@ def resolve_device(device: str) -> str:
             "set it to 'auto' or 'cpu'."
         ) from error
     return device
+
+
+def resolve_precision(precision: str, kind: str) -> str:
+    """``auto`` → what a kind of device, ``cpu`` or ``cuda``, trains in; a name is checked.
+
+    Raises:
+        ConfigurationError: for a precision that the device does not have.
+    """
+    check_choice("precision", precision, ("auto", *PRECISIONS))
+    if precision == "float16" and kind == "cpu":
+        raise ConfigurationError(
+            "precision='float16' needs a GPU; on a CPU use 'float32' or 'bfloat16'."
+        )
+    if precision != "auto":
+        return precision
+    if kind == "cpu":
+        return "float32"
+    return fastest_precision("cuda")

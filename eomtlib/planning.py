@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eomtlib.evaluation.cost import count_gmacs
 from eomtlib.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder
@@ -54,7 +53,7 @@ def make_plan(
     *,
     done: Mapping[str, Sequence[str]],
     train: bool,
-    build: Callable[..., nn.Module],
+    gmacs_of: Callable[[str, tuple[int, int]], float],
     num_train: int,
     num_val: int,
 ) -> Plan:
@@ -65,7 +64,7 @@ def make_plan(
         rungs: to run.
         done: rung → kinds of records that are there already.
         train: whether anything is trained.
-        build: ``(rung, image_size, load_weights) → model``, as ``Experiment.build``.
+        gmacs_of: a rung and an image size → GMACs, as ``Experiment.gmacs``.
         num_train: images.
         num_val: images that are evaluated on.
     """
@@ -75,8 +74,7 @@ def make_plan(
     rows = []
     for rung in rungs:
         gmacs = {
-            size: count_gmacs(partial(build, rung, size, load_weights=False), size)
-            for size in {settings.image_size, settings.cost_image_size}
+            size: gmacs_of(rung, size) for size in {settings.image_size, settings.cost_image_size}
         }
         forward = gmacs[settings.image_size] / rate
         per_step = _TRAINING_FACTOR * settings.batch_size * forward + _STEP_OVERHEAD[kind]

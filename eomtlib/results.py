@@ -18,7 +18,7 @@ import pandas as pd
 from eomtlib.encoders import timm_name
 from eomtlib.environment import Environment, environment
 from eomtlib.errors import ConfigurationError, RecordError, check_choice
-from eomtlib.files import write_atomically
+from eomtlib.files import write_file
 from eomtlib.ladder import LADDER
 from eomtlib.model_options import ModelOptions
 from eomtlib.records import (
@@ -60,12 +60,12 @@ class ResultStore:
 
     def __init__(self, results_dir: str | Path) -> None:
         self.root = Path(results_dir).expanduser()
+        self._known: dict[Path, tuple[tuple[int, ...], Record]] = {}
 
     def write(self, record: Record) -> Path:
         """Writes a record whole or not at all, and returns its path."""
         path = self.root / "records" / f"{record.id}.json"
-        content = to_json(record)
-        write_atomically(path, lambda file: file.write(content))
+        write_file(path, to_json(record))
         return path
 
     def read(self, path: str | Path) -> Record:
@@ -100,9 +100,17 @@ class ResultStore:
         wanted = {k: tuple(v) if isinstance(v, list) else v for k, v in equals.items()}
         # Names that begin with a dot are temporary files, left by a process that was killed.
         paths = [p for p in (self.root / "records").glob("*.json") if not p.name.startswith(".")]
-        read = [self.read(path) for path in sorted(paths)]
+        read = [self._read_once(path) for path in sorted(paths)]
         found = [r for r in read if r.kind in {c.kind for c in kinds} and _matches(r, wanted)]
         return sorted(found, key=lambda r: (datetime.fromisoformat(r.created), r.id))
+
+    def _read_once(self, path: Path) -> Record:
+        """``read``; a file that was read before and has not changed is not read again."""
+        state = path.stat()
+        version = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if self._known.get(path, (None,))[0] != version:
+            self._known[path] = version, self.read(path)
+        return self._known[path][1]
 
     def find(self, kind: str, **equals: Any) -> Record | None:
         """The newest of ``records(kind, **equals)``, or None."""

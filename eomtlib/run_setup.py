@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eomtlib.architecture_costs import count_costs
 from eomtlib.checkpoints import ModelConfig
 from eomtlib.data.coco import PanopticDataset
 from eomtlib.data.loading import TrainStream
@@ -88,18 +89,16 @@ class RunSetup:
         self, rung: str, image_size: tuple[int, int], *, load_weights: bool = True
     ) -> SegmentationModel:
         """The model of a rung for this data set."""
-        s = self.settings
         return build_model(
             rung,
-            size=s.size,
-            pretraining=s.pretraining,
-            image_size=image_size,
-            num_classes=len(self.classes),
-            num_queries=self.num_queries,
             weights=self.encoder_weights() if load_weights else None,
             load_weights=load_weights,
-            **self.options(rung).chosen(),
+            **self._architecture(rung, image_size),
         )
+
+    def gmacs(self, rung: str, image_size: tuple[int, int]) -> float:
+        """What one image costs a rung, as it runs after its training."""
+        return count_costs(rung, **self._architecture(rung, image_size))[1]
 
     def options(self, rung: str) -> ModelOptions:
         """What of a rung is not as the papers build it; choices of the rung's own are none."""
@@ -235,6 +234,17 @@ class RunSetup:
             train_images=s.train_images,
             val_images=s.generated_val_images,
         )
+
+    def _architecture(self, rung: str, image_size: tuple[int, int]) -> dict[str, Any]:
+        """The arguments of ``build_model`` without the weights."""
+        return {
+            "size": self.settings.size,
+            "pretraining": self.settings.pretraining,
+            "image_size": image_size,
+            "num_classes": len(self.classes),
+            "num_queries": self.num_queries,
+            **self.options(rung).chosen(),
+        }
 
     def _recipe(self, rung: str) -> Recipe:
         s = self.settings

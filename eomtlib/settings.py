@@ -17,8 +17,15 @@ from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.model_options import ModelOptions
 from eomtlib.models.deformable_attention import SAMPLERS, available_samplers, check_sampler
 from eomtlib.models.masked_attention import MASKING_MODES
-from eomtlib.parameters import as_list, parse_image_size, parse_taps, resolve_device, switch, whole
-from eomtlib.precision import PRECISIONS, fastest_precision
+from eomtlib.parameters import (
+    as_list,
+    parse_image_size,
+    parse_taps,
+    resolve_device,
+    resolve_precision,
+    switch,
+    whole,
+)
 from eomtlib.pretraining import PretrainingConfig, default_config
 from eomtlib.recipes import recipe
 from eomtlib.timing import TIMING_MODES
@@ -198,7 +205,6 @@ def resolve_settings(
     check_choice("size", size, SIZES)
     check_choice("dataset", dataset, DATASETS)
     check_choice("pretraining", pretraining, ("auto", *PRETRAININGS))
-    check_choice("precision", precision, ("auto", *PRECISIONS))
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
     default = DEFAULTS[size, kind]
@@ -213,7 +219,7 @@ def resolve_settings(
     parse_duration(checkpoint_every, parameter="checkpoint_every")
     own = size in OWN_SIZES
     compiles = switch("compile", compile, default=kind == "cuda")
-    if compiles and kind == "cpu" and _precision(precision, kind) != "float32":
+    if compiles and kind == "cpu" and resolve_precision(precision, kind) != "float32":
         raise ConfigurationError(
             f"compile and precision={precision!r} do not go together on a CPU: Inductor's bfloat16 "
             "gradients of LayerNorm are not finite there. Set compile='no' or precision='float32'."
@@ -234,7 +240,7 @@ def resolve_settings(
         val_images=_val_images(val_images, default.val_images),
         seed=whole("seed", seed, at_least=0),
         device=device,
-        precision=_precision(precision, kind),
+        precision=resolve_precision(precision, kind),
         compile=compiles,
         activation_checkpointing=switch(
             "activation_checkpointing", activation_checkpointing, default=False
@@ -253,7 +259,9 @@ def resolve_settings(
             lateral_connections=switch("lateral_connections", lateral_connections, default=None),
             taps=parse_taps(taps),
         ),
-        pretraining_images=_unlabelled(pretraining_images, pretraining, dataset, data_path),
+        pretraining_images=_unlabelled(
+            pretraining_images, dataset, data_path, needed=pretraining == "mim" and not weights
+        ),
         pretraining_steps=whole("pretraining_steps", pretraining_steps, at_least=1)
         if pretraining_steps
         else None,
@@ -312,12 +320,12 @@ def _is_short(duration: str, full: Defaults) -> bool:
     return given.value < needed.value
 
 
-def _unlabelled(given: str, pretraining: str, dataset: str, data_path: str | Path | None) -> str:
+def _unlabelled(given: str, dataset: str, data_path: str | Path | None, *, needed: bool) -> str:
     """What ``mim`` learns from: by default the data set's own training images."""
     if given or dataset == "shapes":
         return given or "shapes"
     folder = Path(data_path or ".").expanduser() / "train2017"
-    if pretraining == "mim" and not folder.is_dir():
+    if needed and not folder.is_dir():
         raise ConfigurationError(
             f"pretraining='mim' reads images from a folder, and {folder} is none (zip files are "
             "not read here); set pretraining_images to a folder of images, or unzip them."
@@ -327,15 +335,3 @@ def _unlabelled(given: str, pretraining: str, dataset: str, data_path: str | Pat
 
 def _val_images(given: int | None, default: int) -> int:
     return default if given in (None, -1) else whole("val_images", given, at_least=0)
-
-
-def _precision(precision: str, kind: str) -> str:
-    if precision == "float16" and kind == "cpu":
-        raise ConfigurationError(
-            "precision='float16' needs a GPU; on a CPU use 'float32' or 'bfloat16'."
-        )
-    if precision != "auto":
-        return precision
-    if kind == "cpu":
-        return "float32"
-    return fastest_precision("cuda")

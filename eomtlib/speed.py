@@ -12,12 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 from eomtlib.encoders import (
-    OWN_PRETRAININGS,
     OWN_SIZES,
     PAPER_SIZES,
     PRETRAININGS,
     SIZES,
-    TIMM_NAMES,
+    has_encoder,
 )
 from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import HEAD_SIZES, LADDER
@@ -71,7 +70,7 @@ def time_ladder(
         (size, pretraining)
         for size in sizes
         for pretraining in (("none",) if size in OWN_SIZES else pretrainings)
-        if pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
+        if has_encoder(size, pretraining)
     ]
     if not pairs:
         raise ConfigurationError(

@@ -130,7 +130,7 @@ class Study:
             chosen,
             done=done,
             train=self.train,
-            build=self.experiment.build,
+            gmacs_of=self.experiment.gmacs,
             num_train=len(self.experiment.train_set),
             num_val=self.experiment.num_val,
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from eomtlib.encoders import OWN_PRETRAININGS, OWN_SIZES, TIMM_NAMES
+from eomtlib.encoders import OWN_PRETRAININGS, OWN_SIZES, TIMM_NAMES, has_encoder
 from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import LADDER
 from eomtlib.parameters import parse_rungs, parse_seeds
@@ -249,9 +249,7 @@ def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:
 
 def _exists(point: Point) -> bool:
     size, pretraining = point.get("size"), point.get("pretraining")
-    if size is None or pretraining not in TIMM_NAMES:
-        return True
-    return size not in OWN_SIZES and size in TIMM_NAMES[pretraining]
+    return size is None or pretraining not in TIMM_NAMES or has_encoder(size, pretraining)
 
 
 def _parameters(point: Point) -> dict[str, Any]:

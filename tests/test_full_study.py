@@ -1,6 +1,7 @@
 """The study's order and its page, with notebooks that take no time."""
 
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -11,6 +12,7 @@ from eomtlib.commands.study import _value
 from eomtlib.full_study import CHAPTERS, Chapter, run_study
 from eomtlib.gallery import collect, write_index
 
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SOURCE = """from pathlib import Path
 
 folder = Path(results_dir)
@@ -40,19 +42,17 @@ def notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     nbformat.write(notebook, folder / "first.ipynb")
-    chapters = {"cpu": (Chapter("first", {"size": "micro"}),)}
-    monkeypatch.setattr(full_study, "CHAPTERS", chapters)
+    monkeypatch.setattr(full_study, "CHAPTERS", (Chapter("first", {"size": "micro"}),))
     return folder
 
 
 def test_every_notebook_of_the_study_is_there_and_knows_its_parameters():
     import papermill
 
-    for chapters in CHAPTERS.values():
-        for chapter in chapters:
-            known = papermill.inspect_notebook(f"notebooks/{chapter.notebook}.ipynb")
-            assert {"results_dir", *chapter.parameters} <= set(known)
-            assert ("seeds" in known) == chapter.takes_seeds
+    for chapter in CHAPTERS:
+        known = papermill.inspect_notebook(str(NOTEBOOKS / f"{chapter.notebook}.ipynb"))
+        assert {"results_dir", *chapter.cpu, *chapter.cuda} <= set(known)
+        assert ("seeds" in known) == chapter.takes_seeds
 
 
 def test_notebooks_run_with_their_parameters_and_a_page_shows_them(notebooks, tmp_path):

@@ -7,11 +7,12 @@ import pytest
 
 from eomtlib.environment import environment
 from eomtlib.paper_tables import PRINTED_TABLES, ModelRow, fill, read_records
-from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord, config_hash
 from eomtlib.results import ResultStore, load_paper_table, paper_dir
+from tests import samples
 
 TABLES = {table.name: table for table in PRINTED_TABLES}
 HERE = environment()
+PAPERS = {"size": "large", "pretraining": "dinov2", "environment": HERE}
 
 
 def test_every_table_of_the_papers_is_shown_with_all_its_cells():
@@ -29,70 +30,21 @@ def test_every_table_of_the_papers_is_shown_with_all_its_cells():
 def training(rung, seed, **options):
     config = {"rung": rung, "seed": seed, "num_queries": 200}
     config |= {"options": options} if options else {}
-    return TrainingRecord(
-        rung=rung,
-        size="large",
-        pretraining="dinov2",
-        environment=HERE,
-        config=config,
-        config_hash=config_hash(config),
-        dataset="coco",
-        task="panoptic",
-        image_size=(640, 640),
-        steps=88692,
-        epochs=12.0,
-        batch_size=16,
-        seed=seed,
-        wall_time_s=1.0,
-        peak_memory_mib=1.0,
-        parameters_m=1.0,
-        final_loss=1.0,
-        checkpoint="model",
-    )
+    known = {"rung": rung, "config": config, "dataset": "coco", "image_size": (640, 640)}
+    return samples.training(**PAPERS | known, seed=seed, steps=88692, epochs=12.0, batch_size=16)
 
 
 def evaluation(of, pq, masking, **changed):
-    known = {
-        "rung": of.rung,
-        "size": "large",
-        "pretraining": "dinov2",
-        "environment": HERE,
-        "training_id": of.id,
-        "dataset": "coco",
-        "split": "val",
-        "num_images": 5000,
-        "task": "panoptic",
-        "masking": masking,
-        "input_size": (640, 640),
-        "metrics": {"pq": pq},
-        "per_class": {},
-    }
-    return EvaluationRecord(**known | changed)
+    known = {"rung": of.rung, "training_id": of.id, "num_images": 5000, "input_size": (640, 640)}
+    known |= {"dataset": "coco", "masking": masking, "metrics": {"pq": pq}, "per_class": {}}
+    return samples.evaluation(**PAPERS | known | changed)
 
 
 def timing(rung, fps, **changed):
-    known = {
-        "rung": rung,
-        "size": "large",
-        "pretraining": "dinov2",
-        "environment": HERE,
-        "params_m": 316.7,
-        "gmacs": 668.0,
-        "cost_image_size": (640, 640),
-        "fps_model": fps,
-        "fps_end_to_end": None,
-        "samples_model_s": (1 / fps,),
-        "samples_end_to_end_s": (),
-        "quartiles_model_s": (1 / fps,) * 3,
-        "quartiles_end_to_end_s": None,
-        "mode": "eager",
-        "dtype": "float32",
-        "attention_kernel": "flash",
-        "batch_size": 1,
-        "num_classes": 133,
-        "num_queries": 200,
-    }
-    return TimingRecord(**known | changed)
+    known = {"rung": rung, "cost_image_size": (640, 640), "num_classes": 133, "num_queries": 200}
+    known |= {"fps_model": fps, "quartiles_model_s": (1 / fps,) * 3, "fps_end_to_end": None}
+    known |= {"params_m": 316.7, "gmacs": 668.0}
+    return samples.timing(**PAPERS | known | changed)
 
 
 def test_a_cell_is_filled_by_records_of_that_very_model():

@@ -8,89 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eomtlib.environment import Environment
 from eomtlib.errors import ConfigurationError, RecordError
 from eomtlib.results import (
-    EvaluationRecord,
     ResultStore,
-    TimingRecord,
-    TrainingRecord,
     config_hash,
     environment,
     load_paper_table,
     paper_dir,
     to_dataframe,
 )
-
-MACHINE = Environment(
-    commit=None,
-    python="3.12.1",
-    torch="2.11",
-    timm="1.0",
-    lightning="2.5",
-    eomtlib="0.1",
-    device="Some CPU",
-    cpu_count=8,
-    threads=4,
-    platform="Linux x86_64",
-)
-MODEL = {"rung": "eomt", "size": "nano", "pretraining": "none", "environment": MACHINE}
-
-
-def training(**changes):
-    values = {
-        "config": {"seed": 1, "classes": ["a", "b"], "num_queries": 40, "nested": {"x": None}},
-        "config_hash": "0123",
-        "dataset": "shapes",
-        "task": "panoptic",
-        "image_size": (128, 96),
-        "steps": 300,
-        "epochs": 2.5,
-        "batch_size": 4,
-        "seed": 1,
-        "wall_time_s": 61.5,
-        "peak_memory_mib": 900.0,
-        "parameters_m": 3.5,
-        "final_loss": 1.25,
-        "checkpoint": "runs/eomt/model",
-    }
-    return TrainingRecord(**MODEL | values | changes)
-
-
-def evaluation(**changes):
-    values = {
-        "training_id": "training-1",
-        "dataset": "shapes",
-        "split": "val",
-        "num_images": 64,
-        "task": "panoptic",
-        "masking": "unmasked",
-        "input_size": (128, 96),
-        "metrics": {"pq": 31.5, "sq": 70.0, "rq": 45.0, "pq_things": 30.0, "n": 2},
-        "per_class": {"a": {"pq": 31.5, "tp": 3}},
-    }
-    return EvaluationRecord(**MODEL | values | changes)
-
-
-def timing(**changes):
-    values = {
-        "params_m": 3.6,
-        "gmacs": 1.25,
-        "cost_image_size": (128, 96),
-        "fps_model": 50.0,
-        "fps_end_to_end": 40.0,
-        "samples_model_s": (0.02, 0.02, 0.021),
-        "samples_end_to_end_s": (0.025,),
-        "quartiles_model_s": (0.02, 0.02, 0.0205),
-        "quartiles_end_to_end_s": (0.025, 0.025, 0.025),
-        "mode": "eager",
-        "dtype": "float32",
-        "attention_kernel": "flash (CPU)",
-        "batch_size": 1,
-        "num_classes": 2,
-        "num_queries": 40,
-    }
-    return TimingRecord(**MODEL | values | changes)
+from tests.samples import MACHINE, evaluation, timing, training
 
 
 @pytest.fixture

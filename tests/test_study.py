@@ -17,17 +17,7 @@ from safetensors.torch import save_file
 from eomtlib.errors import CheckpointError, ConfigurationError, DataError, RecordError
 from eomtlib.study import Study
 from eomtlib.training.run import FitOptions, fit, save_steps
-
-SMOKE = {
-    "size": "nano",
-    "duration": "6steps",
-    "batch_size": 2,
-    "train_images": 12,
-    "val_images": 4,
-    "num_queries": 8,
-    "device": "cpu",
-    "workers": 0,
-}
+from tests.samples import SMOKE
 
 
 @pytest.fixture(autouse=True)

@@ -8,17 +8,9 @@ from eomtlib.masking_study import masking_points, printed_masking, with_models
 from eomtlib.parameters import parse_numbers, parse_seeds, parse_taps
 from eomtlib.study import Study
 from eomtlib.sweep import Sweep, grid, to_frame
+from tests import samples
 
-SMOKE = {
-    "size": "nano",
-    "duration": "3steps",
-    "batch_size": 2,
-    "train_images": 12,
-    "val_images": 4,
-    "num_queries": 8,
-    "device": "cpu",
-    "workers": 0,
-}
+SMOKE = samples.SMOKE | {"duration": "3steps"}
 
 
 @pytest.fixture(autouse=True)

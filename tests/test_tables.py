@@ -44,7 +44,9 @@ def test_tables_are_written_in_three_forms_and_empty_cells_stay_empty(tmp_path):
     markdown = paths[1].read_text()
     assert "| – |" in markdown
     assert markdown.rstrip().endswith("short training")
-    assert "toprule" in paths[2].read_text()
+    latex = paths[2].read_text()
+    assert "toprule" in latex
+    assert "col_heading" not in latex  # CSS, which does not compile
     assert "56.0" in style(table).to_html()
 
 

@@ -6,8 +6,13 @@ import argparse
 
 from eomtlib.encoders import SIZES
 from eomtlib.errors import check_choice
-from eomtlib.parameters import parse_image_size, resolve_device, resolve_results_dir
-from eomtlib.precision import PRECISIONS, fastest_precision
+from eomtlib.parameters import (
+    parse_image_size,
+    resolve_device,
+    resolve_precision,
+    resolve_results_dir,
+)
+from eomtlib.precision import PRECISIONS
 from eomtlib.pretraining import default_config, pretrain
 from eomtlib.settings import DEFAULTS
 
@@ -33,8 +38,8 @@ def run(chosen: argparse.Namespace) -> None:
     """Pretrains, and says where the weights are."""
     check_choice("size", chosen.size, SIZES)
     device = resolve_device(chosen.device)
-    on_gpu = device.startswith("cuda")
-    default_size = DEFAULTS[chosen.size, "cuda" if on_gpu else "cpu"].image_size
+    kind = device.partition(":")[0]
+    default_size = DEFAULTS[chosen.size, kind].image_size
     config = default_config(
         size=chosen.size,
         image_size=parse_image_size(chosen.image_size or default_size),
@@ -47,14 +52,11 @@ def run(chosen: argparse.Namespace) -> None:
         mask_ratio=chosen.mask_ratio,
         seed=chosen.seed,
     )
-    precision = chosen.precision
-    if precision == "auto":
-        precision = fastest_precision(device) if on_gpu else "float32"
     weights = pretrain(
         config,
         results_dir=resolve_results_dir(chosen.results_dir),
         device=device,
-        precision=precision,
+        precision=resolve_precision(chosen.precision, kind),
         workers=chosen.workers,
     )
     print(f"Written: {weights}")

@@ -16,7 +16,7 @@ from eomtlib.parameters import resolve_device, resolve_results_dir
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Execute the notebooks of the whole study; what is finished is kept and found again."""
-    names = dict.fromkeys(c.notebook for chapters in CHAPTERS.values() for c in chapters)
+    names = [chapter.notebook for chapter in CHAPTERS]
     parser.add_argument("--seeds", default="0", help="of those that train, e.g. 0,1,2")
     parser.add_argument("--only", default="", help=f"of {', '.join(names)}")
     parser.add_argument("--device", default="auto")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -161,11 +162,37 @@ def default_workers(dataset: PanopticDataset) -> int:
     return min(8, cores - 1)
 
 
-def _handing_on_errors(read: Callable[..., Batch]) -> Callable[..., Batch | EomtlibError]:
+class SampleOrder:
+    """Which image sample n of an endless stream is: ``permutation(seed, n // count)[n % count]``.
+
+    Args:
+        count: images.
+        seed: another one gives other permutations.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed = count, seed
+        self._epochs: dict[int, Tensor] = {}
+
+    def __call__(self, number: int) -> int:
+        epoch, place = divmod(number, self._count)
+        if epoch not in self._epochs:
+            generator = keyed_generator(self._seed, "order", epoch)
+            order = torch.randperm(self._count, generator=generator)
+            # Two epochs at most, since a batch may reach into the next.
+            self._epochs = {known: o for known, o in self._epochs.items() if known == epoch - 1}
+            self._epochs[epoch] = order
+        return int(self._epochs[epoch][place])
+
+
+_Read = TypeVar("_Read")
+
+
+def handing_on_errors(read: Callable[..., _Read]) -> Callable[..., _Read | EomtlibError]:
     """In a worker, returns our errors as values: PyTorch would wrap them in a traceback."""
 
     @wraps(read)
-    def reading(self: Dataset, numbers: list[int]) -> Batch | EomtlibError:
+    def reading(self: Dataset, numbers: int | list[int]) -> _Read | EomtlibError:
         try:
             return read(self, numbers)
         except EomtlibError as error:
@@ -176,10 +203,10 @@ def _handing_on_errors(read: Callable[..., Batch]) -> Callable[..., Batch | Eomt
     return reading
 
 
-class _Loader(DataLoader):
+class ErrorLoader(DataLoader):
     """Raises the errors that workers hand on, as if they had happened here."""
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         for batch in super().__iter__():
             if isinstance(batch, EomtlibError):
                 raise batch
@@ -191,13 +218,13 @@ class _TrainSamples(Dataset):
 
     def __init__(self, stream: TrainStream, total_batch: int) -> None:
         self._stream, self._total_batch = stream, total_batch
-        self._orders: dict[int, Tensor] = {}
+        self._order = SampleOrder(len(stream.dataset), stream.seed)
 
     @property
     def source(self) -> PanopticDataset:
         return self._stream.dataset
 
-    @_handing_on_errors
+    @handing_on_errors
     def __getitems__(self, numbers: list[int]) -> Batch:
         # PyTorch asks for whole batches where it can, so images are written where they stay.
         stream = self._stream
@@ -209,24 +236,12 @@ class _TrainSamples(Dataset):
 
     def _sample(self, number: int, canvas: Tensor) -> Sample:
         stream = self._stream
-        epoch, place = divmod(number, len(stream.dataset))
-        index = int(self._order(epoch)[place])
+        index = self._order(number)
         image, segments = stream.dataset.read(index)
         size = segments.size
         generator = keyed_generator(stream.seed, "augmentation", number)
         image, segments = stream.transform(image, segments, generator, canvas=canvas)
         return Sample(image, segments, int(stream.dataset.image_ids[index]), number, size)
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            generator = keyed_generator(self._stream.seed, "order", epoch)
-            order = torch.randperm(len(self._stream.dataset), generator=generator)
-            # Two epochs at most, since a batch may reach into the next.
-            self._orders = {
-                known: self._orders[known] for known in self._orders if known == epoch - 1
-            }
-            self._orders[epoch] = order
-        return self._orders[epoch]
 
 
 class _EvalSamples(Dataset):
@@ -237,7 +252,7 @@ class _EvalSamples(Dataset):
     def source(self) -> PanopticDataset:
         return self._dataset
 
-    @_handing_on_errors
+    @handing_on_errors
     def __getitems__(self, indices: list[int]) -> Batch:
         samples = [self._sample(index) for index in indices]
         return _batch(torch.stack([sample.image for sample in samples]), samples)
@@ -277,7 +292,7 @@ def _loader(
         raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
     workers = default_workers(samples.source) if num_workers is None else num_workers
     # In a worker, PyTorch itself limits torch to one thread.
-    return _Loader(
+    return ErrorLoader(
         samples,
         batch_sampler=batches,
         num_workers=workers,

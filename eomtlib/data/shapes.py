@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from eomtlib.data.shapes_scene import CLASSES, RenderedScene, render_scene
 from eomtlib.errors import ConfigurationError, DataError
-from eomtlib.files import write_atomically
+from eomtlib.files import write_file
 
 SHAPES_VERSION = 1
 """Raised with every change of what the images show."""
@@ -174,7 +174,7 @@ def _annotate(scene: RenderedScene, index: int) -> tuple[np.ndarray, dict]:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    write_atomically(path, lambda file: file.write(json.dumps(content).encode()))
+    write_file(path, json.dumps(content))
 
 
 def _move_into_place(partial: Path, final: Path) -> None:

@@ -15,10 +15,8 @@ from matplotlib.figure import Figure
 
 from eomtlib.explore.labels import write_labels
 from eomtlib.explore.segments import Segments
-from eomtlib.plots import enlarge, overlay
+from eomtlib.plots import GREY, enlarge, enlargement, outlines, overlay
 
-_LARGE_ENOUGH = 256
-_GREY = "#777777"
 _NARROWEST = 6
 _DPI = 110
 _HEAT = "inferno"
@@ -71,7 +69,7 @@ class Panels:
         for ax in self._grid.flat:
             ax.set_axis_off()
         self.axes: list[Axes] = list(self._grid.flat[:count])
-        self._factor = max(1, _LARGE_ENOUGH // max(size))
+        self._factor = enlargement(size)
         self._title, self._note = title, note
         self._has_scale = False
         self._labelled: list[tuple[Axes, Segments, np.ndarray]] = []
@@ -116,7 +114,7 @@ class Panels:
         above = _wrapped(self._title, figure_width, 11)
         below = _wrapped(self._note, figure_width, 8)
         self.figure.suptitle(above, fontsize=11, x=0.01, ha="left")
-        self.figure.supxlabel(below, fontsize=8, color=_GREY, x=0.01, ha="left")
+        self.figure.supxlabel(below, fontsize=8, color=GREY, x=0.01, ha="left")
         lines = max(title.count("\n") + 1 for title in titles)
         row_height = self.width * self.size[0] / self.size[1] + 0.15 * lines + 0.12
         height = rows * row_height + 0.19 * (above.count("\n") + 1) + 0.1
@@ -145,11 +143,7 @@ def heat(pixels: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """A picture in grey under the colours of a probability, outlined in white at one half."""
     grey = pixels @ np.array([0.299, 0.587, 0.114])
     mixed = 255 * _tinted(grey[..., None] / 255, probability)
-    claimed = probability >= 0.5
-    edges = np.zeros(claimed.shape, bool)
-    edges[:, 1:] |= claimed[:, 1:] != claimed[:, :-1]
-    edges[1:] |= claimed[1:] != claimed[:-1]
-    mixed[edges] = 255
+    mixed[outlines(probability >= 0.5)] = 255
     return mixed.clip(0, 255).astype(np.uint8)
 
 

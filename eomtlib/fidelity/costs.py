@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 
 import pandas as pd
 import torch
 
-from eomtlib.evaluation.cost import count_gmacs, count_parameters
-from eomtlib.ladder import HEAD_SIZES, build_model
+from eomtlib.architecture_costs import count_costs
+from eomtlib.evaluation.cost import count_gmacs
+from eomtlib.ladder import HEAD_SIZES
 from eomtlib.models.pixel_decoder import PixelDecoder
+from eomtlib.paper_tables import compared_model
 from eomtlib.results import load_paper_table, paper_models
 
 PARAMS_TOLERANCE_M = {"giant": 1.5}
@@ -94,6 +96,7 @@ def cost_table() -> pd.DataFrame:
             pretraining=row.pretraining,
             image_size=row.image_size,
             num_classes=row.num_classes,
+            num_queries=200,
             query_blocks=row.query_blocks,
         )
         rows.append(
@@ -150,20 +153,6 @@ def agrees(row: PrintedCost, params_m: float, gmacs: float) -> bool | None:
     return same_params and abs(gmacs - row.gmacs) <= max(0.6, 0.006 * row.gmacs)
 
 
-@cache
-def count_costs(rung: str, **architecture: str | int | None) -> tuple[float, float]:
-    """Millions of parameters, and GMACs, of a model with 200 queries; counted once.
-
-    Args:
-        rung: of the ladder.
-        architecture: further arguments of ``build_model``, ``image_size`` a single number.
-    """
-    with torch.device("meta"):
-        model = build_model(rung, **architecture, num_queries=200, load_weights=False)
-    gmacs = count_gmacs(lambda: model, architecture["image_size"])
-    return count_parameters(model) / 1e6, gmacs
-
-
 def _rows(table: str, name: str) -> Iterator[PrintedCost]:
     """Rows of a table whose columns are named as ours."""
     for printed in paper_models(name):
@@ -184,14 +173,8 @@ def _method_rows(
     table: str, name: str, size_column: str, gmacs_column: str, *, num_classes: int
 ) -> Iterator[PrintedCost]:
     """Rows of a comparison with other methods; ours are EoMT and Mask2Former on a ViT-Adapter."""
-    backbones = {
-        ("Mask2Former", "ViT-Adapter-L"): ("vit-adapter-m2f", "large"),
-        ("Mask2Former", "ViT-Adapter-g"): ("vit-adapter-m2f", "giant"),
-        ("EoMT", "ViT-L"): ("eomt", "large"),
-        ("EoMT", "ViT-g"): ("eomt", "giant"),
-    }
     for printed in load_paper_table(name).to_dict("records"):
-        model = backbones.get((printed["method"], printed["backbone"]))
+        model = compared_model(printed)
         if model is None:
             continue
         yield PrintedCost(

@@ -96,8 +96,8 @@ def _square(side: object) -> tuple[int, int]:
     return int(side), int(side)
 
 
-def _method(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Rung and size of a row of a comparison with other methods."""
+def compared_model(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Rung and size of a row of a comparison with other methods; None where it is not ours."""
     known = {
         ("Mask2Former", "ViT-Adapter-L"): ("vit-adapter-m2f", "large"),
         ("Mask2Former", "ViT-Adapter-g"): ("vit-adapter-m2f", "giant"),
@@ -108,7 +108,7 @@ def _method(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _compared(row: Mapping[str, Any], column: str, *, task: str) -> ModelRow | None:
-    rung_size = _method(row)
+    rung_size = compared_model(row)
     if rung_size is None or row["pretraining"] != "DINOv2":
         return None
     prefix = column.split("_")[0]

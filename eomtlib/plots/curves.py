@@ -14,12 +14,11 @@ from eomtlib.ladder import LADDER
 from eomtlib.plots.style import RUNG_COLORS, RUNG_MARKERS, finish
 
 
-def plot_curves(curves: Mapping[str, pd.DataFrame], *, num_masked: int | None = None) -> Figure:
+def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss per predicted layer over training, and the masking probabilities of annealed rungs.
 
     Args:
         curves: rung → its logged values, with the columns ``step``, ``loss`` and ``masking_k``.
-        num_masked: at most so many blocks' probabilities are drawn.
     """
     annealed = {r: c for r, c in curves.items() if LADDER[r].masking == "annealed"}
     fig, axes = plt.subplots(
@@ -47,7 +46,7 @@ def plot_curves(curves: Mapping[str, pd.DataFrame], *, num_masked: int | None = 
     ax.legend(fontsize=8, frameon=False)
     if annealed:
         rung = "eomt" if "eomt" in annealed else next(iter(annealed))
-        _draw_annealing(axes[0, 1], annealed[rung], LADDER[rung].title, num_masked)
+        _draw_annealing(axes[0, 1], annealed[rung], LADDER[rung].title)
     for axis in axes.flat:
         finish(axis)
     fig.tight_layout()
@@ -68,10 +67,8 @@ def plot_annealing(curves: Mapping[str, pd.DataFrame]) -> Figure:
     return fig
 
 
-def _draw_annealing(
-    ax: Axes, frame: pd.DataFrame, title: str, num_masked: int | None = None
-) -> None:
-    columns = [c for c in frame if c.startswith("masking_")][:num_masked]
+def _draw_annealing(ax: Axes, frame: pd.DataFrame, title: str) -> None:
+    columns = [c for c in frame if c.startswith("masking_")]
     shades = plt.get_cmap("viridis")(np.linspace(0.1, 0.8, len(columns)))
     for column, shade, style in zip(columns, shades, ["-", "--", "-.", ":"] * 3, strict=False):
         block = int(column.removeprefix("masking_")) + 1

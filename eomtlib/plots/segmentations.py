@@ -30,7 +30,7 @@ def plot_segmentations(
         len(rows) + 1, columns, figsize=(2.0 * columns + 1.7, 2.0 * (len(rows) + 1)), squeeze=False
     )
     # Small images are enlarged first, so that outlines are thin beside their pixels.
-    factors = [max(1, _LARGE_ENOUGH // max(image.shape[:2])) for image in images]
+    factors = [enlargement(image.shape[:2]) for image in images]
     images = [enlarge(image, factor) for image, factor in zip(images, factors, strict=True)]
     for axis, image in zip(axes[0], images, strict=True):
         axis.imshow(image)
@@ -62,6 +62,11 @@ def plot_segmentations(
     return fig
 
 
+def enlargement(size: tuple[int, int]) -> int:
+    """By what factor to ``enlarge`` a picture of this height and width before it is drawn on."""
+    return max(1, _LARGE_ENOUGH // max(size))
+
+
 def enlarge(pixels: np.ndarray, factor: int) -> np.ndarray:
     """``[H, W, ...]`` with every pixel as a square of ``factor`` pixels."""
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -75,11 +80,16 @@ def overlay(
     lookup = np.vstack([palette[list(labels)] if len(labels) else palette[:0], [[0, 0, 0]]])
     tint = lookup[np.where(ids < 0, len(labels), ids)]
     mixed = 0.4 * image + 0.6 * tint
-    edges = np.zeros(ids.shape, bool)
-    edges[:, 1:] |= ids[:, 1:] != ids[:, :-1]
-    edges[1:] |= ids[1:] != ids[:-1]
-    mixed[edges] = 255
+    mixed[outlines(ids)] = 255
     return mixed.clip(0, 255).astype(np.uint8)
+
+
+def outlines(values: np.ndarray) -> np.ndarray:
+    """``[H, W]`` bool: where a value differs from the one above or to the left."""
+    edges = np.zeros(values.shape, bool)
+    edges[:, 1:] |= values[:, 1:] != values[:, :-1]
+    edges[1:] |= values[1:] != values[:-1]
+    return edges
 
 
 def class_palette(num_classes: int) -> np.ndarray:

@@ -17,14 +17,15 @@ import psutil
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from eomtlib.data.loading import ErrorLoader, SampleOrder, handing_on_errors
 from eomtlib.data.pictures import decode_image
 from eomtlib.data.resampling import Window, draw_image
 from eomtlib.data.shapes import MIN_SIDE, SHAPES_VERSION
 from eomtlib.data.shapes_scene import render_scene
-from eomtlib.errors import ConfigurationError, DataError, EomtlibError
+from eomtlib.errors import ConfigurationError, DataError
 from eomtlib.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.randomness import keyed_generator
 
@@ -205,7 +206,7 @@ class ImageStream:
         self, source: Source, config: PretrainingConfig, *, progress: bool = False
     ) -> None:
         self._source, self._config = source, config
-        self._order: tuple[int, Tensor] | None = None
+        self._order = SampleOrder(len(source), config.seed)
         self._kept: list[np.ndarray] | None = None
         free = psutil.virtual_memory().available
         if source.num_bytes <= min(_IN_MEMORY_BYTES, _MEMORY_SHARE * free):
@@ -227,21 +228,18 @@ class ImageStream:
             first_step: where a resumed run goes on.
             workers: loading processes; with none, this process loads.
         """
-        loader = DataLoader(
-            _Steps(self),
-            batch_size=None,
-            sampler=range(first_step, self._config.steps),
-            num_workers=workers,
+        return iter(
+            ErrorLoader(
+                _Steps(self),
+                batch_size=None,
+                sampler=range(first_step, self._config.steps),
+                num_workers=workers,
+            )
         )
-        for batch in loader:
-            if isinstance(batch, EomtlibError):
-                raise batch
-            yield batch
 
     def _draw(self, number: int, canvas: Tensor) -> None:
         config = self._config
-        epoch, place = divmod(number, len(self._source))
-        index = int(self._permutation(epoch)[place])
+        index = self._order(number)
         image = self._source.read(index) if self._kept is None else self._kept[index]
         generator = keyed_generator(config.seed, "augmentation", number)
         flip = torch.rand((), generator=generator).item() < 0.5
@@ -250,29 +248,16 @@ class ImageStream:
             window = random_window(image.shape[:2], config.image_size, generator)
         draw_image(image, window, canvas.numpy(), flip=flip)
 
-    def _permutation(self, epoch: int) -> Tensor:
-        if self._order is None or self._order[0] != epoch:
-            generator = keyed_generator(self._config.seed, "order", epoch)
-            self._order = epoch, torch.randperm(len(self._source), generator=generator)
-        return self._order[1]
-
 
 class _Steps(Dataset):
-    """The batches of a stream by their step; in a worker, our errors as values.
-
-    PyTorch would wrap them in a traceback.
-    """
+    """The batches of a stream by their step."""
 
     def __init__(self, stream: ImageStream) -> None:
         self._stream = stream
 
-    def __getitem__(self, step: int) -> Tensor | EomtlibError:
-        try:
-            return self._stream.batch(step)
-        except EomtlibError as error:
-            if get_worker_info() is None:
-                raise
-            return error
+    @handing_on_errors
+    def __getitem__(self, step: int) -> Tensor:
+        return self._stream.batch(step)
 
 
 def random_window(

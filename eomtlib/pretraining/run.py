@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from eomtlib.environment import environment
 from eomtlib.errors import CheckpointError, EomtlibError, check_choice
-from eomtlib.files import write_atomically
+from eomtlib.files import write_atomically, write_file
 from eomtlib.precision import PRECISIONS, autocast
 from eomtlib.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.pretraining.images import ImageStream, images_digest, open_images
@@ -111,10 +111,10 @@ def pretrain(
     contents = {
         DECODER_FILE: save(_cpu(_decoder_state(run.model))),
         WEIGHTS_FILE: save(_cpu(run.model.encoder.backbone.state_dict()), _metadata(run)),
-        RECORD_FILE: record.encode(),
+        RECORD_FILE: record,
     }
     for name, content in contents.items():
-        write_atomically(folder / name, partial(_write, content))
+        write_file(folder / name, content)
     (folder / RESUME_FILE).unlink(missing_ok=True)
     return folder / WEIGHTS_FILE
 
@@ -307,10 +307,6 @@ def _finished(folder: Path) -> Path | None:
     # The record is written last.
     done = (folder / RECORD_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
     return folder / WEIGHTS_FILE if done else None
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
 
 
 def _decoder_state(model: MaskedAutoencoder) -> StateDict:

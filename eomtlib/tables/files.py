@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from eomtlib.files import write_atomically
-from eomtlib.tables.formats import HEADINGS, cell_format, merge_spread, plain, style, style_plain
+from eomtlib.files import write_file
+from eomtlib.tables.formats import (
+    HEADINGS,
+    cell_format,
+    merge_spread,
+    plain,
+    style_cells,
+    style_plain,
+)
 
 
 def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]:
@@ -24,10 +31,8 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
         flat = table.copy()
         flat.columns = [f"{group} {HEADINGS.get(name, name)}" for group, name in table.columns]
         flat = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
-        markdown, styled = (
-            _markdown(merge_spread(flat), _measured_cell),
-            style(_escaped_index(table)),
-        )
+        markdown = _markdown(merge_spread(flat), _measured_cell)
+        styled = style_cells(_escaped_index(table))
     else:
         flat = table.reset_index() if not isinstance(table.index, pd.RangeIndex) else table
         flat = flat.rename(columns=str)
@@ -43,7 +48,7 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
         ".tex": latex + (f"% {note}\n" if note else ""),
     }
     for suffix, text in contents.items():
-        write_atomically(path.with_suffix(suffix), lambda file, t=text: file.write(t.encode()))
+        write_file(path.with_suffix(suffix), text)
     return [path.with_suffix(suffix) for suffix in contents]
 
 

@@ -32,19 +32,20 @@ def style(table: pd.DataFrame) -> Styler:
 
     The standard deviation over seeds stands behind its mean.
     """
+    centred = {"selector": "th.col_heading.level0", "props": "text-align: center"}
+    return style_cells(table).set_table_styles([centred])
+
+
+def style_cells(table: pd.DataFrame) -> Styler:
+    """``style`` without what is said of headings in CSS, which LaTeX cannot take."""
     shown = table.rename(columns=HEADINGS, level=1)
     best = [("measured", name) for name in ("PQ", "FPS", "FPS end to end")]
     best = [column for column in best if column in shown.columns]
     bold = shown[best].eq(shown[best].max())
     shown = merge_spread(shown)
     formats = {column: cell_format(column[1]) for column in shown.columns}
-    return (
-        shown.style.format(formats, na_rep="–")
-        .apply(
-            lambda column: bold[column.name].map({True: "font-weight: bold", False: ""}),
-            subset=best,
-        )
-        .set_table_styles([{"selector": "th.col_heading.level0", "props": "text-align: center"}])
+    return shown.style.format(formats, na_rep="–").apply(
+        lambda column: bold[column.name].map({True: "font-weight: bold", False: ""}), subset=best
     )
 
 

@@ -28,7 +28,7 @@ from lightning.pytorch.loggers import (
 )
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from eomtlib.files import write_atomically
+from eomtlib.files import write_atomically, write_file
 from eomtlib.precision import autocast
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.module import SegmentationModule
@@ -200,7 +200,7 @@ def saved_steps(run_dir: Path) -> int | None:
 def save_steps(run_dir: Path, steps: int) -> None:
     """Remembers the number of steps, so that minutes are converted once for a run."""
     text = json.dumps({"steps": steps})
-    write_atomically(run_dir / "plan.json", lambda file: file.write(text.encode()))
+    write_file(run_dir / "plan.json", text)
 
 
 def measure_step(

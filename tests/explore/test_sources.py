@@ -13,10 +13,10 @@ from eomtlib.explore import (
     own_pictures,
 )
 from eomtlib.explore.inspector import named_classes
-from eomtlib.records import TrainingRecord, config_hash
 from eomtlib.results import ResultStore
 from eomtlib.structures import ClassInfo
 from tests.explore.samples import image_file, saved
+from tests.samples import training
 
 CLASSES = (ClassInfo("disc", True, 1), ClassInfo("sky", False, 2))
 
@@ -27,25 +27,14 @@ def run(store, rung, *, duration="300steps", seed=0, pretraining="none", created
     name = f"runs/{rung}-{duration}-{seed}-{pretraining}/model"
     (store.root / name).mkdir(parents=True)
     store.write(
-        TrainingRecord(
+        training(
             rung=rung,
-            size="nano",
             pretraining=pretraining,
             environment=environment("cpu"),
             created=f"2026-01-0{created}T00:00:00+00:00",
             config=config,
-            config_hash=config_hash(config),
-            dataset="shapes",
-            task="panoptic",
             image_size=(64, 64),
-            steps=300,
-            epochs=1.0,
-            batch_size=8,
             seed=seed,
-            wall_time_s=1.0,
-            peak_memory_mib=1.0,
-            parameters_m=1.0,
-            final_loss=1.0,
             checkpoint=name,
         )
     )
