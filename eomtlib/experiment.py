@@ -14,15 +14,14 @@ from eomtlib.checkpoints import load_model, save_model
 from eomtlib.data.loading import default_workers, eval_loader
 from eomtlib.encoders import OWN_SIZES
 from eomtlib.environment import environment
-from eomtlib.evaluation.cost import PeakMemory, count_parameters
+from eomtlib.evaluation.cost import PeakMemory, count_parameters, merge_timings
 from eomtlib.evaluation.evaluate import evaluate_panoptic
-from eomtlib.ladder import LADDER
 from eomtlib.pretraining import find_pretrained, pretrain
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
 from eomtlib.run_setup import RunSetup
 from eomtlib.settings import Settings
-from eomtlib.timing import time_model
+from eomtlib.timing import TIMING_METHOD, ModelTiming, time_model
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.run import (
     RESUME_FILE,
@@ -180,12 +179,14 @@ class Experiment(RunSetup):
         self.store.write(record)
         return record
 
-    def time(self, rung: str, variants: Sequence[tuple[str, str]]) -> list[TimingRecord]:
-        """Counts and times a rung, with its trained weights where there are some.
+    def time(self, rung: str, *, mode: str, sampler: str, share: float = 1.0) -> ModelTiming:
+        """Times a rung, with its trained weights where there are some; nothing is recorded.
 
         Args:
             rung: its name.
-            variants: of ``self.variants(rung)``.
+            mode: of ``self.variants(rung)``.
+            sampler: likewise.
+            share: of the time that a whole timing may take.
         """
         s = self.settings
         if (self.run_dir(rung) / "model").is_dir():
@@ -194,33 +195,51 @@ class Experiment(RunSetup):
         else:
             model = self.build(rung, s.cost_image_size, load_weights=False)
         image, _ = self.val_set.read(0)
-        records = []
-        for mode, sampler in variants:
-            how = f"{mode}, {sampler} sampler" if LADDER[rung].has_deformable_attention else mode
-            self.say(f"{rung}: timing at {_times(s.cost_image_size)}, {how}.")
-            measured = time_model(
-                model,
-                image,
-                build=partial(self.build, rung, s.cost_image_size, load_weights=False),
-                image_size=s.cost_image_size,
-                post_process=partial(self.post_process, input_size=s.cost_image_size),
-                device=s.device,
-                precision=s.precision,
-                mode=mode,
-                sampler=sampler,
-                masked=self.inference_masking(rung) == "masked",
-                max_seconds=_TIMING_SECONDS[s.size in OWN_SIZES],
-            )
-            record = TimingRecord(
-                **self._identity(rung),
-                **self.timed_as(rung),
-                **measured,
-            )
-            self.store.write(record)
-            records.append(record)
+        timing = time_model(
+            model,
+            image,
+            image_size=s.cost_image_size,
+            post_process=partial(self.post_process, input_size=s.cost_image_size),
+            device=s.device,
+            precision=s.precision,
+            mode=mode,
+            sampler=sampler,
+            masked=self.is_masked(rung),
+            max_seconds=share * _TIMING_SECONDS[s.size in OWN_SIZES],
+        )
         # Four rungs share one code object, and compiled variants of all would add up.
         torch.compiler.reset()
-        return records
+        return timing
+
+    def record_timing(
+        self, rung: str, rounds: Sequence[ModelTiming], *, mode: str, sampler: str, session: str
+    ) -> TimingRecord:
+        """Writes down what was timed in all rounds, beside what the model costs in numbers."""
+        s = self.settings
+        alone = merge_timings([timing.alone for timing in rounds])
+        whole = merge_timings([timing.end_to_end for timing in rounds])
+        params_m, gmacs = self.costs(rung, s.cost_image_size)
+        record = TimingRecord(
+            **self._identity(rung),
+            **self.timed_as(rung),
+            params_m=params_m,
+            gmacs=gmacs,
+            fps_model=alone.fps,
+            fps_end_to_end=whole.fps,
+            samples_model_s=alone.samples_s,
+            samples_end_to_end_s=whole.samples_s,
+            quartiles_model_s=alone.quartiles_s,
+            quartiles_end_to_end_s=whole.quartiles_s,
+            mode=mode,
+            sampler=sampler,
+            method=TIMING_METHOD,
+            dtype=s.precision,
+            attention_kernel=rounds[0].attention_kernel,
+            batch_size=alone.batch_size,
+            session=session,
+        )
+        self.store.write(record)
+        return record
 
     def say(self, text: str) -> None:
         """Prints a notice, where notices are shown."""

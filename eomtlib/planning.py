@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def make_plan(
     rungs: Sequence[str],
     *,
     done: Mapping[str, Sequence[str]],
+    trained_before: Collection[str] = (),
     train: bool,
     gmacs_of: Callable[[str, tuple[int, int]], float],
     num_train: int,
@@ -63,8 +64,9 @@ def make_plan(
         settings: of the study.
         rungs: to run.
         done: rung → kinds of records that are there already.
+        trained_before: rungs whose training another study does before this one.
         train: whether anything is trained.
-        gmacs_of: a rung and an image size → GMACs, as ``Experiment.gmacs``.
+        gmacs_of: a rung and an image size → GMACs, as ``Experiment.costs`` counts them.
         num_train: images.
         num_val: images that are evaluated on.
     """
@@ -89,6 +91,8 @@ def make_plan(
             "evaluation": num_val * (forward + _EVALUATION_OVERHEAD[kind]) if train else 0.0,
             "timing": timing,
         }
+        if rung in trained_before:
+            seconds["training"] = 0.0
         left = sum(value for name, value in seconds.items() if name not in done[rung])
         rows.append(
             {

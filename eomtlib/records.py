@@ -175,6 +175,8 @@ class TimingRecord(Record):
         method: what was timed: 1, the model as it was trained; 2, as inference runs it (folded
             weights, stored in ``dtype``; end to end, masks of kept queries only). FPS of different
             methods do not stand in one table.
+        session: when the rounds began in which it was timed (ISO 8601). Models of one session were
+            timed in turns, so that their ratios hold even where the machine's speed drifts.
     """
 
     kind: ClassVar[str] = "timing"
@@ -198,6 +200,7 @@ class TimingRecord(Record):
     options: dict[str, Any] = field(default_factory=dict)
     sampler: str = "pytorch"
     method: int = 1
+    session: str = ""
 
 
 KINDS: dict[str, type[Record]] = {

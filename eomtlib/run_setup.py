@@ -96,9 +96,15 @@ class RunSetup:
             **self._architecture(rung, image_size),
         )
 
-    def gmacs(self, rung: str, image_size: tuple[int, int]) -> float:
-        """What one image costs a rung, as it runs after its training."""
-        return count_costs(rung, **self._architecture(rung, image_size))[1]
+    def costs(self, rung: str, image_size: tuple[int, int]) -> tuple[float, float]:
+        """Millions of parameters, and GMACs of one image, as the rung runs after its training."""
+        return count_costs(
+            rung, masked=self.is_masked(rung), **self._architecture(rung, image_size)
+        )
+
+    def is_masked(self, rung: str) -> bool:
+        """Whether attention is masked at inference."""
+        return self.inference_masking(rung) == "masked"
 
     def options(self, rung: str) -> ModelOptions:
         """What of a rung is not as the papers build it; choices of the rung's own are none."""

@@ -7,7 +7,7 @@ found again and not repeated; what was interrupted goes on from its last checkpo
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from eomtlib.results import ResultStore
 from eomtlib.settings import Settings, resolve_settings
 from eomtlib.structures import ClassInfo
 from eomtlib.timing import TIMING_METHOD, fastest
+from eomtlib.timing_rounds import TimingJob, time_in_rounds
 from eomtlib.training.run import (
     RESUME_FILE,
     read_curves,
@@ -115,8 +116,14 @@ class Study:
 
     # What is about to happen
 
-    def plan(self, rungs: str | Sequence[str] = "all") -> Plan:
+    def plan(
+        self, rungs: str | Sequence[str] = "all", *, trained_before: Collection[str] = ()
+    ) -> Plan:
         """Says what ``run_all`` will do, what is done already, and about how long it will take.
+
+        Args:
+            rungs: to run.
+            trained_before: those whose training another study does before this one.
 
         Raises:
             ConfigurationError: for an unknown rung, or an image size that a rung cannot take.
@@ -129,8 +136,9 @@ class Study:
             self.settings,
             chosen,
             done=done,
+            trained_before=trained_before,
             train=self.train,
-            gmacs_of=self.experiment.gmacs,
+            gmacs_of=lambda rung, size: self.experiment.costs(rung, size)[1],
             num_train=len(self.experiment.train_set),
             num_val=self.experiment.num_val,
         )
@@ -144,19 +152,25 @@ class Study:
     # Doing it
 
     def run_all(self, rungs: str | Sequence[str] = "all") -> list[RungResult]:
-        """Runs rungs one after the other, in the ladder's order."""
+        """Runs rungs one after the other, in the ladder's order, then times them in turns.
+
+        Raises:
+            ConfigurationError: for an unknown rung, or an image size that a rung cannot take.
+        """
         chosen = parse_rungs(rungs)
         for rung in chosen:
             self.experiment.check(rung)
-        return [self.run(rung) for rung in chosen]
+        for rung in chosen:
+            self.learn(rung)
+        time_missing([(self, rung) for rung in chosen])
+        return [self.result(rung) for rung in chosen]
 
     def run(self, rung: str) -> RungResult:
-        """Trains, evaluates and times one rung, as far as that is not done already.
+        """``run_all`` of one rung."""
+        return self.run_all([rung])[0]
 
-        Raises:
-            ConfigurationError: for an unknown rung, or an image size that it cannot take.
-        """
-        self.experiment.check(rung)
+    def learn(self, rung: str) -> None:
+        """Trains and evaluates one rung, as far as that is asked for and not done already."""
         found = self._found(rung)
         done = self._finished(rung, found)
         if found["training"] is not None:
@@ -168,17 +182,29 @@ class Study:
             training = self.experiment.train(rung)
         if training is not None and evaluation is None:
             evaluation = self.experiment.evaluate(rung, training)
-        timings = found["timing"]
-        timed = {(timing.mode, timing.sampler) for timing in timings}
-        missing = [v for v in self.experiment.variants(rung) if v not in timed]
-        if missing:
-            timings = [*timings, *self.experiment.time(rung, missing)]
-        timing = fastest(timings)
         if evaluation is not None:
-            pq = evaluation.metrics["pq"]
-            self.experiment.say(f"{rung}: PQ {pq:.1f}, {timing.fps_model:.1f} FPS.")
-        run_dir = self.experiment.run_dir(rung) if training is not None else None
-        return RungResult(rung, training, evaluation, timing, run_dir, tuple(timings))
+            self.experiment.say(f"{rung}: PQ {evaluation.metrics['pq']:.1f}.")
+
+    def missing_timings(self, rung: str) -> list[TimingJob]:
+        """What is still to be timed of a rung, for ``time_in_rounds``."""
+        timed = {(timing.mode, timing.sampler) for timing in self._found(rung)["timing"]}
+        return [
+            TimingJob(self.experiment, rung, mode=mode, sampler=sampler)
+            for mode, sampler in self.experiment.variants(rung)
+            if (mode, sampler) not in timed
+        ]
+
+    def result(self, rung: str) -> RungResult:
+        """The records of a rung that was run."""
+        found = self._found(rung)
+        return RungResult(
+            rung,
+            found["training"],
+            found["evaluation"],
+            fastest(found["timing"]),
+            None if found["training"] is None else self.experiment.run_dir(rung),
+            tuple(found["timing"]),
+        )
 
     # Looking at it
 
@@ -256,3 +282,9 @@ class Study:
         timed = {(timing.mode, timing.sampler) for timing in found["timing"]}
         complete = dict(found, timing=set(self.experiment.variants(rung)) <= timed)
         return tuple(kind for kind, there in complete.items() if there)
+
+
+def time_missing(runs: Sequence[tuple[Study, str]]) -> None:
+    """Times the rungs of some studies in turns, each architecture that was not timed yet once."""
+    jobs = {job.identity: job for study, rung in runs for job in study.missing_timings(rung)}
+    time_in_rounds(list(jobs.values()))

@@ -19,7 +19,8 @@ from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import LADDER
 from eomtlib.parameters import parse_rungs, parse_seeds
 from eomtlib.planning import Plan, format_seconds
-from eomtlib.study import RungResult, Study
+from eomtlib.study import RungResult, Study, time_missing
+from eomtlib.timing_rounds import apart
 
 Point = Mapping[str, Any]
 """``rung``, and those parameters of ``Study`` in which it differs from other points."""
@@ -144,10 +145,18 @@ class Sweep:
         Raises:
             ConfigurationError: for a point that cannot be built.
         """
-        plans = {
-            key: study.plan([p["rung"] for p in self.points if _key(p) == key])
-            for key, study in self._studies.items()
-        }
+        plans: dict[tuple, Plan] = {}
+        # Points that differ in inference alone share a training.
+        trained: set[str] = set()
+        for key, study in self._studies.items():
+            hashes = {
+                point["rung"]: study.experiment.config_hash(point["rung"])
+                for point in self.points
+                if _key(point) == key
+            }
+            before = [rung for rung, known in hashes.items() if known in trained]
+            plans[key] = study.plan(list(hashes), trained_before=before)
+            trained.update(hashes.values())
         rows = []
         for point in self.points:
             row = plans[_key(point)].table.loc[point["rung"]]
@@ -175,17 +184,26 @@ class Sweep:
         return Plan(text, table, seconds)
 
     def run(self) -> list[SweepRun]:
-        """Runs every point, as far as it is not done already, in the order given."""
+        """Runs every point, as far as it is not done already, in the order given.
+
+        All are trained and evaluated before any is timed, so that they are timed in turns.
+        """
         studies = [self._studies[_key(point)] for point in self.points]
         for point, study in zip(self.points, studies, strict=True):
             study.experiment.check(point["rung"])
-        runs = []
         for number, (point, study) in enumerate(zip(self.points, studies, strict=True), start=1):
             if len(self._studies) > 1:
                 said = ", ".join(f"{name} {_shown(value)}" for name, value in point.items())
                 study.experiment.say(f"Run {number} of {len(self.points)}: {said}")
-            runs.append(SweepRun(point, study, study.run(point["rung"])))
-        return runs
+            study.learn(point["rung"])
+        pairs = list(zip(self.points, studies, strict=True))
+        time_missing([(study, point["rung"]) for point, study in pairs])
+        return [SweepRun(point, study, study.result(point["rung"])) for point, study in pairs]
+
+    def note(self, runs: Sequence[SweepRun]) -> str:
+        """What must stand beside accuracies and FPS of ``runs``; empty where nothing must."""
+        notes = (self.label, apart([run.result.timing for run in runs]))
+        return "; ".join(note for note in notes if note)
 
     def of_first_study(self, runs: Sequence[SweepRun]) -> list[RungResult]:
         """The results among ``runs`` that ``first`` can show images and curves of."""

@@ -1,8 +1,9 @@
-"""What a model costs on this machine: parameters, GMACs, and images a second in two senses."""
+"""How many images a second a model takes on this machine, in two senses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from eomtlib.cuda_graph import GraphedPredict
 from eomtlib.data.transforms import EvalTransform
-from eomtlib.evaluation.cost import attention_kernel, count_gmacs, count_parameters, measure_fps
+from eomtlib.evaluation.cost import Timing, attention_kernel, measure_fps
 from eomtlib.folding import folded
 from eomtlib.models.deformable_attention import set_sampler
 from eomtlib.precision import autocast
@@ -23,11 +24,25 @@ TIMING_METHOD = 2
 """What ``time_model`` times, as ``TimingRecord.method`` numbers it."""
 
 
+@dataclass(frozen=True)
+class ModelTiming:
+    """What ``time_model`` measures.
+
+    Attributes:
+        alone: the model, one fixed input on the device.
+        end_to_end: from an image to its segmentation.
+        attention_kernel: as ``evaluation.cost.attention_kernel`` names it.
+    """
+
+    alone: Timing
+    end_to_end: Timing
+    attention_kernel: str
+
+
 def time_model(
     model: nn.Module,
     image: Tensor,
     *,
-    build: Callable[[], nn.Module],
     image_size: tuple[int, int],
     post_process: Callable[..., object],
     device: str,
@@ -36,14 +51,13 @@ def time_model(
     masked: bool,
     sampler: str = "pytorch",
     max_seconds: float,
-) -> dict[str, Any]:
-    """Counts and times a model, batch 1, on one fixed image (the papers average over the val set).
+) -> ModelTiming:
+    """Times a model, batch 1, on one fixed image (the papers average over the val set).
 
     Args:
         model: for images of ``image_size``; left as it is, and timed as inference runs it:
             LayerScale folded, the final layer only.
         image: ``[3, H, W]`` uint8, at its original size.
-        build: makes the same architecture without weights, for the count of GMACs.
         image_size: height and width of the model's input.
         post_process: ``(prediction, target_sizes) → segmentations``.
         device: that is timed.
@@ -52,11 +66,7 @@ def time_model(
         masked: whether attention is masked.
         sampler: of deformable attention, as ``set_sampler`` takes it.
         max_seconds: for each of the two timings.
-
-    Returns:
-        The fields of a ``TimingRecord`` that are measured.
     """
-    params_m = count_parameters(model) / 1e6
     model = folded(model, precision=precision).to(device)
     set_sampler(model, sampler)
     original = (image.shape[-2], image.shape[-1])
@@ -76,24 +86,7 @@ def time_model(
         alone = measure_fps(lambda: predict(images), **options)
         whole = measure_fps(end_to_end, **options)
         kernel = attention_kernel(lambda: model.predict(images, masked=masked))
-    return {
-        "params_m": params_m,
-        "gmacs": count_gmacs(
-            build, image_size, call=lambda model, x: model.predict(x, masked=masked)
-        ),
-        "fps_model": alone.fps,
-        "fps_end_to_end": whole.fps,
-        "samples_model_s": alone.samples_s,
-        "samples_end_to_end_s": whole.samples_s,
-        "quartiles_model_s": alone.quartiles_s,
-        "quartiles_end_to_end_s": whole.quartiles_s,
-        "mode": mode,
-        "sampler": sampler,
-        "method": TIMING_METHOD,
-        "dtype": precision,
-        "attention_kernel": kernel,
-        "batch_size": 1,
-    }
+    return ModelTiming(alone, whole, kernel)
 
 
 def fastest(records: Sequence[Any]) -> Any:

@@ -129,7 +129,7 @@ def test_more_segments_than_queries_is_counted_and_said_once(tmp_path):
 def test_bad_input_is_said_before_anything_is_trained(tmp_path):
     with pytest.raises(ConfigurationError, match=r"no-adapter: image_size=72×72.*64×64"):
         study(tmp_path, image_size=72).run_all("eomt,no-adapter")
-    with pytest.raises(ConfigurationError, match=r"rung='eomtt'.*'eomt'"):
+    with pytest.raises(ConfigurationError, match=r"rungs='eomtt'.*'eomt'"):
         study(tmp_path).run("eomtt")
     with pytest.raises((ConfigurationError, DataError), match="data_path"):
         study(tmp_path, dataset="coco")

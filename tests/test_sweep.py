@@ -108,6 +108,13 @@ def test_weights_are_for_the_encoders_that_are_published(tmp_path):
         Sweep(points[:1], results_dir=tmp_path, progress=False, **options)
 
 
+def test_the_plan_counts_a_shared_training_once(tmp_path):
+    options = {**SMOKE, "duration": "100000steps", "results_dir": tmp_path, "progress": False}
+    points = grid(rung="eomt-masked", inference_masking="masked,unmasked")
+    alone, both = (Sweep(p, **options).plan().seconds for p in (points[:1], points))
+    assert both < 1.6 * alone  # twice as long, were it counted for each
+
+
 def test_bad_points_are_said_before_anything_is_trained(tmp_path):
     for point, said in (
         ({"rung": "eomt", "taps": "1,5"}, "taps=.*no meaning for eomt"),

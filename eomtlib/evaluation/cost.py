@@ -9,7 +9,7 @@ import math
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -170,15 +170,19 @@ def measure_fps(
             break
         samples.append(timed())
         is_steady = len(samples) >= min_repeats and _median_uncertainty(samples) < tolerance
-    quartiles = _quartiles(samples)
-    return Timing(
-        samples_s=tuple(samples),
-        quartiles_s=quartiles,
-        batch_size=batch_size,
-        fps=batch_size / quartiles[1],
-        is_steady=is_steady,
-        mode=mode,
-    )
+    return _timing(samples, batch_size=batch_size, is_steady=is_steady, mode=mode)
+
+
+def merge_timings(timings: Sequence[Timing]) -> Timing:
+    """Measurements of one call at several times as one: the samples of all, in order.
+
+    Args:
+        timings: at least one; batch size and mode are those of the first.
+    """
+    first = timings[0]
+    samples = [sample for timing in timings for sample in timing.samples_s]
+    is_steady = all(timing.is_steady for timing in timings)
+    return _timing(samples, batch_size=first.batch_size, is_steady=is_steady, mode=first.mode)
 
 
 _KERNELS = {
@@ -302,6 +306,12 @@ def _synchronizer(device: torch.device | str) -> Callable[[], object]:
     if device.type == "mps":
         return torch.mps.synchronize
     return lambda: None
+
+
+def _timing(samples: list[float], *, batch_size: int, is_steady: bool, mode: str) -> Timing:
+    quartiles = _quartiles(samples)
+    fps = batch_size / quartiles[1]
+    return Timing(tuple(samples), quartiles, batch_size, fps, is_steady, mode)
 
 
 def _quartiles(samples: list[float]) -> tuple[float, float, float]:

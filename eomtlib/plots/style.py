@@ -7,6 +7,7 @@ colour, so that a figure survives grey print.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -44,6 +45,8 @@ def small_print(fig: Figure, notes: list[str]) -> None:
     """Writes what must be said below a figure."""
     text = "  ".join(note for note in notes if note)
     if text:
+        # Letters of this size are about half as wide as high.
+        text = textwrap.fill(text, width=int(fig.get_size_inches()[0] * 72 / 4.2))
         fig.text(0.01, -0.02, text, fontsize=8, color=GREY, va="top")
 
 

@@ -1,0 +1,106 @@
+"""Models timed in turns, so that a machine whose speed drifts is as fast to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from eomtlib.encoders import timm_name
+from eomtlib.experiment import Experiment
+from eomtlib.ladder import LADDER
+from eomtlib.records import TimingRecord, config_hash
+from eomtlib.timing import ModelTiming
+
+ROUNDS = 3
+_COMPILING = ("compiled", "max-autotune")
+
+
+@dataclass(frozen=True)
+class TimingJob:
+    """One architecture that is to be timed in one way.
+
+    Attributes:
+        experiment: whose rung it is.
+        rung: its name.
+        mode, sampler: of ``experiment.variants(rung)``.
+    """
+
+    experiment: Experiment
+    rung: str
+    mode: str
+    sampler: str
+
+    @property
+    def name(self) -> str:
+        """For notices."""
+        settings = self.experiment.settings
+        how = self.mode
+        if LADDER[self.rung].has_deformable_attention:
+            how += f", {self.sampler} sampler"
+        options = self.experiment.options(self.rung).chosen()
+        said = "".join(f", {name}={value}" for name, value in options.items())
+        return f"{self.rung} {settings.size} ({how}{said})"
+
+    @property
+    def identity(self) -> str:
+        """The same for two jobs of which one timing serves both, whatever their weights are."""
+        settings = self.experiment.settings
+        return config_hash(
+            self.experiment.timed_as(self.rung)
+            | {
+                "rung": self.rung,
+                "size": settings.size,
+                "encoder": timm_name(settings.size, settings.pretraining),
+                "dtype": settings.precision,
+                "device": settings.device,
+                "mode": self.mode,
+                "sampler": self.sampler,
+            }
+        )
+
+    @property
+    def rounds(self) -> int:
+        """In how many it is timed: one where each would compile it again, which takes minutes."""
+        return 1 if self.mode in _COMPILING else ROUNDS
+
+
+def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
+    """Times every model for a while, then every model again, and writes a record of each.
+
+    One model is in memory at a time. Nothing is written before the last round has ended.
+    """
+    session = datetime.now(UTC).isoformat(timespec="seconds")
+    timed: list[list[ModelTiming]] = [[] for _ in jobs]
+    for number in range(max((job.rounds for job in jobs), default=0)):
+        for job, rounds in zip(jobs, timed, strict=True):
+            if number >= job.rounds:
+                continue
+            turn = f", round {number + 1} of {job.rounds}" if job.rounds > 1 else ""
+            job.experiment.say(f"timing {job.name}{turn}.")
+            rounds.append(
+                job.experiment.time(
+                    job.rung, mode=job.mode, sampler=job.sampler, share=1 / job.rounds
+                )
+            )
+    return [
+        job.experiment.record_timing(
+            job.rung, rounds, mode=job.mode, sampler=job.sampler, session=session
+        )
+        for job, rounds in zip(jobs, timed, strict=True)
+    ]
+
+
+def apart(records: Sequence[TimingRecord]) -> str:
+    """What must stand beside FPS that were not measured in turns; empty where all were."""
+    several_sizes = len({record.size for record in records}) > 1
+    sessions: dict[str, dict[str, None]] = {}
+    for record in records:
+        chosen = [f"{name}={value}" for name, value in record.options.items()]
+        said = [record.rung, *([record.size] if several_sizes else []), *chosen]
+        said += [record.masking] if record.masking else []
+        sessions.setdefault(record.session, {})[" ".join(said)] = None
+    if len(sessions) < 2:
+        return ""
+    groups = "; then ".join(", ".join(names) for _, names in sorted(sessions.items()))
+    return f"FPS were measured at {len(sessions)} different times: {groups}"
