@@ -24,7 +24,7 @@ from eomtlib.experiment import Experiment
 from eomtlib.ladder import LADDER
 from eomtlib.parameters import parse_rungs, resolve_results_dir, switch
 from eomtlib.planning import Plan, make_plan, plan_pretraining
-from eomtlib.pretraining import find_pretrained
+from eomtlib.pretraining import find_pretrained, reconstructions
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
 from eomtlib.settings import Settings, resolve_settings
@@ -244,6 +244,18 @@ class Study:
             del model
             gc.collect()
         return Segmentations(images, rows)
+
+    def reconstructions(self, *, num_images: int = 4) -> dict[str, list[np.ndarray]]:
+        """What masked-image pretraining makes of the first validation images.
+
+        As ``pretraining.reconstructions`` returns it; empty where this study's encoder was not
+        pretrained by it.
+        """
+        if self.settings.mim is None:
+            return {}
+        count = min(num_images, len(self.experiment.val_set))
+        images = [self.experiment.val_set.read(index)[0] for index in range(count)]
+        return reconstructions(self.experiment.encoder_weights(), images)
 
     def _found(self, rung: str) -> dict[str, Any]:
         """The finished records of a rung under this configuration; None where there is none."""

@@ -1,13 +1,16 @@
 """The notebooks, executed as a user would, and their outputs looked at."""
 
 import json
+from itertools import product
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import papermill
 import pytest
 
 from eomtlib.fidelity.released import write_released
+from eomtlib.results import ResultStore
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -107,7 +110,8 @@ def test_pretraining_shows_what_each_pretraining_closes(tmp_path):
     assert _rows(executed, "gap") == 4  # two rungs against the baseline, twice
     assert _rows(executed, "claim") == 2
     figures = tmp_path / "results" / "figures"
-    assert {p.name for p in figures.glob("*/*.svg")} == {"gaps.svg", "lines.svg", "pareto.svg"}
+    drawn = {p.stem for p in figures.glob("*/*.svg")}
+    assert drawn == {"gaps", "lines", "pareto", "reconstructions"}
 
 
 @pytest.mark.slow
@@ -132,6 +136,27 @@ def test_mask_annealing_trains_three_ways_and_runs_four(tmp_path):
     records = [json.loads(p.read_text()) for p in (tmp_path / "results" / "records").iterdir()]
     assert [r["kind"] for r in records].count("training") == 6  # masked ones are run twice
     assert [r["kind"] for r in records].count("evaluation") == 8
+
+
+@pytest.mark.slow
+def test_stopped_anywhere_and_run_again_it_repeats_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(NOTEBOOKS[0].parent.parent)
+    cells = _code("ablation", rungs="single-scale,eomt", results_dir=str(tmp_path), **SMOKE)
+    written, write = [], ResultStore.write
+
+    def write_and_stop(store, record):
+        write(store, record)
+        written.append((record.kind, record.rung))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ResultStore, "write", write_and_stop)
+    for _ in range(6):  # after every record
+        with pytest.raises(KeyboardInterrupt):
+            _run(cells)
+    for count in range(1, len(cells) + 1):  # after every cell
+        _run(cells[:count])
+    kinds = ("training", "evaluation", "timing")
+    assert sorted(written) == sorted(product(kinds, ("single-scale", "eomt")))
 
 
 @pytest.mark.slow
@@ -181,6 +206,25 @@ def _execute(name, tmp_path, **parameters):
         cwd=repository,
         progress_bar=False,
     )
+
+
+def _code(name, **parameters):
+    """The sources of a notebook's code cells, with parameters as papermill would put them in."""
+    cells = []
+    path = next(path for path in NOTEBOOKS if path.stem == name)
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            cells.append(cell.source)
+            if "parameters" in cell.metadata.get("tags", []):
+                cells.append("\n".join(f"{key} = {value!r}" for key, value in parameters.items()))
+    return cells
+
+
+def _run(cells):
+    names = {}
+    for source in cells:
+        exec(compile(source, "cell", "exec"), names)
+    plt.close("all")
 
 
 def _cell(notebook, cell_id):

@@ -7,6 +7,7 @@ from eomtlib.plots.labels import place_labels
 from eomtlib.plots.ladder import plot_ladder
 from eomtlib.plots.lines import plot_lines
 from eomtlib.plots.pareto import plot_pareto
+from eomtlib.plots.pictures import plot_pictures
 from eomtlib.plots.segmentations import (
     class_palette,
     enlarge,
@@ -34,6 +35,7 @@ __all__ = [
     "plot_ladder",
     "plot_lines",
     "plot_pareto",
+    "plot_pictures",
     "plot_segmentations",
     "save_figure",
 ]

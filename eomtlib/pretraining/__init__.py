@@ -2,6 +2,7 @@
 
 from eomtlib.pretraining.config import PretrainingConfig, default_config
 from eomtlib.pretraining.masked_autoencoder import MaskedAutoencoder, reconstruct
+from eomtlib.pretraining.pictures import reconstructions
 from eomtlib.pretraining.run import (
     find_pretrained,
     load_autoencoder,
@@ -19,5 +20,6 @@ __all__ = [
     "pretrain",
     "pretraining_hash",
     "reconstruct",
+    "reconstructions",
     "written_hash",
 ]

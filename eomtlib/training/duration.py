@@ -49,7 +49,7 @@ class Duration:
         return max(1, math.floor(60 * self.value / seconds_per_step()))
 
     def __str__(self) -> str:
-        value = f"{self.value:g}"
+        value = f"{self.value:.9f}".rstrip("0").rstrip(".")
         return f"{value}min" if self.unit == "minutes" else f"{value}{self.unit}"
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,6 +24,7 @@ from eomtlib.pretraining import (
     pretrain,
     pretraining_hash,
     reconstruct,
+    reconstructions,
 )
 from eomtlib.pretraining import run as run_module
 from eomtlib.pretraining.images import ImageStream, open_images
@@ -76,6 +78,14 @@ def test_the_whole_model_can_be_looked_at_again(weights, tmp_path):
         (4, 3, 64, 64),
         (4, 3, 64, 64),
     ]
+    images = [torch.full((3, 40, 80), 200, dtype=torch.uint8), stream.batch(0)[0].to(torch.uint8)]
+    pictures = reconstructions(weights, images)
+    assert list(pictures) == ["image", "75% hidden", "reconstructed"]
+    whole, seen, made = (np.stack(row) for row in pictures.values())
+    assert whole.shape == seen.shape == made.shape == (2, 64, 64, 3)
+    known = (whole == seen).reshape(2, 8, 8, 8, 8, 3).all(axis=(2, 4, 5))
+    assert (known[1].sum()) == 16  # a quarter of the patches
+    assert (made[1] != whole[1]).any()
     alone = tmp_path / "encoder.safetensors"
     alone.write_bytes(weights.read_bytes())
     with pytest.raises(CheckpointError, match=r"pretraining\.json: does not say how"):
