@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from eomtlib import distributed
 from eomtlib.checkpoints import load_model, save_model
 from eomtlib.data.loading import default_workers, eval_loader
 from eomtlib.encoders import OWN_SIZES
@@ -23,9 +24,11 @@ from eomtlib.run_setup import RunSetup
 from eomtlib.settings import Settings
 from eomtlib.timing import TIMING_METHOD, ModelTiming, time_model
 from eomtlib.training.duration import parse_duration
+from eomtlib.training.module import SegmentationModule
 from eomtlib.training.run import (
     RESUME_FILE,
     FitOptions,
+    FitResult,
     fit,
     measure_step,
     save_steps,
@@ -53,7 +56,7 @@ class Experiment(RunSetup):
     def __init__(self, settings: Settings, store: ResultStore, *, progress: bool) -> None:
         super().__init__(settings)
         self.store = store
-        self.progress = progress
+        self.progress = progress and distributed.is_first()
         self._pretrained: Path | None = None
 
     def run_dir(self, rung: str) -> Path:
@@ -68,7 +71,7 @@ class Experiment(RunSetup):
         if s.mim is None:
             return super().encoder_weights()
         if self._pretrained is None:
-            self._pretrained = self._pretrain()
+            self._pretrained = distributed.on_first(self._pretrain)
         return self._pretrained
 
     def _pretrain(self) -> Path:
@@ -88,7 +91,7 @@ class Experiment(RunSetup):
         """Trains a rung to the end of the plan, or goes on with it, and keeps its weights."""
         run_dir, s = self.run_dir(rung), self.settings
         self.encoder_weights()  # a pretraining is no part of this training's time and memory
-        steps = saved_steps(run_dir) or self._steps(rung)
+        steps = distributed.on_first(lambda: saved_steps(run_dir)) or self._steps(rung)
         resuming = (run_dir / RESUME_FILE).is_file()
         self.say(
             f"{rung}: {'going on with' if resuming else 'training'} {steps} steps "
@@ -96,7 +99,7 @@ class Experiment(RunSetup):
         )
         with PeakMemory(s.device) as memory:
             module = self.module(rung, steps)
-            save_steps(run_dir, steps)
+            distributed.on_first(lambda: save_steps(run_dir, steps))
             result = fit(
                 module,
                 FitOptions(
@@ -109,6 +112,13 @@ class Experiment(RunSetup):
                     name=run_dir.name,
                 ),
             )
+        return distributed.on_first(partial(self._finish, rung, module, result, memory))
+
+    def _finish(
+        self, rung: str, module: SegmentationModule, result: FitResult, memory: PeakMemory
+    ) -> TrainingRecord:
+        """Keeps the weights of a training that has ended, and writes it down."""
+        run_dir, s, steps = self.run_dir(rung), self.settings, module.plan.steps
         model = module.model.cpu().eval()
         save_model(run_dir / "model", model, self.model_config(rung))
         record = TrainingRecord(
@@ -134,17 +144,18 @@ class Experiment(RunSetup):
             checkpoint=(run_dir / "model").relative_to(self.store.root).as_posix(),
             log=(run_dir / "logs").relative_to(self.store.root).as_posix(),
             pretraining_used=_used(s),
+            processes=distributed.world_size(),
+            gradient_accumulation=s.gradient_accumulation,
         )
         self.store.write(record)
         # What is finished keeps its weights, not the optimizer's state.
         (run_dir / RESUME_FILE).unlink(missing_ok=True)
-        del module, model
-        gc.collect()
         return record
 
     def evaluate(self, rung: str, training: TrainingRecord) -> EvaluationRecord:
         """Evaluates the weights of a finished training on the validation images."""
         s = self.settings
+        gc.collect()  # a trained module and its trainer refer to each other
         model, _ = load_model(self.run_dir(rung) / "model")
         model.to(s.device)
         loader = eval_loader(
@@ -248,13 +259,14 @@ class Experiment(RunSetup):
 
     def _steps(self, rung: str) -> int:
         s = self.settings
-        return parse_duration(s.duration).steps(
+        steps = parse_duration(s.duration).steps(
             samples=len(self.train_set),
             batch_size=s.batch_size,
             seconds_per_step=lambda: measure_step(
                 self.module(rung, 1), device=s.device, precision=s.precision
             ),
         )
+        return distributed.gathered(steps)[0]
 
     def _identity(self, rung: str) -> dict[str, Any]:
         s = self.settings

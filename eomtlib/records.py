@@ -89,6 +89,8 @@ class TrainingRecord(Record):
         label: what must stand beside its figures, empty where nothing must.
         activation_checkpointing: whether blocks were computed again in the backward pass.
         interrupted_resumes: how often it went on after an interruption.
+        processes: that shared each step.
+        gradient_accumulation: parts that each of them computed its share in.
     """
 
     kind: ClassVar[str] = "training"
@@ -114,6 +116,8 @@ class TrainingRecord(Record):
     label: str = ""
     activation_checkpointing: bool = False
     interrupted_resumes: int = field(default=0, compare=False)
+    processes: int = 1
+    gradient_accumulation: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eomtlib import distributed
 from eomtlib.architecture_costs import count_costs
 from eomtlib.checkpoints import ModelConfig
 from eomtlib.data.coco import PanopticDataset
@@ -49,8 +50,10 @@ class RunSetup:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.train_set = self._open("train")
-        self.val_set = self._open("val")
+        _check_split(settings)
+        with distributed.first_goes_first():  # it may write the embedded data set
+            self.train_set = self._open("train")
+            self.val_set = self._open("val")
         if self.train_set.classes != self.val_set.classes:
             raise ConfigurationError(
                 f"dataset={self.settings.dataset!r}: training and validation list other classes."
@@ -128,7 +131,7 @@ class RunSetup:
         stream = TrainStream(
             dataset=self.train_set,
             transform=TrainTransform(s.image_size, run_recipe.augmentation),
-            batch_size=s.batch_size,
+            batch_size=s.batch_size // distributed.world_size(),
             seed=s.seed,
             num_workers=s.workers,
             pin_memory=s.device.startswith("cuda"),
@@ -136,7 +139,12 @@ class RunSetup:
         return SegmentationModule(
             model,
             recipe=run_recipe,
-            plan=TrainingPlan(steps=steps, seed=s.seed, compile=s.compile),
+            plan=TrainingPlan(
+                steps=steps,
+                seed=s.seed,
+                compile=s.compile,
+                accumulation=s.gradient_accumulation,
+            ),
             make_loader=stream.loader,
             num_classes=len(self.classes),
         )
@@ -282,6 +290,17 @@ class RunSetup:
             return f"mim {written}"
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _check_split(settings: Settings) -> None:
+    """Refuses a batch that processes and parts cannot share equally."""
+    parts = distributed.world_size() * settings.gradient_accumulation
+    if settings.batch_size % parts:
+        raise ConfigurationError(
+            f"batch_size={settings.batch_size} cannot be shared by {distributed.world_size()} "
+            f"process(es) with gradient_accumulation={settings.gradient_accumulation}; it must be "
+            f"a multiple of {parts}."
+        )
 
 
 # Studies that differ in a seed or a model read the same data, which need not be in memory twice.

@@ -85,7 +85,8 @@ class Settings:
         image_size: of training and evaluation.
         cost_image_size: at which GMACs and FPS are stated.
         duration: as ``parse_duration`` reads it.
-        batch_size: in total.
+        batch_size: in total, over all processes and parts of a step.
+        gradient_accumulation: parts that each process computes its share of a step in.
         num_queries: None for the size's default.
         train_images, generated_val_images: how many of ``shapes`` there are.
         val_images: how many are evaluated on, 0 for all.
@@ -136,6 +137,7 @@ class Settings:
     inference_masking: str | None = None
     pretraining_images: str = "shapes"
     pretraining_steps: int | None = None
+    gradient_accumulation: int = 1
 
     @property
     def mim(self) -> PretrainingConfig | None:
@@ -168,6 +170,7 @@ def resolve_settings(
     image_size: int | str | tuple[int, int] | None = None,
     duration: str | int | None = None,
     batch_size: int | None = None,
+    gradient_accumulation: int = 1,
     num_queries: int | None = None,
     train_images: int | None = None,
     val_images: int | None = None,
@@ -261,6 +264,9 @@ def resolve_settings(
         ),
         pretraining_images=_unlabelled(
             pretraining_images, dataset, data_path, needed=pretraining == "mim" and not weights
+        ),
+        gradient_accumulation=whole(
+            "gradient_accumulation", gradient_accumulation or 1, at_least=1
         ),
         pretraining_steps=whole("pretraining_steps", pretraining_steps, at_least=1)
         if pretraining_steps

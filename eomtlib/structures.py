@@ -156,6 +156,22 @@ class Batch:
             segments=tuple(s.pin_memory() for s in self.segments),
         )
 
+    def split(self, parts: int) -> list[Batch]:
+        """The same samples, in their order, as ``parts`` batches of one size."""
+        size = len(self) // parts
+        spans = [slice(start, start + size) for start in range(0, len(self), size)]
+        return [
+            Batch(
+                images=self.images[span],
+                segments=self.segments[span],
+                image_ids=self.image_ids[span],
+                indices=self.indices[span],
+                original_sizes=self.original_sizes[span],
+                step=self.step,
+            )
+            for span in spans
+        ]
+
     def __len__(self) -> int:
         return len(self.segments)
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from eomtlib import distributed
 from eomtlib.checkpoints import load_model
 from eomtlib.data.loading import eval_loader
 from eomtlib.encoders import timm_name
@@ -46,7 +47,7 @@ class RungResult:
         training: None where nothing was trained.
         evaluation: None where nothing was trained.
         timing: of the architecture on this machine, in the fastest mode and with the fastest
-            sampler.
+            sampler; None where it was not timed.
         run_dir: weights and curves; None where nothing was trained.
         timings: in every mode, with every sampler.
     """
@@ -54,7 +55,7 @@ class RungResult:
     rung: str
     training: TrainingRecord | None
     evaluation: EvaluationRecord | None
-    timing: TimingRecord
+    timing: TimingRecord | None
     run_dir: Path | None
     timings: tuple[TimingRecord, ...] = ()
 
@@ -171,7 +172,7 @@ class Study:
 
     def learn(self, rung: str) -> None:
         """Trains and evaluates one rung, as far as that is asked for and not done already."""
-        found = self._found(rung)
+        found = distributed.on_first(lambda: self._found(rung))
         done = self._finished(rung, found)
         if found["training"] is not None:
             # A kill between the record and this line leaves it.
@@ -181,13 +182,14 @@ class Study:
         if self.train and training is None:
             training = self.experiment.train(rung)
         if training is not None and evaluation is None:
-            evaluation = self.experiment.evaluate(rung, training)
+            evaluation = distributed.on_first(lambda: self.experiment.evaluate(rung, training))
         if evaluation is not None:
             self.experiment.say(f"{rung}: PQ {evaluation.metrics['pq']:.1f}.")
 
     def missing_timings(self, rung: str) -> list[TimingJob]:
         """What is still to be timed of a rung, for ``time_in_rounds``."""
-        timed = {(timing.mode, timing.sampler) for timing in self._found(rung)["timing"]}
+        found = distributed.on_first(lambda: self._found(rung))
+        timed = {(timing.mode, timing.sampler) for timing in found["timing"]}
         return [
             TimingJob(self.experiment, rung, mode=mode, sampler=sampler)
             for mode, sampler in self.experiment.variants(rung)
@@ -196,12 +198,12 @@ class Study:
 
     def result(self, rung: str) -> RungResult:
         """The records of a rung that was run."""
-        found = self._found(rung)
+        found = distributed.on_first(lambda: self._found(rung))
         return RungResult(
             rung,
             found["training"],
             found["evaluation"],
-            fastest(found["timing"]),
+            fastest(found["timing"]) if found["timing"] else None,
             None if found["training"] is None else self.experiment.run_dir(rung),
             tuple(found["timing"]),
         )
@@ -299,4 +301,4 @@ class Study:
 def time_missing(runs: Sequence[tuple[Study, str]]) -> None:
     """Times the rungs of some studies in turns, each architecture that was not timed yet once."""
     jobs = {job.identity: job for study, rung in runs for job in study.missing_timings(rung)}
-    time_in_rounds(list(jobs.values()))
+    distributed.on_first(lambda: time_in_rounds(list(jobs.values())))

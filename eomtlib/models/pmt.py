@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from eomtlib.encoders import Encoder
 from eomtlib.errors import ConfigurationError
+from eomtlib.models.batch_norm import BatchNorm
 from eomtlib.models.query_blocks import QueryBlockModel
 from eomtlib.structures import Tokens
 
@@ -29,7 +30,7 @@ class LateralConnection(nn.Module):
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(embed_dim, eps=1e-5)
+        self.norm = BatchNorm(embed_dim, eps=1e-5)
         self.mlp = nn.Sequential(
             nn.Linear(embed_dim, embed_dim // 2), nn.GELU(), nn.Linear(embed_dim // 2, embed_dim)
         )

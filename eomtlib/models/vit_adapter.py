@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from eomtlib.encoders import Encoder
 from eomtlib.errors import ConfigurationError
+from eomtlib.models.batch_norm import BatchNorm
 from eomtlib.models.deformable_attention import DeformableAttention, Shapes, grid_centres
 from eomtlib.models.feature_pyramid import pyramid_strides
 
@@ -42,7 +43,7 @@ class AdapterConfig:
 def _conv_norm_relu(in_channels: int, out_channels: int, *, stride: int) -> nn.Sequential:
     convolution = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
+    return nn.Sequential(convolution, BatchNorm(out_channels), nn.ReLU())
 
 
 class SpatialPrior(nn.Module):
@@ -222,7 +223,7 @@ class ViTAdapter(nn.Module):
             Extractor(embed_dim, num_heads, config) for _ in range(config.num_extra_extractors)
         )
         self.upscale = nn.ConvTranspose2d(embed_dim, embed_dim, kernel_size=2, stride=2)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(embed_dim) for _ in self.strides)
+        self.norms = nn.ModuleList(BatchNorm(embed_dim) for _ in self.strides)
 
     def forward(self, encoder: Encoder, images: Tensor) -> tuple[Tensor, ...]:
         """``[B, 3, H, W]`` images of values 0 to 255 → four maps ``[B, D, h, w]``, finest first."""

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eomtlib.distributed import mean
 from eomtlib.errors import DataError
 from eomtlib.hyperparameters import LossConfig
 from eomtlib.predictions import Predictions, matched_masks
@@ -29,6 +29,21 @@ from eomtlib.training.point_sampling import (
     sample_segments,
     stack_maps,
 )
+
+
+@dataclass(frozen=True)
+class LossScale:
+    """What a step's sums are divided by, the same however its images are split.
+
+    Means over processes, since gradients are averaged over them.
+
+    Attributes:
+        num_masks: scalar, targets of all images of the step, at least 1.
+        class_weight: scalar, weights of the classes of all their queries.
+    """
+
+    num_masks: Tensor
+    class_weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,17 @@ class LossOutput:
     num_surplus: int
 
 
+def sum_of_parts(parts: Sequence[LossOutput]) -> LossOutput:
+    """What the loss says of a step that was computed in parts under one ``LossScale``."""
+    return LossOutput(
+        total=sum(part.total.detach() for part in parts),
+        class_loss=sum(part.class_loss for part in parts),
+        mask_loss=sum(part.mask_loss for part in parts),
+        dice_loss=sum(part.dice_loss for part in parts),
+        num_surplus=sum(part.num_surplus for part in parts),
+    )
+
+
 class SegmentationLoss(nn.Module):
     """Matches queries to segments and supervises the pairs, in every predicted layer.
 
@@ -58,8 +84,8 @@ class SegmentationLoss(nn.Module):
     ``[L, pairs, C, 2]`` from which the uncertain points are chosen; then the uniform points
     ``[L, pairs, P − uncertain, 2]``. So an image's points depend on nothing else in the batch.
 
-    Masks are averaged over the targets of the whole batch, on all processes; classes over the
-    queries of this process, weighted.
+    Masks are averaged over the targets and classes over the queries, weighted, of the whole step:
+    of all processes, and of all parts where a step is computed in parts.
 
     Args:
         num_classes: without "no object".
@@ -82,6 +108,7 @@ class SegmentationLoss(nn.Module):
         targets: Sequence[SegmentMap],
         *,
         generators: Sequence[torch.Generator],
+        scale: LossScale | None = None,
     ) -> LossOutput:
         """The loss of one batch, computed in float32 whatever autocast says.
 
@@ -90,6 +117,8 @@ class SegmentationLoss(nn.Module):
             targets: one for each image, all of one size, on the device of the predictions. Each
                 segment is a target, except crowds; a loader drops those that a crop cut away.
             generators: one for each image, on any device.
+            scale: of the whole step, where these images are a part of it; then the step's loss
+                is the sum of its parts'.
 
         Raises:
             DataError: when the numbers of images, targets and generators differ, or the targets'
@@ -106,8 +135,13 @@ class SegmentationLoss(nn.Module):
             maps = stack_maps(targets)
             points = torch.stack([_draw(g, (self.config.num_points,), device) for g in generators])
             matches = match(predictions, targets, maps=maps, points=points, config=self.config)
-            class_loss = self._class_loss(predictions.class_logits, targets, matches)
-            mask_loss, dice_loss = self._mask_losses(predictions, maps, matches, generators)
+            scale = scale or self.scale(targets, predictions.class_logits[0].shape[1])
+            class_sum = self._class_sum(predictions.class_logits, targets, matches)
+            class_loss = class_sum / scale.class_weight
+            mask_loss, dice_loss = (
+                part / scale.num_masks
+                for part in self._mask_sums(predictions, maps, matches, generators)
+            )
             layers = (
                 self.config.class_weight * class_loss
                 + self.config.mask_weight * mask_loss
@@ -121,10 +155,21 @@ class SegmentationLoss(nn.Module):
             num_surplus=matches.num_surplus,
         )
 
-    def _class_loss(
+    def scale(self, targets: Sequence[SegmentMap], num_queries: int) -> LossScale:
+        """What to divide by in a step that has these targets here, and others elsewhere.
+
+        Every process must call it equally often. Nothing is moved from a GPU.
+        """
+        counts = torch.stack([(~target.is_crowd).sum() for target in targets]).float()
+        matched = counts.clamp(max=num_queries)
+        weights = matched + (num_queries - matched) * self.config.no_object_weight
+        num_masks, class_weight = mean(torch.stack((counts.sum(), weights.sum())))
+        return LossScale(num_masks.clamp(min=1), class_weight)
+
+    def _class_sum(
         self, class_logits: Sequence[Tensor], targets: Sequence[SegmentMap], matches: Matches
     ) -> Tensor:
-        """Weighted mean over all queries, ``[L]``."""
+        """Weighted sum over all queries, ``[L]``."""
         logits = torch.stack([layer.float() for layer in class_logits])
         labels = nn.utils.rnn.pad_sequence([t.labels for t in targets], batch_first=True)
         wanted = labels.new_full(logits.shape[:-1], self.num_classes)
@@ -135,10 +180,9 @@ class SegmentationLoss(nn.Module):
         losses = F.cross_entropy(
             logits.flatten(0, 2), wanted.flatten(), self.class_weights, reduction="none"
         )
-        weights = self.class_weights[wanted].flatten(1).sum(1)
-        return losses.unflatten(0, (len(class_logits), -1)).sum(1) / weights
+        return losses.unflatten(0, (len(class_logits), -1)).sum(1)
 
-    def _mask_losses(
+    def _mask_sums(
         self,
         predictions: Predictions,
         maps: Tensor,
@@ -159,13 +203,12 @@ class SegmentationLoss(nn.Module):
         labels = sample_segments(maps, points, images=images, segments=matches.segments.flatten())
         logits = sample_mask_logits(masks, points)
 
-        num_masks = _mean_over_processes(matches.num_targets, logits.device).clamp(min=1)
         entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)
         probabilities = logits.sigmoid()
         overlap = (probabilities * labels).sum(1)
         dice = 1 - (2 * overlap + 1) / (probabilities.sum(1) + labels.sum(1) + 1)
         shape = matches.queries.shape
-        return entropy.view(shape).sum(1) / num_masks, dice.view(shape).sum(1) / num_masks
+        return entropy.view(shape).sum(1), dice.view(shape).sum(1)
 
     @torch.no_grad()
     def _points(
@@ -205,12 +248,3 @@ def _draw(generator: torch.Generator, shape: Sequence[int], device: torch.device
     """Uniform points ``[*shape, 2]``, drawn where the generator lives."""
     points = torch.rand(*shape, 2, generator=generator, device=generator.device)
     return points.to(device, non_blocking=True)
-
-
-def _mean_over_processes(number: int, device: torch.device) -> Tensor:
-    """The mean of a number over all processes, as a float tensor on ``device``."""
-    mean = torch.tensor(float(number)).to(device, non_blocking=True)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(mean)
-        mean /= dist.get_world_size()
-    return mean

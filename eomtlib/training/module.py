@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from eomtlib.distributed import mean, world_size
 from eomtlib.errors import EomtlibError
-from eomtlib.predictions import Predictions
 from eomtlib.randomness import keyed_generator, keyed_seed
 from eomtlib.recipes import Recipe
 from eomtlib.structures import Batch
-from eomtlib.training.loss import LossOutput, SegmentationLoss
+from eomtlib.training.loss import LossOutput, LossScale, SegmentationLoss, sum_of_parts
 from eomtlib.training.masking import annealing_windows, masking_probabilities
 from eomtlib.training.optimization import build_optimizer
 
@@ -30,11 +32,14 @@ class TrainingPlan:
         steps: optimizer steps of the whole run.
         seed: key of all randomness.
         compile: whether the forward pass is compiled (one graph for the whole run).
+        accumulation: parts that a process's share of a step is computed in, one after the other:
+            less memory, the same step but for batch norm, whose statistics are a part's.
     """
 
     steps: int
     seed: int
     compile: bool = False
+    accumulation: int = 1
 
 
 class SegmentationModule(L.LightningModule):
@@ -59,6 +64,8 @@ class SegmentationModule(L.LightningModule):
         num_classes: int,
     ) -> None:
         super().__init__()
+        # A step may be several backward passes, which Lightning leaves to us.
+        self.automatic_optimization = False
         self.model = model
         self.recipe = recipe
         self.plan = plan
@@ -67,7 +74,7 @@ class SegmentationModule(L.LightningModule):
         self.surplus_segments = 0
         if plan.compile:
             # In place, so that names in a checkpoint are the same with and without.
-            model.compile(fullgraph=True)
+            model.compile(fullgraph=world_size() == 1)
 
     @property
     def progress(self) -> float:
@@ -86,28 +93,22 @@ class SegmentationModule(L.LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
         return batch.to(device, non_blocking=True)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        step = self.global_step
-        # Covers what draws from torch's global generator, such as rotary augmentation.
-        torch.manual_seed(keyed_seed(self.plan.seed, "model", step))
+    def training_step(self, batch: Batch, _: int) -> None:
         probabilities = self._set_masking()
-        predictions = self.model(batch.images, self._mask_draws(batch))
-        generators = [
-            keyed_generator(self.plan.seed, "points", index, device=self.device)
-            for index in batch.indices
-        ]
-        out = self.loss(predictions, batch.segments, generators=generators)
-        self._report(out, predictions, probabilities, len(batch))
-        return out.total
+        scale = self.loss.scale(batch.segments, self.model.num_queries)
+        parts = batch.split(self.plan.accumulation)
+        outputs = []
+        for number, part in enumerate(parts, start=1):
+            with self._exchange_gradients(number == len(parts)):
+                outputs.append(self._backward(part, scale))
+        self._report(sum_of_parts(outputs), probabilities, len(batch))
+        optimizer = self.optimizers()
+        optimizer.step()
+        optimizer.zero_grad()
+        self.lr_schedulers().step()
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        # Lightning's own refuses the fused optimizer that a CPU is fastest with. Gradients are
-        # unscaled by now: the fused one is not used with a loss scaler.
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # Gradients are unscaled by now: the fused optimizer is not used with a loss scaler.
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
 
     def configure_optimizers(self) -> dict[str, object]:
@@ -124,6 +125,27 @@ class SegmentationModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.surplus_segments = checkpoint["surplus_segments"]
+
+    def _backward(self, part: Batch, scale: LossScale) -> LossOutput:
+        """The loss of a part of a step, its gradients added to those that are there."""
+        # Covers what draws from torch's global generator, such as rotary augmentation: alike for
+        # all parts and on all processes.
+        torch.manual_seed(keyed_seed(self.plan.seed, "model", self.global_step))
+        predictions = self.model(part.images, self._mask_draws(part))
+        generators = [
+            keyed_generator(self.plan.seed, "points", index, device=self.device)
+            for index in part.indices
+        ]
+        out = self.loss(predictions, part.segments, generators=generators, scale=scale)
+        self.manual_backward(out.total)
+        return out
+
+    def _exchange_gradients(self, now: bool) -> AbstractContextManager:
+        """Whether processes exchange their gradients in the backward pass within."""
+        strategy = self.trainer.strategy
+        if now or not isinstance(strategy, ParallelStrategy):
+            return nullcontext()
+        return strategy.block_backward_sync()
 
     def _set_masking(self) -> list[float]:
         """Fills the model's masking probabilities for this step."""
@@ -153,9 +175,7 @@ class SegmentationModule(L.LightningModule):
         ]
         return torch.stack(draws).to(self.device, non_blocking=True)
 
-    def _report(
-        self, out: LossOutput, predictions: Predictions, probabilities: list[float], batch_size: int
-    ) -> None:
+    def _report(self, out: LossOutput, probabilities: list[float], batch_size: int) -> None:
         if out.num_surplus and not self.surplus_segments:
             warnings.warn(
                 f"an image has more segments than the model's {self.model.num_queries} queries; "
@@ -171,9 +191,12 @@ class SegmentationModule(L.LightningModule):
                 f"the loss of step {self.global_step} is not finite. Lower the learning rate of "
                 "the recipe, or find the cause with precision='float32' and compile='no'."
             )
-        values = {"loss": out.total.detach() / len(predictions)}
+        losses = {"loss": out.total.detach() / len(out.class_loss)}
         parts = {"class": out.class_loss, "mask": out.mask_loss, "dice": out.dice_loss}
-        values |= {f"loss_{name}": layers[-1] for name, layers in parts.items()}
+        losses |= {f"loss_{name}": layers[-1] for name, layers in parts.items()}
+        if logs_now:
+            losses = dict(zip(losses, mean(torch.stack(list(losses.values()))), strict=True))
+        values = dict(losses)
         values |= {f"masking_{k}": p for k, p in enumerate(probabilities)}
         groups = self.optimizers().param_groups
         values["lr"] = max(group["lr"] for group in groups)

@@ -27,7 +27,9 @@ from lightning.pytorch.loggers import (
     WandbLogger,
 )
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
 
+from eomtlib import distributed
 from eomtlib.files import write_atomically, write_file
 from eomtlib.precision import autocast
 from eomtlib.training.duration import parse_duration
@@ -35,6 +37,7 @@ from eomtlib.training.module import SegmentationModule
 from eomtlib.training.optimization import build_optimizer
 
 RESUME_FILE = "resume.ckpt"
+_ASK_OTHERS_EVERY = 5  # steps, of which SLURM's half a minute of grace holds many
 _RANK_ZERO = "lightning.pytorch.utilities.rank_zero"
 _LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -112,36 +115,76 @@ class RunState(Callback):
         return self.seconds + time.perf_counter() - self._since
 
 
+class StopOnSignal(Callback):
+    """Ends a training after the step in which SIGTERM comes, with a checkpoint to go on from.
+
+    SLURM sends it before it takes a machine away.
+
+    Args:
+        path: of the checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._asked = False
+        self._before: Any = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning's own handler, set by now, talks to the other processes from within a signal.
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        alone = trainer.world_size == 1
+        if not alone and trainer.global_step % _ASK_OTHERS_EVERY:
+            return
+        if self._asked if alone else any(distributed.gathered(self._asked)):
+            trainer.save_checkpoint(self._path)
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, *_: Any) -> None:
+        self._asked = True
+
+
 def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
     """Trains to the end of the plan, from the run's last checkpoint where there is one."""
     resume = options.run_dir / RESUME_FILE
-    for stale in options.run_dir.glob(f".{RESUME_FILE}.*.tmp"):
-        stale.unlink()  # left by a kill in the middle of a checkpoint
+    if distributed.is_first():
+        for stale in options.run_dir.glob(f".{RESUME_FILE}.*.tmp"):
+            stale.unlink()  # left by a kill in the middle of a checkpoint
     state = RunState()
+    resumes = distributed.on_first(resume.is_file)
     steps = module.plan.steps
     with _quiet_lightning():
         trainer = _trainer(module, options, state)
         with _interruptible():
-            trainer.fit(module, ckpt_path=resume if resume.is_file() else None, weights_only=True)
+            trainer.fit(module, ckpt_path=resume if resumes else None, weights_only=True)
     if trainer.global_step < steps:
         raise KeyboardInterrupt(
             f"training stopped at step {trainer.global_step} of {steps}; run again to go on"
         )
-    losses = read_curves(options.run_dir)["loss"].dropna()
-    tail = losses.tail(max(1, len(losses) // 10))
     return FitResult(
         seconds=state.total_seconds,
-        final_loss=float(tail.mean()),
-        surplus_segments=module.surplus_segments,
+        final_loss=distributed.on_first(lambda: _final_loss(options.run_dir)),
+        surplus_segments=sum(distributed.gathered(module.surplus_segments)),
         resumes=state.resumes,
     )
+
+
+def _final_loss(run_dir: Path) -> float:
+    losses = read_curves(run_dir)["loss"].dropna()
+    return float(losses.tail(max(1, len(losses) // 10)).mean())
 
 
 def _trainer(module: SegmentationModule, options: FitOptions, state: RunState) -> L.Trainer:
     steps = module.plan.steps
     return L.Trainer(
         accelerator="cpu" if options.device == "cpu" else "auto",
-        devices=_device_list(options.device),
+        **_processes(options.device),
         max_steps=steps,
         max_epochs=-1,
         precision=_LIGHTNING_PRECISION[options.precision],
@@ -215,12 +258,12 @@ def measure_step(
     times = []
     for batch in module.make_loader(steps=repeats + 2, first_step=0, rank=0, world_size=1):
         start = time.perf_counter()
-        batch = batch.to(device)
-        with autocast(device, precision):
-            predictions = module.model(batch.images)
-            generators = [torch.Generator(device).manual_seed(i) for i in range(len(batch))]
-            total = module.loss(predictions, batch.segments, generators=generators).total
-        total.backward()
+        for part in batch.to(device).split(module.plan.accumulation):
+            with autocast(device, precision):
+                predictions = module.model(part.images)
+                generators = [torch.Generator(device).manual_seed(i) for i in range(len(part))]
+                total = module.loss(predictions, part.segments, generators=generators).total
+            total.backward()
         optimizer.step()
         optimizer.zero_grad()
         if device.startswith("cuda"):
@@ -242,12 +285,23 @@ def _callbacks(options: FitOptions) -> list[Callback]:
         enable_version_counter=False,
         **when,
     )
-    return [checkpoint, *([TQDMProgressBar(refresh_rate=20)] if options.progress else [])]
+    stop = StopOnSignal(options.run_dir / RESUME_FILE)
+    bars = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
+    return [checkpoint, stop, *bars]
 
 
-def _device_list(device: str) -> list[int] | int:
+def _processes(device: str) -> dict[str, Any]:
+    """The arguments of the trainer that say which processes and devices work together."""
     index = device.partition(":")[2]
-    return [int(index)] if index else 1
+    if distributed.world_size() == 1:
+        return {"devices": [int(index)] if index else 1}
+    on_this_node = distributed.processes_on_this_node()
+    return {
+        "devices": on_this_node,
+        "num_nodes": distributed.world_size() // on_this_node,
+        # Every parameter of every rung gets a gradient in every step.
+        "strategy": DDPStrategy(find_unused_parameters=False, gradient_as_bucket_view=True),
+    }
 
 
 _NOTICES = (
@@ -256,6 +310,7 @@ _NOTICES = (
     ".*Checkpoint directory.*exists and is not empty.*",
     ".*in eval mode at the start of training.*",
     ".*isinstance.*LeafSpec.*",
+    "(?s).*Grad strides do not match.*",
 )
 """Notices of Lightning that do not concern a run of ours: PMT's encoder, for one, stays in eval."""
 

@@ -192,7 +192,7 @@ def _loss_of_one_image(rank, folder, queue):
     loss = SegmentationLoss(NUM_CLASSES, CONFIG)
     target = random_target((2, 7)[rank], seed=rank)
     out = loss(only(random_predictions(2), [rank]), [target], generators=generators(rank))
-    queue.put((rank, out.mask_loss.tolist()))
+    queue.put((rank, (out.mask_loss.tolist(), out.class_loss.tolist())))
     dist.destroy_process_group()
 
 
