@@ -188,17 +188,28 @@ class Sweep:
 
         All are trained and evaluated before any is timed, so that they are timed in turns.
         """
-        studies = [self._studies[_key(point)] for point in self.points]
-        for point, study in zip(self.points, studies, strict=True):
+        self._learn()
+        pairs = self._pairs()
+        time_missing([(study, point["rung"]) for point, study in pairs])
+        return [SweepRun(point, study, study.result(point["rung"])) for point, study in pairs]
+
+    def learn(self) -> list[RungResult]:
+        """``run`` without timing, whose place in the results is empty where none was there."""
+        self._learn()
+        return [study.result(point["rung"]) for point, study in self._pairs()]
+
+    def _pairs(self) -> list[tuple[Point, Study]]:
+        return [(point, self._studies[_key(point)]) for point in self.points]
+
+    def _learn(self) -> None:
+        pairs = self._pairs()
+        for point, study in pairs:
             study.experiment.check(point["rung"])
-        for number, (point, study) in enumerate(zip(self.points, studies, strict=True), start=1):
+        for number, (point, study) in enumerate(pairs, start=1):
             if len(self._studies) > 1:
                 said = ", ".join(f"{name} {_shown(value)}" for name, value in point.items())
                 study.experiment.say(f"Run {number} of {len(self.points)}: {said}")
             study.learn(point["rung"])
-        pairs = list(zip(self.points, studies, strict=True))
-        time_missing([(study, point["rung"]) for point, study in pairs])
-        return [SweepRun(point, study, study.result(point["rung"])) for point, study in pairs]
 
     def note(self, runs: Sequence[SweepRun]) -> str:
         """What must stand beside accuracies and FPS of ``runs``; empty where nothing must."""

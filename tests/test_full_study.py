@@ -8,7 +8,7 @@ import pytest
 
 from eomtlib import full_study
 from eomtlib.commands import main
-from eomtlib.commands.study import _value
+from eomtlib.commands.configuration import literal
 from eomtlib.full_study import CHAPTERS, Chapter, run_study
 from eomtlib.gallery import collect, write_index
 
@@ -91,8 +91,8 @@ def test_what_goes_wrong_is_said(notebooks, tmp_path, capsys):
     assert "ValueError: no such size" in capsys.readouterr().err
     executed = json.loads((tmp_path / "results" / "notebooks" / "first.ipynb").read_text())
     assert executed["cells"]
-    assert _value("False") is False
-    assert [_value(text) for text in ("4", "0.5", "0,1", "eomt")] == [4, 0.5, "0,1", "eomt"]
+    assert literal("False") is False
+    assert [literal(text) for text in ("4", "0.5", "0,1", "eomt")] == [4, 0.5, "0,1", "eomt"]
     missing = ["--notebooks", str(tmp_path), "--device", "cpu"]
     assert main(["study", *missing]) == 2
     assert "first.ipynb does not exist" in capsys.readouterr().err

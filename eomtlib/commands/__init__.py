@@ -6,15 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from eomtlib.commands import benchmark, pretrain, study
+from eomtlib.commands import benchmark, fit, pretrain, study
 from eomtlib.errors import EomtlibError
 
-VERBS = {"benchmark": benchmark, "pretrain": pretrain, "study": study}
+VERBS = {"benchmark": benchmark, "fit": fit, "pretrain": pretrain, "study": study}
 """Verb → its module: ``add_options``, whose docstring is the help, and ``run``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb; returns the exit status: 0, or 2 for input that cannot be used."""
+    """Runs a verb.
+
+    Returns:
+        The exit status: 0, 2 for input that cannot be used, 130 where it was interrupted.
+    """
     parser = argparse.ArgumentParser(prog="python -m eomtlib", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
     for name, verb in VERBS.items():
@@ -26,4 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EomtlibError as error:
         print(f"eomtlib {chosen.verb}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as interruption:
+        print(f"eomtlib {chosen.verb}: {interruption or 'interrupted'}", file=sys.stderr)
+        return 130
     return 0

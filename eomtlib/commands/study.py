@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ast
 from pathlib import Path
 
 from papermill import PapermillExecutionError
 
+from eomtlib.commands.configuration import literal
 from eomtlib.errors import EomtlibError
 from eomtlib.full_study import CHAPTERS, run_study
 from eomtlib.gallery import collect
@@ -35,15 +35,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _value(text: str) -> object:
-    """A parameter as it would stand in a notebook: a number, True or False, else a text."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    return value if isinstance(value, bool | int | float) else text
-
-
 def run(chosen: argparse.Namespace) -> None:
     """Runs the study, and says where its page is."""
     results_dir = resolve_results_dir(chosen.results_dir)
@@ -54,7 +45,7 @@ def run(chosen: argparse.Namespace) -> None:
             device=resolve_device(chosen.device),
             seeds=chosen.seeds,
             only=[name for name in chosen.only.split(",") if name],
-            parameters={name: _value(text) for name, text in chosen.p},
+            parameters={name: literal(text) for name, text in chosen.p},
             say=lambda text: print(text, flush=True),
         )
     except PapermillExecutionError as error:

@@ -1,0 +1,99 @@
+"""Training from the command line: configurations, and SIGTERM as SLURM sends it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eomtlib.commands import main
+from eomtlib.results import ResultStore
+from eomtlib.study import Study
+from eomtlib.training.run import read_curves
+from tests.samples import SMOKE
+
+
+def arguments(folder, **options):
+    options = SMOKE | {"results_dir": folder} | options
+    return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+
+
+def test_options_override_a_file_which_overrides_defaults(tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_text("size: large\nduration: 5min\nimage_size: 480x640\nseeds: [0, 1]\n")
+    assert main(["fit", "--config", str(file), "--duration=7steps", "--print-config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["size"], shown["duration"]) == ("large", "7steps")
+    assert (shown["image_size"], shown["seeds"], shown["dataset"]) == ("480x640", [0, 1], "shapes")
+    printed = tmp_path / "printed.json"
+    printed.write_text(json.dumps(shown))
+    assert main(["fit", "--config", str(printed), "--print-config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == shown
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("sizes: nano", "config.yaml: parameter='sizes'.*Did you mean 'size'"),
+        ("- size", "must hold names and values"),
+        ("size: {a: 1}", "size must be a number, a text"),
+        ("size: [", "cannot be read"),
+        ("size: enormous", "size='enormous'"),
+    ],
+)
+def test_what_a_file_gets_wrong_is_named(content, said, tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    assert main(["fit", "--config", str(file)]) == 2
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_fit_writes_what_a_study_finds(tmp_path, capsys):
+    assert main(["fit", *arguments(tmp_path, duration=2)]) == 0
+    said = capsys.readouterr().out
+    assert "eomt, seed 0: " in said
+    assert "pq " in said
+    assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]
+    study = Study(results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
+    assert study.plan("eomt").table.loc["eomt", "finished"] == "training, evaluation"
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path / "cache"))
+    options = {"duration": "40steps", "checkpoint_every": "1000steps"}
+    whole = Study(results_dir=tmp_path / "whole", progress=False, **SMOKE | options).run("eomt")
+    command = [sys.executable, "-m", "eomtlib", "fit", *arguments(tmp_path / "cut", **options)]
+    root = str(Path(__file__).parent.parent.parent)
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
+    run_dir = None
+    for _ in range(1200):
+        run_dir = next((tmp_path / "cut").glob("runs/*"), None)
+        if run_dir is not None and len(read_curves(run_dir)) > 3:
+            break
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert b"run again to go on" in said
+    assert (run_dir / "resume.ckpt").is_file()
+    assert not ResultStore(tmp_path / "cut").records()
+
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, timeout=600)
+    store = ResultStore(tmp_path / "cut")
+    assert store.find("training").interrupted_resumes == 1
+    assert store.find("evaluation").metrics == whole.evaluation.metrics
+    weights = [
+        next(folder.glob("runs/*/model/model.safetensors")).read_bytes()
+        for folder in (tmp_path / "whole", tmp_path / "cut")
+    ]
+    assert weights[0] == weights[1]
