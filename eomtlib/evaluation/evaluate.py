@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from eomtlib.evaluation.panoptic_quality import PanopticQuality, PanopticResult
+from eomtlib.evaluation.metric import Result
+from eomtlib.evaluation.panoptic_quality import PanopticQuality
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
 from eomtlib.predictions import MaskLogits
 from eomtlib.structures import Batch, ClassInfo, stuff_classes
@@ -26,7 +27,7 @@ def evaluate_panoptic(
     threshold: float = 0.8,
     mask_threshold: float = 0.5,
     overlap_mask_area_threshold: float = 0.8,
-) -> PanopticResult:
+) -> Result:
     """Panoptic quality at the images' original sizes.
 
     Args:
@@ -59,6 +60,5 @@ def evaluate_panoptic(
             overlap_mask_area_threshold=overlap_mask_area_threshold,
         )
         for prediction, target in zip(segmented, batch.segments, strict=True):
-            labels = [info["label_id"] for info in prediction["segments_info"]]
-            quality.update(prediction["segmentation"], labels, target)
+            quality.update(prediction, target)
     return quality.compute()

@@ -26,6 +26,12 @@ def to_indices(ids, segments):
     return order[np.searchsorted(known, ids, sorter=order)] - 1
 
 
+def segmented(ids, labels):
+    """What post-processing gives, of an array of positions in a list of classes."""
+    infos = [{"label_id": int(label)} for label in labels]
+    return {"segmentation": torch.from_numpy(np.asarray(ids, np.int32)), "segments_info": infos}
+
+
 def test_equals_panopticapi_on_coco(coco_mini):
     truth = json.loads((coco_mini / "annotations" / "panoptic_val2017.json").read_text())
     predictions = json.loads((FIXTURE / "predictions.json").read_text())
@@ -48,7 +54,8 @@ def test_equals_panopticapi_on_coco(coco_mini):
         prediction_ids = to_indices(
             read_ids(FIXTURE / "predictions" / prediction["file_name"]), infos
         )
-        quality.update(prediction_ids, [index_of[s["category_id"]] for s in infos], target)
+        labels = [index_of[s["category_id"]] for s in infos]
+        quality.update(segmented(prediction_ids, labels), target)
     result = quality.compute()
     for suffix, group in (("", "All"), ("_things", "Things"), ("_stuff", "Stuff")):
         assert result.metrics[f"n{suffix}"] == expected[group]["n"]
@@ -126,9 +133,7 @@ def test_equals_a_naive_count_and_adds_up_over_processes():
             torch.from_numpy(labels),
             torch.from_numpy(is_crowd),
         )
-        parts[index % 2].update(
-            torch.from_numpy(prediction).int(), torch.from_numpy(predicted_labels), target
-        )
+        parts[index % 2].update(segmented(prediction, predicted_labels), target)
     parts[0].merge(parts[1].state())
     expected = naive_counts(images)
     assert (expected[:5, 1:] > 20).all()
@@ -164,5 +169,5 @@ def test_what_does_not_fit_is_refused_and_nothing_added(prediction, labels, mess
     )
     quality = PanopticQuality(CLASSES)
     with pytest.raises(ConfigurationError, match=message):
-        quality.update(prediction, labels, target)
+        quality.update(segmented(prediction, labels), target)
     assert not quality.state().any()
