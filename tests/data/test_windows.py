@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from eomtlib.data.loading import eval_loader
 from eomtlib.data.windows import WindowLayout, WindowTransform
 from eomtlib.structures import SegmentMap
 
@@ -43,3 +44,34 @@ def test_windows_show_what_pillow_resizes_and_segments_stay():
     resized = np.asarray(Image.fromarray(pixels).resize((16, 40), Image.Resampling.BILINEAR))
     expected = [resized[start : start + 16] for start in (0, 12, 24)]
     assert np.array_equal(windows.permute(0, 2, 3, 1).numpy(), np.stack(expected))
+
+
+class Toy:
+    """Images of one grey level each."""
+
+    classes = ()
+    sizes = np.array([(20, 20), (16, 40), (70, 20)])
+    image_ids = np.array([4, 5, 6])
+
+    def __len__(self):
+        return 3
+
+    def read(self, index):
+        height, width = self.sizes[index]
+        image = torch.full((3, height, width), 10 + index, dtype=torch.uint8)
+        ids = torch.zeros(1, height, width, dtype=torch.int16)
+        return image, SegmentMap(ids, torch.tensor([0]), torch.tensor([False]))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches_hold_the_windows_of_their_images_one_after_the_other(num_workers):
+    loader = eval_loader(
+        Toy(), canvas=(16, 16), batch_size=2, num_workers=num_workers, in_windows=True
+    )
+    first, second = list(loader)
+    assert first.images[:, 0, 0, 0].tolist() == [10, 11, 11, 11]
+    assert second.images[:, 0, 0, 0].tolist() == [12] * 4
+    assert first.images.shape[1:] == (3, 16, 16)
+    assert len(first) == 2
+    assert first.original_sizes == ((20, 20), (16, 40))
+    assert second.segments[0].size == (70, 20)
