@@ -37,7 +37,7 @@ class _Masks:
 
 @dataclass(frozen=True)
 class _ImageEntry:
-    """What is kept of an image, some ten kilobytes."""
+    """What is kept of an image: some hundred bytes for a mask."""
 
     size: tuple[int, int]
     found: _Masks

@@ -11,6 +11,10 @@ from torch import Tensor
 from eomtlib.evaluation.postprocessing.resizing import checked_masks, pixel_counts, resize_to_image
 from eomtlib.predictions import MaskLogits
 
+# Masks that are resized at a time: CPUs take less than half the time for few, which stay
+# in their caches.
+_MASKS_AT_ONCE = 16
+
 
 def post_process_instance_segmentation(
     mask_logits: Tensor | MaskLogits,
@@ -86,12 +90,16 @@ def _instances(
 
     Of each pair, ``rows`` says which of the K is its mask.
     """
-    logits = resize_to_image(mask_logits, target_size=target_size, input_size=input_size)
-    claimed = logits > 0
-    inside = (logits.sigmoid() * claimed).flatten(1).sum(dim=1)
-    means = inside / pixel_counts(claimed).clamp(min=1)
+    claims, means = [], []
+    for part in mask_logits.split(_MASKS_AT_ONCE):
+        logits = resize_to_image(part, target_size=target_size, input_size=input_size)
+        own = logits > 0
+        inside = (logits.sigmoid() * own).flatten(1).sum(dim=1)
+        claims.append(own)
+        means.append(inside / pixel_counts(own).clamp(min=1))
+    claimed = torch.cat(claims)
     # The one transfer for the image.
-    scores = (class_scores * means[rows]).tolist()
+    scores = (class_scores * torch.cat(means)[rows]).tolist()
     kept = [pair for pair in range(len(scores)) if scores[pair] > threshold]
     kept.sort(key=lambda pair: -scores[pair])
     chosen = torch.tensor([rows[pair] for pair in kept], dtype=torch.int64, device=claimed.device)
