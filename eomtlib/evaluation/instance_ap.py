@@ -47,10 +47,9 @@ class _ImageEntry:
 class InstanceAP:
     """Collects detections and ground truth over images.
 
-    Segments' areas, which sort them into small, medium and large, are their pixels in the target.
-    COCO's own annotation files state areas of polygons, which differ by some pixels; there, these
-    three figures may differ in the first decimal. Only where scores of detections in several images
-    are equal does the order of images matter.
+    The areas that sort instances into small, medium and large are their pixels in the target. The
+    official evaluation takes them from the annotation file, where they may differ by some pixels.
+    The order of images matters only where detections of several images score the same.
 
     Args:
         classes: of the data set; the position is the class index.

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from eomtlib.errors import ConfigurationError
-from eomtlib.evaluation.metric import Result, check_labels, check_size, checked_classes
+from eomtlib.evaluation.metric import (
+    Result,
+    add_state,
+    check_labels,
+    check_size,
+    checked_classes,
+)
 from eomtlib.structures import ClassInfo, SegmentMap
 
 
@@ -37,7 +43,7 @@ class MeanIoU:
 
         Args:
             prediction: ``[H, W]`` integers, the class of each pixel, on any device.
-            target: the ground truth at the same size, in one layer.
+            target: the ground truth at the same size, in one layer, on the CPU.
 
         Raises:
             ConfigurationError: when sizes or classes do not fit; nothing was added then.
@@ -75,11 +81,7 @@ class MeanIoU:
         Raises:
             ConfigurationError: when it is the state of other classes.
         """
-        if tuple(state.shape) != self._confusion.shape:
-            raise ConfigurationError(
-                f"state of shape {tuple(state.shape)} does not fit {len(self.classes)} classes."
-            )
-        self._confusion += state.cpu().numpy()
+        add_state(self._confusion, state)
 
     def compute(self) -> Result:
         """Figures over all images so far.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from eomtlib.errors import ConfigurationError
 from eomtlib.structures import ClassInfo, SegmentMap
@@ -75,3 +76,17 @@ def check_size(found: Sequence[int], target: SegmentMap) -> None:
             f"prediction is {tuple(found)} pixels, but the target is {target.size}; both must be "
             "of the image's original size."
         )
+
+
+def add_state(sums: np.ndarray, state: Tensor) -> None:
+    """Adds another process's sums, a row for each class, to this one's in place.
+
+    Raises:
+        ConfigurationError: when they are of other classes.
+    """
+    if tuple(state.shape) != sums.shape:
+        raise ConfigurationError(
+            f"state of shape {tuple(state.shape)} does not fit {len(sums)} classes; merge what was "
+            "measured on the same data set."
+        )
+    sums += state.cpu().numpy()

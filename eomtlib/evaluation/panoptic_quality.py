@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from eomtlib.errors import ConfigurationError
-from eomtlib.evaluation.metric import Result, check_labels, check_size, checked_classes
+from eomtlib.evaluation.metric import (
+    Result,
+    add_state,
+    check_labels,
+    check_size,
+    checked_classes,
+)
 from eomtlib.structures import VOID, ClassInfo, SegmentMap
 
 
@@ -100,11 +106,7 @@ class PanopticQuality:
         Raises:
             ConfigurationError: when it is the state of other classes.
         """
-        if tuple(state.shape) != self._sums.shape:
-            raise ConfigurationError(
-                f"state of shape {tuple(state.shape)} does not fit {len(self.classes)} classes."
-            )
-        self._sums += state.cpu().numpy()
+        add_state(self._sums, state)
 
     def compute(self) -> Result:
         """Figures over all images so far.

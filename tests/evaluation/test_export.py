@@ -18,6 +18,19 @@ from eomtlib.evaluation.panoptic_quality import PanopticQuality
 from eomtlib.structures import ClassInfo, SegmentMap
 from tests.evaluation import instances, panoptic
 
+NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+
+
+def scored(truth, path):
+    """What pycocotools says of a results file, in percent, in the order of ``NAMES``."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(str(path)))
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return (100 * evaluation.stats[:6]).tolist()
+
 
 def test_panoptic_files_score_what_was_measured_in_memory(tmp_path):
     rng = np.random.default_rng(0)
@@ -87,16 +100,52 @@ def test_pycocotools_scores_instance_files_as_was_measured_in_memory(tmp_path):
         "annotations": annotations,
         "categories": [{"id": info.category_id} for info in instances.CLASSES],
     }
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "out" / "instances.json")))
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
     metrics = metric.compute().metrics
-    names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
     assert 5 < metrics["ap"] < 95
-    assert [metrics[name] for name in names] == pytest.approx(100 * evaluation.stats[:6], abs=1e-9)
+    expected = scored(truth, tmp_path / "out" / "instances.json")
+    assert [metrics[name] for name in NAMES] == pytest.approx(expected, abs=1e-9)
+
+
+def test_real_coco_scores_the_same_by_its_own_annotation_file(coco_mini, tmp_path):
+    path = coco_mini / "annotations" / "instances_val2017.json"
+    if not path.is_file():
+        pytest.skip(f"no instance annotations at {path}")
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(path)
+    classes = [ClassInfo(c["name"], True, c["id"]) for c in truth.dataset["categories"]]
+    index_of = {info.category_id: index for index, info in enumerate(classes)}
+    metric, rng = InstanceAP(classes), np.random.default_rng(0)
+    with exporting(tmp_path / "out", task="instance", classes=classes) as export:
+        for image_id, image in truth.imgs.items():
+            own = truth.loadAnns(truth.getAnnIds(image_id))
+            size = (image["height"], image["width"])
+            masks = [truth.annToMask(annotation).astype(bool) for annotation in own]
+            masks = np.stack([*masks, np.zeros(size, bool)])
+            ids = np.where(masks, np.arange(len(masks))[:, None, None], -1)[:-1]
+            labels = [index_of[annotation["category_id"]] for annotation in own]
+            crowds = [bool(annotation["iscrowd"]) for annotation in own]
+            target = SegmentMap(
+                torch.from_numpy(ids.astype(np.int16)),
+                torch.tensor(labels, dtype=torch.int64),
+                torch.tensor(crowds, dtype=torch.bool),
+            )
+            # Each is found, moved by some pixels; every fifth with another's class.
+            found = [np.roll(mask, rng.integers(0, 9), axis=1) for mask in masks]
+            guessed = [label if rng.random() < 0.8 else int(rng.choice(labels)) for label in labels]
+            infos = [
+                {"id": place, "label_id": label, "score": float(rng.random())}
+                for place, label in enumerate([*guessed, 0])
+            ]
+            segmentation = torch.from_numpy(np.stack(found))
+            prediction = {"segmentation": segmentation, "segments_info": infos}
+            metric.update(prediction, target)
+            export(prediction, image_id)
+    metrics = metric.compute().metrics
+    expected = scored(truth, tmp_path / "out" / "instances.json")
+    assert 5 < metrics["ap"] < 95
+    # Sizes are told apart by the file's areas there, and by the masks' here.
+    assert [metrics[name] for name in NAMES[:3]] == pytest.approx(expected[:3], abs=1e-9)
+    assert [metrics[name] for name in NAMES[3:]] == pytest.approx(expected[3:], abs=1)
 
 
 @pytest.mark.parametrize("first_id", [3, 1000])
