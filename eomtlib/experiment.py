@@ -16,7 +16,7 @@ from eomtlib.data.loading import default_workers, eval_loader
 from eomtlib.encoders import OWN_SIZES
 from eomtlib.environment import environment
 from eomtlib.evaluation.cost import PeakMemory, count_parameters, merge_timings
-from eomtlib.evaluation.evaluate import evaluate_panoptic
+from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.pretraining import find_pretrained, pretrain
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
@@ -166,9 +166,10 @@ class Experiment(RunSetup):
             limit=self.num_val,
             pin_memory=s.device.startswith("cuda"),
         )
-        result = evaluate_panoptic(
+        result = evaluate(
             self.predictor(rung, model),
             loader,
+            task="panoptic",
             classes=self.classes,
             input_size=s.image_size,
             device=s.device,

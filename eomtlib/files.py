@@ -1,12 +1,16 @@
-"""Writing files whole or not at all."""
+"""Writing files, and folders of them, whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from eomtlib.errors import ConfigurationError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -32,17 +36,50 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     # The rename itself is durable once the folder is synced.
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill under a temporary name beside ``path``; then it is synced and renamed.
+
+    Args:
+        path: the final name; its parents are made if need be.
+
+    Yields:
+        The temporary folder. If the body raises, nothing is left behind.
+
+    Raises:
+        ConfigurationError: when there is something of that name.
+    """
+    if path.exists():
+        raise ConfigurationError(f"{path} exists already; choose another folder, or remove it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        for inside in (*temporary.rglob("*"), temporary):
+            _sync(inside)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(path.parent)
 
 
 def write_file(path: Path, content: bytes | str) -> None:
     """``write_atomically`` of what is in memory; texts in UTF-8."""
     data = content.encode() if isinstance(content, str) else content
     write_atomically(path, lambda file: file.write(data))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -1,8 +1,7 @@
-"""From an image to its panoptic segmentation, by the fastest way that the device offers."""
+"""From an image to its segmentation, by the fastest way that the device offers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +11,68 @@ from PIL import Image
 from torch import Tensor
 
 from eomtlib.data.transforms import EvalTransform
+from eomtlib.data.windows import WindowTransform
 from eomtlib.errors import ConfigurationError, DataError, check_choice
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
+from eomtlib.evaluation.predicting import predict_in_batches
+from eomtlib.evaluation.tasks import get_task
 from eomtlib.folding import folded
 from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.precision import PRECISIONS, autocast, fastest_precision
+from eomtlib.predictions import MaskLogits
 
 
-class PanopticSegmenter:
+class Segmenter:
     """Segments images one by one, with a copy of a model made for nothing else.
 
-    LayerScale is folded into the weights, only the final layer is predicted, and only the masks of
-    the queries that are kept are multiplied out.
+    LayerScale is folded into the weights, only the final layer is predicted, and of panoptic and
+    instance segmentation only the masks of the queries that are kept are multiplied out.
 
     Args:
         model: a rung, trained; left as it is.
-        stuff_classes: indices of the classes whose segments are merged.
+        task: ``panoptic``, ``instance`` or ``semantic``.
         device: to run on.
         precision: ``float32``, ``bfloat16``, ``float16``; ``auto`` for the device's
             ``precision.fastest_precision``. With 16 bits, logits differ in the third digit.
         compile: whether the model is compiled, which costs the first image a minute or more.
-        threshold, mask_threshold, overlap_mask_area_threshold: as
-            ``post_process_panoptic_segmentation`` takes them.
+        batch_size: of the windows that an image is seen in for ``semantic``, how many the model is
+            given at once. More can be faster on GPUs; a compiled model compiles for each number.
+        **options: as the task's post-processing takes them: ``stuff_classes``, which ``panoptic``
+            needs, and thresholds.
 
     Raises:
-        ConfigurationError: for an unknown precision.
+        ConfigurationError: for an unknown task, precision or option, one missing, or no batch.
     """
 
     def __init__(
         self,
         model: SegmentationModel,
         *,
-        stuff_classes: Collection[int],
+        task: str = "panoptic",
         device: str = "cpu",
         precision: str = "auto",
         compile: bool = False,
-        threshold: float = 0.8,
-        mask_threshold: float = 0.5,
-        overlap_mask_area_threshold: float = 0.8,
+        batch_size: int = 1,
+        **options: Any,
     ) -> None:
         check_choice("precision", precision, ("auto", *PRECISIONS))
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size={batch_size} must be at least 1.")
+        self.input_size = model.encoder.image_size
+        chosen = get_task(task)
+        self._post_process = chosen.post_processing(self.input_size, options)
+        self._fit = (WindowTransform if chosen.in_windows else EvalTransform)(self.input_size).fit
+        self._batch_size = batch_size
         self.device = device
         self.precision = fastest_precision(device) if precision == "auto" else precision
         self.model = folded(model, precision=self.precision).to(device)
-        self.input_size = model.encoder.image_size
-        self._predict = self.model.predict_final
+        self._predict_final = self.model.predict_final
         if compile:
-            self._predict = torch.compile(self._predict, fullgraph=True)
-        self._options = {
-            "stuff_classes": frozenset(stuff_classes),
-            "threshold": threshold,
-            "mask_threshold": mask_threshold,
-            "overlap_mask_area_threshold": overlap_mask_area_threshold,
-        }
+            self._predict_final = torch.compile(self._predict_final, fullgraph=True)
 
     @torch.inference_mode()
-    def __call__(self, image: str | Path | Image.Image | np.ndarray | Tensor) -> dict[str, Any]:
+    def __call__(
+        self, image: str | Path | Image.Image | np.ndarray | Tensor
+    ) -> dict[str, Any] | Tensor:
         """Segments one image at its own size.
 
         Args:
@@ -75,24 +80,25 @@ class PanopticSegmenter:
                 RGB. A file's pixels are taken as they are stored, without its EXIF rotation.
 
         Returns:
-            ``segmentation`` ``[H, W]`` int32 and ``segments_info``, as
-            ``post_process_panoptic_segmentation`` describes them.
+            What the task's post-processing gives for an image: ``segmentation`` and
+            ``segments_info``, for ``panoptic`` a map ``[H, W]`` int32, for ``instance`` masks
+            ``[K, H, W]`` bool; for ``semantic`` the map of classes alone, ``[H, W]`` int64.
 
         Raises:
             DataError: when a file cannot be read as an image.
             ConfigurationError: for an array of another shape or type.
         """
         pixels = _pixels(image)
-        fitted = EvalTransform(self.input_size).fit(pixels)[None].to(self.device)
+        fitted = self._fit(pixels).to(self.device)
+        # An image, or its windows.
+        images = fitted.view(-1, *fitted.shape[-3:])
+        predictions = predict_in_batches(self._predict, images, batch_size=self._batch_size)
+        return self._post_process(*predictions, target_sizes=[tuple(pixels.shape[1:])])[0]
+
+    def _predict(self, images: Tensor) -> tuple[MaskLogits, Tensor]:
         with autocast(self.device, self.precision):
-            predicted = self._predict(fitted)
-        return post_process_panoptic_segmentation(
-            predicted.masks[-1],
-            predicted.class_logits[-1],
-            target_sizes=[(pixels.shape[1], pixels.shape[2])],
-            input_size=self.input_size,
-            **self._options,
-        )[0]
+            predicted = self._predict_final(images)
+        return predicted.masks[-1], predicted.class_logits[-1]
 
 
 def _pixels(image: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:

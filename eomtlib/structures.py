@@ -107,7 +107,7 @@ class Sample:
     """One image with its target.
 
     Attributes:
-        image: ``[3, H, W]`` uint8, RGB.
+        image: ``[3, H, W]`` uint8, RGB; for evaluation in windows ``[N, 3, H, W]``.
         segments: the target, at the size of ``image`` for training, at the original size for
             evaluation.
         image_id: the id that the annotation file gives.
@@ -127,7 +127,7 @@ class Batch:
     """Samples of one size, stacked.
 
     Attributes:
-        images: ``[B, 3, H, W]`` uint8.
+        images: ``[B, 3, H, W]`` uint8; for evaluation in windows those of all images, in order.
         segments: one target for each image.
         image_ids, indices, original_sizes: as in ``Sample``.
         step: the training step that the batch belongs to; 0 in evaluation.

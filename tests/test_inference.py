@@ -4,10 +4,15 @@ import torch
 from PIL import Image
 
 from eomtlib.data.transforms import EvalTransform
+from eomtlib.data.windows import WindowTransform
 from eomtlib.errors import ConfigurationError, DataError
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
+from eomtlib.evaluation.postprocessing import (
+    post_process_instance_segmentation,
+    post_process_panoptic_segmentation,
+    post_process_semantic_segmentation,
+)
 from eomtlib.folding import folded
-from eomtlib.inference import PanopticSegmenter
+from eomtlib.inference import Segmenter
 from eomtlib.ladder import build_model
 
 NUM_CLASSES = 5
@@ -69,7 +74,7 @@ def test_a_segmenter_does_what_its_parts_do_whatever_the_image_comes_as(picture)
     path, pixels = picture
     model = trained("eomt")
     options = {"stuff_classes": {0, 1}, "threshold": 0.0, "overlap_mask_area_threshold": 0.0}
-    segment = PanopticSegmenter(model, precision="float32", **options)
+    segment = Segmenter(model, precision="float32", **options)
     image = torch.from_numpy(pixels).permute(2, 0, 1)
     with torch.no_grad():
         masks, classes = model.predict(EvalTransform((64, 64)).fit(image)[None])
@@ -87,11 +92,46 @@ def test_a_segmenter_does_what_its_parts_do_whatever_the_image_comes_as(picture)
         assert [info["label_id"] for info in found["segments_info"]] == labels
 
 
+@torch.no_grad()
+def test_instances_are_what_the_parts_find(picture):
+    path, pixels = picture
+    model = trained("eomt")
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    masks, classes = model.predict(EvalTransform((64, 64)).fit(image)[None])
+    (expected,) = post_process_instance_segmentation(
+        masks, classes, target_sizes=[(50, 70)], input_size=(64, 64), top_k=9
+    )
+    found = Segmenter(model, task="instance", precision="float32", top_k=9)(path)
+    assert found["segmentation"].shape == expected["segmentation"].shape
+    assert (found["segmentation"] == expected["segmentation"]).float().mean() > 0.99
+    for ours, theirs in zip(found["segments_info"], expected["segments_info"], strict=True):
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@torch.no_grad()
+def test_a_semantic_map_is_made_window_by_window(picture, batch_size):
+    path, pixels = picture
+    model = trained("eomt")
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    windows = WindowTransform((64, 64)).fit(image)
+    assert len(windows) == 2
+    parts = [model.predict(window[None]) for window in windows]
+    masks, classes = (torch.cat(part) for part in zip(*parts, strict=True))
+    (expected,) = post_process_semantic_segmentation(
+        masks, classes, target_sizes=[(50, 70)], input_size=(64, 64)
+    )
+    segment = Segmenter(model, task="semantic", precision="float32", batch_size=batch_size)
+    found = segment(path)
+    assert found.shape == (50, 70)
+    assert (found == expected).float().mean() > 0.99
+
+
 def test_sixteen_bits_change_little(picture):
     _, pixels = picture
     model = trained("eomt")
     found = [
-        PanopticSegmenter(model, stuff_classes=(), precision=precision, threshold=0.0)(pixels)
+        Segmenter(model, stuff_classes=(), precision=precision, threshold=0.0)(pixels)
         for precision in ("float32", "bfloat16")
     ]
     first, second = (result["segmentation"] for result in found)
@@ -103,10 +143,22 @@ def test_sixteen_bits_change_little(picture):
 )
 def test_other_arrays_are_refused(bad):
     with pytest.raises(ConfigurationError, match="image"):
-        PanopticSegmenter(trained("eomt"), stuff_classes=())(bad)
+        Segmenter(trained("eomt"), stuff_classes=())(bad)
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "a.jpg").write_text("no image")
     with pytest.raises(DataError, match=r"a\.jpg"):
-        PanopticSegmenter(trained("eomt"), stuff_classes=())(tmp_path / "a.jpg")
+        Segmenter(trained("eomt"), stuff_classes=())(tmp_path / "a.jpg")
+
+
+def test_what_a_task_does_not_know_or_lacks_is_named():
+    model = trained("eomt")
+    with pytest.raises(ConfigurationError, match="stuff_classes is not set"):
+        Segmenter(model)
+    with pytest.raises(ConfigurationError, match="'overlap' is not known"):
+        Segmenter(model, task="semantic", overlap=1)
+    with pytest.raises(ConfigurationError, match="task='instances'"):
+        Segmenter(model, task="instances")
+    with pytest.raises(ConfigurationError, match="batch_size=0"):
+        Segmenter(model, task="semantic", batch_size=0)

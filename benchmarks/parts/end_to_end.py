@@ -16,7 +16,7 @@ from benchmarks.inputs import SIDE, Options, val_set
 from benchmarks.peers.hugging_face import eomt_pair, processor
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.folding import folded
-from eomtlib.inference import PanopticSegmenter
+from eomtlib.inference import Segmenter
 from eomtlib.precision import autocast, fastest_precision
 from eomtlib.structures import stuff_classes
 
@@ -37,7 +37,7 @@ def run(options: Options) -> list[Comparison]:
     fastest = fastest_precision("cpu")
     comparisons = []
     for precision in dict.fromkeys((fastest, "float32")):
-        ours = PanopticSegmenter(
+        ours = Segmenter(
             model,
             stuff_classes=stuff,
             precision=precision,

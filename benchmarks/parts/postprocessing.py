@@ -117,10 +117,7 @@ def _quality(
         (found[None], _as_pairs(target.ids[0].int(), target.labels.tolist())[None])
         for found, target in pairs
     ]
-    ours_in = [
-        (own["segmentation"], [s["label_id"] for s in own["segments_info"]], target)
-        for own, target in zip(segmented, targets, strict=True)
-    ]
+    ours_in = list(zip(segmented, targets, strict=True))
     turns, their_turns = cycle(ours_in), cycle(theirs_in)
     samples = time_pairs(
         lambda: quality.update(*next(turns)),

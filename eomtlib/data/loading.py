@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from eomtlib.data.coco import PanopticDataset
 from eomtlib.data.transforms import EvalTransform, TrainTransform
+from eomtlib.data.windows import WindowTransform
 from eomtlib.errors import ConfigurationError, EomtlibError
 from eomtlib.randomness import keyed_generator
 from eomtlib.structures import Batch, Sample, SegmentMap
@@ -125,27 +126,31 @@ def eval_loader(
     pin_memory: bool = False,
     rank: int = 0,
     world_size: int = 1,
+    in_windows: bool = False,
 ) -> DataLoader:
-    """One pass in the data set's order: images fitted into a canvas, segments at full size.
+    """One pass in the data set's order: images as models see them, segments at full size.
 
     Args:
         dataset: what to evaluate on.
-        canvas: height and width of the images.
+        canvas: height and width of the images, which are fitted into it.
         batch_size: on this process.
         num_workers: loading processes; None for ``default_workers``.
         limit: how many images, from the first on; None or 0 for all.
         pin_memory: whether batches come in page-locked memory.
         rank: of this process, which reads every ``world_size``-th image.
         world_size: number of processes.
+        in_windows: whether images are cut into windows of the canvas's size instead, as the
+            evaluation of semantic segmentation wants them.
 
     Returns:
-        An iterable of ``Batch``, with ``indices`` the positions in the data set.
+        An iterable of ``Batch``, with ``indices`` the positions in the data set, and with the
+        windows of its images one after the other.
     """
     _check_positive("batch_size", batch_size)
     count = min(len(dataset), limit or len(dataset))
     own = range(rank, count, world_size)
     batches = [list(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
-    samples = _EvalSamples(dataset, EvalTransform(canvas))
+    samples = _EvalSamples(dataset, (WindowTransform if in_windows else EvalTransform)(canvas))
     return _loader(samples, batches, num_workers, pin_memory)
 
 
@@ -245,7 +250,9 @@ class _TrainSamples(Dataset):
 
 
 class _EvalSamples(Dataset):
-    def __init__(self, dataset: PanopticDataset, transform: EvalTransform) -> None:
+    def __init__(
+        self, dataset: PanopticDataset, transform: EvalTransform | WindowTransform
+    ) -> None:
         self._dataset, self._transform = dataset, transform
 
     @property
@@ -255,7 +262,9 @@ class _EvalSamples(Dataset):
     @handing_on_errors
     def __getitems__(self, indices: list[int]) -> Batch:
         samples = [self._sample(index) for index in indices]
-        return _batch(torch.stack([sample.image for sample in samples]), samples)
+        # An image, or its windows.
+        images = [sample.image.view(-1, *sample.image.shape[-3:]) for sample in samples]
+        return _batch(torch.cat(images), samples)
 
     def _sample(self, index: int) -> Sample:
         image, segments = self._dataset.read(index)

@@ -2,63 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from eomtlib.evaluation.panoptic_quality import PanopticQuality, PanopticResult
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.predictions import MaskLogits
-from eomtlib.structures import Batch, ClassInfo, stuff_classes
+from eomtlib.evaluation.metric import Metric, Result
+from eomtlib.evaluation.predicting import Predict, predict_in_batches
+from eomtlib.evaluation.tasks import get_task
+from eomtlib.structures import Batch, ClassInfo
 
 
 @torch.inference_mode()
-def evaluate_panoptic(
-    predict: Callable[[Tensor], tuple[Tensor | MaskLogits, Tensor]],
+def evaluate(
+    predict: Predict,
     loader: Iterable[Batch],
     *,
+    task: str,
     classes: Sequence[ClassInfo],
     input_size: tuple[int, int],
     device: torch.device | str = "cpu",
     progress: bool = True,
-    threshold: float = 0.8,
-    mask_threshold: float = 0.5,
-    overlap_mask_area_threshold: float = 0.8,
-) -> PanopticResult:
-    """Panoptic quality at the images' original sizes.
+    options: Mapping[str, Any] | None = None,
+    metric: Metric | None = None,
+    export: Callable[[Any, int], None] | None = None,
+) -> Result:
+    """The figures of a task at the images' original sizes.
 
     Args:
-        predict: images ``[B, 3, H, W]`` uint8 on ``device`` → mask logits of ``[B, Q, h, w]`` and
-            class logits ``[B, Q, classes + 1]``; in eval mode, in the precision that it is to have.
-        loader: batches whose images were fitted into a canvas and whose segments were not.
+        predict: images on ``device`` → predictions; in eval mode, in the precision that it is to
+            have.
+        loader: batches as ``data.loading.eval_loader`` makes them, with windows where the task
+            wants them: images of ``input_size``, and segments at the original size.
+        task: a key of ``tasks.TASKS``.
         classes: of the data set.
-        input_size: height and width of that canvas.
+        input_size: height and width of the model's input.
         device: to run on.
         progress: whether a progress bar is shown.
-        threshold: of scores, as ``post_process_panoptic_segmentation`` takes it.
-        mask_threshold: of mask probabilities, likewise.
-        overlap_mask_area_threshold: of what is left of a mask, likewise.
+        options: of the task's post-processing, such as ``threshold``.
+        metric: of the task, to add to and keep: where several processes share the data set, one
+            merges the others' state into its own and computes again. None for a new one.
+        export: given the prediction and the id of each image, as it comes
+            (``export.exporting``).
 
     Raises:
-        ConfigurationError: when predictions, targets and classes do not fit together.
+        ConfigurationError: for an unknown task or option, or when predictions, targets and classes
+            do not fit together.
     """
-    quality = PanopticQuality(classes)
-    stuff = stuff_classes(classes)
+    chosen = get_task(task)
+    metric = chosen.metric(classes) if metric is None else metric
+    own_options = chosen.class_options(classes) | dict(options or {})
+    post_process = chosen.post_processing(input_size, own_options)
     for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
-        mask_logits, class_logits = predict(batch.images.to(device, non_blocking=True))
-        segmented = post_process_panoptic_segmentation(
-            mask_logits,
-            class_logits,
-            target_sizes=batch.original_sizes,
-            input_size=input_size,
-            stuff_classes=stuff,
-            threshold=threshold,
-            mask_threshold=mask_threshold,
-            overlap_mask_area_threshold=overlap_mask_area_threshold,
-        )
-        for prediction, target in zip(segmented, batch.segments, strict=True):
-            labels = [info["label_id"] for info in prediction["segments_info"]]
-            quality.update(prediction["segmentation"], labels, target)
-    return quality.compute()
+        images = batch.images.to(device, non_blocking=True)
+        # Windows are more than images, and may be many.
+        predictions = predict_in_batches(predict, images, batch_size=len(batch))
+        segmented = post_process(*predictions, target_sizes=batch.original_sizes)
+        entries = zip(segmented, batch.segments, batch.image_ids, strict=True)
+        for prediction, target, image_id in entries:
+            metric.update(prediction, target)
+            if export is not None:
+                export(prediction, image_id)
+    return metric.compute()

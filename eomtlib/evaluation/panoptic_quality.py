@@ -7,32 +7,22 @@ classes that do not occur is that of COCO's evaluation (panopticapi).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.metric import (
+    Result,
+    add_state,
+    check_labels,
+    check_size,
+    checked_classes,
+)
 from eomtlib.structures import VOID, ClassInfo, SegmentMap
-
-
-@dataclass(frozen=True)
-class PanopticResult:
-    """Figures of an evaluation.
-
-    Attributes:
-        metrics: ``pq``, ``sq``, ``rq``, and the same with ``_things`` and ``_stuff``, in percent:
-            averages over the classes that occur, that is, with any match, false positive or false
-            negative. NaN where no class occurs. ``n``, ``n_things`` and ``n_stuff`` are the numbers
-            of classes averaged over.
-        per_class: name of the class → ``pq``, ``sq``, ``rq`` in percent, 0 where the class does not
-            occur, and the counts ``tp``, ``fp``, ``fn``.
-    """
-
-    metrics: dict[str, float]
-    per_class: dict[str, dict[str, float]]
 
 
 class PanopticQuality:
@@ -52,25 +42,17 @@ class PanopticQuality:
     """
 
     def __init__(self, classes: Sequence[ClassInfo]) -> None:
-        names = [info.name for info in classes]
-        if len(set(names)) < len(names):
-            raise ConfigurationError("classes: two of them have the same name.")
-        self.classes = tuple(classes)
+        self.classes = checked_classes(classes)
         # Columns: summed IoU, true positives, false positives, false negatives.
-        self._sums = np.zeros((len(names), 4), np.float64)
+        self._sums = np.zeros((len(self.classes), 4), np.float64)
 
-    def update(
-        self,
-        prediction_ids: Tensor | np.ndarray,
-        prediction_labels: Sequence[int] | Tensor | np.ndarray,
-        target: SegmentMap,
-    ) -> None:
+    def update(self, prediction: Mapping[str, Any], target: SegmentMap) -> None:
         """Adds an image.
 
         Args:
-            prediction_ids: ``[H, W]`` integers, indices into ``prediction_labels`` or −1 for
-                nothing, on any device.
-            prediction_labels: the class of each predicted segment; those that do not show in the
+            prediction: as ``post_process_panoptic_segmentation`` gives it: ``segmentation``,
+                ``[H, W]`` integers on any device, positions in ``segments_info`` or −1 for nothing;
+                and there, of each predicted segment, ``label_id``. Those that do not show in the
                 map do not count.
             target: the ground truth at the same size, in one layer. As in panopticapi, a segment of
                 it that does not show in its map is missed.
@@ -78,8 +60,8 @@ class PanopticQuality:
         Raises:
             ConfigurationError: when sizes, ids or labels do not fit; nothing was added then.
         """
-        prediction_ids = torch.as_tensor(prediction_ids)
-        labels = np.asarray(torch.as_tensor(prediction_labels).cpu(), np.int64).reshape(-1)
+        prediction_ids = prediction["segmentation"]
+        labels = np.array([info["label_id"] for info in prediction["segments_info"]], np.int64)
         target_labels = target.labels.cpu().numpy()
         is_crowd = target.is_crowd.cpu().numpy()
         self._check(prediction_ids, target, labels, target_labels)
@@ -124,14 +106,18 @@ class PanopticQuality:
         Raises:
             ConfigurationError: when it is the state of other classes.
         """
-        if tuple(state.shape) != self._sums.shape:
-            raise ConfigurationError(
-                f"state of shape {tuple(state.shape)} does not fit {len(self.classes)} classes."
-            )
-        self._sums += state.cpu().numpy()
+        add_state(self._sums, state)
 
-    def compute(self) -> PanopticResult:
-        """Figures over all images so far."""
+    def compute(self) -> Result:
+        """Figures over all images so far.
+
+        Returns:
+            ``pq``, ``sq``, ``rq``, and the same with ``_things`` and ``_stuff``, in percent:
+            averages over the classes that occur, that is, with any match, false positive or false
+            negative. NaN where no class occurs. ``n``, ``n_things`` and ``n_stuff`` are the numbers
+            of classes averaged over. Per class ``pq``, ``sq``, ``rq`` in percent, 0 where the class
+            does not occur, and the counts ``tp``, ``fp``, ``fn``.
+        """
         iou, tp, fp, fn = self._sums.T
         halves = tp + 0.5 * fp + 0.5 * fn
         zeros = np.zeros(len(self.classes))
@@ -152,7 +138,7 @@ class PanopticQuality:
             info.name: {name: float(values[index]) for name, values in columns.items()}
             for index, info in enumerate(self.classes)
         }
-        return PanopticResult(metrics, per_class)
+        return Result(metrics, per_class)
 
     def _check(
         self, ids: Tensor, target: SegmentMap, labels: np.ndarray, target_labels: np.ndarray
@@ -162,15 +148,9 @@ class PanopticQuality:
                 f"target has {target.ids.shape[0]} layers; panoptic quality needs segments that do "
                 "not overlap, in one layer."
             )
-        if tuple(ids.shape) != target.size:
-            raise ConfigurationError(
-                f"prediction_ids is {tuple(ids.shape)}, but the target is {target.size} pixels."
-            )
-        for name, values in (("prediction_labels", labels), ("target", target_labels)):
-            if values.size and not 0 <= values.min() <= values.max() < len(self.classes):
-                raise ConfigurationError(
-                    f"{name}: a class index lies outside 0 to {len(self.classes) - 1}."
-                )
+        check_size(ids.shape, target)
+        check_labels("prediction", labels, len(self.classes))
+        check_labels("target", target_labels, len(self.classes))
 
 
 def _intersections(prediction_ids: Tensor, num_predictions: int, target: SegmentMap) -> np.ndarray:
@@ -181,7 +161,7 @@ def _intersections(prediction_ids: Tensor, num_predictions: int, target: Segment
     rows, columns = target.num_segments + 1, num_predictions + 1
     target_ids = target.ids[0].to(prediction_ids.device)
     _check_ids("target", target_ids, target.num_segments)
-    _check_ids("prediction_ids", prediction_ids, num_predictions)
+    _check_ids("prediction", prediction_ids, num_predictions)
     pairs = (target_ids.int() - VOID) * columns + (prediction_ids.int() - VOID)
     counts = torch.bincount(pairs.flatten(), minlength=rows * columns)
     return counts.view(rows, columns).cpu().numpy()

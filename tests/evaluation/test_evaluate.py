@@ -1,54 +1,134 @@
+import pickle
+
+import numpy as np
 import pytest
 import torch
 
-from eomtlib.evaluation.evaluate import evaluate_panoptic
-from eomtlib.structures import Batch, ClassInfo, SegmentMap
+from eomtlib.data.loading import eval_loader
+from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.evaluation.tasks import TASKS
+from eomtlib.structures import ClassInfo, SegmentMap
 
 CLASSES = (ClassInfo("cup", True, 1), ClassInfo("table", False, 2), ClassInfo("sky", False, 3))
+# Of segments 0, 1 and 2.
+LABELS = torch.tensor([2, 1, 0])
 CANVAS = (32, 32)
 
 
-def make_batch(sizes):
-    """Images whose red channel says which segment a pixel belongs to, on a zero-padded canvas."""
-    images, segments = torch.zeros(len(sizes), 3, *CANVAS, dtype=torch.uint8), []
-    for image, (height, width) in zip(images, sizes, strict=True):
+class Coloured:
+    """Images whose red channel says which segment a pixel belongs to."""
+
+    classes = CLASSES
+    # They touch the canvas as they are, so that fitting leaves their pixels alone.
+    sizes = np.array([(32, 20), (32, 32), (24, 32)])
+    image_ids = np.array([7, 8, 9])
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def read(self, index):
+        height, width = self.sizes[index]
         ids = torch.zeros(height, width, dtype=torch.int16)
         ids[height // 2 :] = 1
         ids[2:9, 3:9] = 2
-        image[0, :height, :width] = 50 * (ids + 1).to(torch.uint8)
-        segments.append(SegmentMap(ids[None], torch.tensor([2, 1, 0]), torch.zeros(3).bool()))
-    count = len(sizes)
-    return Batch(images, tuple(segments), (0,) * count, (0,) * count, tuple(sizes))
+        image = torch.zeros(3, height, width, dtype=torch.uint8)
+        image[0] = 50 * (ids + 1).to(torch.uint8)
+        return image, SegmentMap(ids[None], LABELS, torch.zeros(3).bool())
+
+
+class ForWindows(Coloured):
+    """The same with a side of the window each, so that the windows' pixels are the image's."""
+
+    sizes = np.array([(32, 70), (32, 32), (90, 32)])
 
 
 def oracle(images):
     assert images.dtype == torch.uint8
+    assert len(images) <= 2
     masks = torch.stack([images[:, 0] == 50 * (i + 1) for i in range(3)], 1).float() * 20 - 10
-    classes = torch.tensor([2, 1, 0])
-    return masks, torch.nn.functional.one_hot(classes, 4).float().expand(len(images), 3, 4) * 20
+    return masks, torch.nn.functional.one_hot(LABELS, 4).float().expand(len(images), 3, 4) * 20
 
 
-def evaluate(predict):
-    # Images that fill one side of the canvas, so that fitting leaves their pixels alone.
-    loader = [make_batch([(32, 20), (32, 32)]), make_batch([(24, 32)])]
-    return evaluate_panoptic(
-        predict, loader, classes=CLASSES, input_size=CANVAS, device="cpu", progress=False
+def wrong_about_cups(images):
+    masks, classes = oracle(images)
+    return masks, classes[..., [1, 0, 2, 3]]
+
+
+def run(predict, task, **arguments):
+    in_windows = TASKS[task].in_windows
+    dataset = ForWindows() if in_windows else Coloured()
+    loader = eval_loader(dataset, canvas=CANVAS, batch_size=2, num_workers=0, in_windows=in_windows)
+    return evaluate(
+        predict,
+        loader,
+        task=task,
+        classes=CLASSES,
+        input_size=CANVAS,
+        device="cpu",
+        progress=False,
+        **arguments,
     )
 
 
-def test_an_oracle_reaches_the_whole():
-    result = evaluate(oracle)
-    assert result.metrics["pq"] == pytest.approx(100)
+@pytest.mark.parametrize("task", TASKS)
+def test_an_oracle_reaches_the_whole_in_every_task(task):
+    result = run(oracle, task)
+    assert result.metrics[TASKS[task].figure] == pytest.approx(100)
     assert result.metrics["n"] == 3
-    assert result.per_class["cup"]["tp"] == 3
+    assert set(result.per_class) == {"cup", "table", "sky"}
 
 
 def test_thresholds_and_classes_count():
-    def wrong_about_cups(images):
-        masks, classes = oracle(images)
-        return masks, classes[..., [1, 0, 2, 3]]
-
-    result = evaluate(wrong_about_cups)
+    result = run(wrong_about_cups, "panoptic")
     assert result.metrics["pq_things"] == 0
     assert result.per_class["sky"]["pq"] == pytest.approx(100)
     assert result.per_class["table"]["fp"] == 3
+    assert run(oracle, "panoptic", options={"threshold": 1.0}).metrics["pq"] == 0
+    surest = run(wrong_about_cups, "instance", options={"top_k": 3})
+    assert surest.per_class["cup"]["ap"] == 0
+    assert run(wrong_about_cups, "semantic").per_class["sky"]["iou"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_processes_that_share_a_data_set_add_up_to_one(task):
+    in_windows = TASKS[task].in_windows
+    dataset = ForWindows() if in_windows else Coloured()
+    parts = [TASKS[task].metric(CLASSES) for _ in range(2)]
+    for rank, metric in enumerate(parts):
+        loader = eval_loader(
+            dataset,
+            canvas=CANVAS,
+            num_workers=0,
+            in_windows=in_windows,
+            rank=rank,
+            world_size=2,
+        )
+        evaluate(
+            wrong_about_cups,
+            loader,
+            task=task,
+            classes=CLASSES,
+            input_size=CANVAS,
+            progress=False,
+            metric=metric,
+        )
+    # As processes send it to each other.
+    parts[0].merge(pickle.loads(pickle.dumps(parts[1].state())))
+    assert parts[0].compute() == run(wrong_about_cups, task)
+
+
+def test_the_export_gets_each_image_as_it_comes():
+    seen = []
+    run(oracle, "semantic", export=lambda prediction, image_id: seen.append((prediction, image_id)))
+    assert [image_id for _, image_id in seen] == [7, 8, 9]
+    assert [tuple(prediction.shape) for prediction, _ in seen] == [(32, 70), (32, 32), (90, 32)]
+
+
+def test_what_is_not_known_is_refused():
+    with pytest.raises(ConfigurationError, match="task='panoptik'"):
+        evaluate(oracle, [], task="panoptik", classes=CLASSES, input_size=CANVAS)
+    with pytest.raises(ConfigurationError, match=r"'treshold' is not known.*'threshold'"):
+        run(oracle, "instance", options={"treshold": 0.5})
+    with pytest.raises(ConfigurationError, match="stuff_classes is not set"):
+        TASKS["panoptic"].post_processing(CANVAS, {})

@@ -9,6 +9,7 @@ from PIL import Image
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.panoptic_quality import PanopticQuality
 from eomtlib.structures import ClassInfo, SegmentMap
+from tests.evaluation.panoptic import CLASSES, as_target, naive_counts, random_image, segmented
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "panoptic_quality"
 
@@ -48,7 +49,8 @@ def test_equals_panopticapi_on_coco(coco_mini):
         prediction_ids = to_indices(
             read_ids(FIXTURE / "predictions" / prediction["file_name"]), infos
         )
-        quality.update(prediction_ids, [index_of[s["category_id"]] for s in infos], target)
+        labels = [index_of[s["category_id"]] for s in infos]
+        quality.update(segmented(prediction_ids, labels), target)
     result = quality.compute()
     for suffix, group in (("", "All"), ("_things", "Things"), ("_stuff", "Stuff")):
         assert result.metrics[f"n{suffix}"] == expected[group]["n"]
@@ -65,70 +67,13 @@ def test_equals_panopticapi_on_coco(coco_mini):
             assert result.per_class[info.name][name] == counts[name]
 
 
-CLASSES = tuple(ClassInfo(f"class {i}", i < 3, 10 + i) for i in range(6))
-
-
-def random_image(rng):
-    """Blocks of segments, copied to the prediction with damage, so that all cases occur."""
-    num_segments = int(rng.integers(1, 9))
-    ids = np.kron(rng.integers(-1, num_segments, (5, 6)), np.ones((4, 4), np.int64))
-    labels = rng.integers(0, 5, num_segments)  # the last class never occurs
-    is_crowd = rng.random(num_segments) < 0.35
-    prediction = np.where(rng.random(ids.shape) < rng.uniform(0.3, 1), ids, -1)
-    extra = num_segments + int(rng.integers(0, 4))
-    block = np.kron(rng.integers(-1, extra, (5, 6)), np.ones((4, 4), np.int64))
-    prediction = np.where(rng.random(ids.shape) < rng.uniform(0, 0.4), block, prediction)
-    kept = np.concatenate((labels, rng.integers(0, 5, extra - num_segments)))
-    flipped = np.where(rng.random(extra) < 0.2, rng.integers(0, 5, extra), kept)
-    return ids, labels, is_crowd, prediction, flipped
-
-
-def naive_counts(images):
-    """Per class [IoU, TP, FP, FN], by loops over segments and whole masks."""
-    counts = np.zeros((len(CLASSES), 4))
-    several_crowds = 0
-    for ids, labels, is_crowd, prediction, predicted_labels in images:
-        matched_truth, matched_prediction = set(), set()
-        void = ids == -1
-        for i, label in enumerate(labels):
-            for j, predicted_label in enumerate(predicted_labels):
-                truth, mask = ids == i, prediction == j
-                if is_crowd[i] or label != predicted_label or not (truth & mask).any():
-                    continue
-                iou = (truth & mask).sum() / (truth | (mask & ~void)).sum()
-                if iou > 0.5:
-                    counts[label] += [iou, 1, 0, 0]
-                    matched_truth.add(i)
-                    matched_prediction.add(j)
-        for i, label in enumerate(labels):
-            if i not in matched_truth and not is_crowd[i]:
-                counts[label, 3] += 1
-        for j, label in enumerate(predicted_labels):
-            mask = prediction == j
-            if j in matched_prediction or not mask.any():
-                continue
-            crowds = [i for i in range(len(labels)) if is_crowd[i] and labels[i] == label]
-            several_crowds += len(crowds) > 1
-            forgiven = void if not crowds else void | (ids == crowds[-1])
-            if (mask & forgiven).sum() / mask.sum() <= 0.5:
-                counts[label, 2] += 1
-    assert several_crowds > 5
-    return counts
-
-
 def test_equals_a_naive_count_and_adds_up_over_processes():
     rng = np.random.default_rng(0)
     images = [random_image(rng) for _ in range(150)]
     parts = [PanopticQuality(CLASSES) for _ in range(2)]
     for index, (ids, labels, is_crowd, prediction, predicted_labels) in enumerate(images):
-        target = SegmentMap(
-            torch.from_numpy(ids).to(torch.int16)[None],
-            torch.from_numpy(labels),
-            torch.from_numpy(is_crowd),
-        )
-        parts[index % 2].update(
-            torch.from_numpy(prediction).int(), torch.from_numpy(predicted_labels), target
-        )
+        target = as_target(ids, labels, is_crowd)
+        parts[index % 2].update(segmented(prediction, predicted_labels), target)
     parts[0].merge(parts[1].state())
     expected = naive_counts(images)
     assert (expected[:5, 1:] > 20).all()
@@ -164,5 +109,5 @@ def test_what_does_not_fit_is_refused_and_nothing_added(prediction, labels, mess
     )
     quality = PanopticQuality(CLASSES)
     with pytest.raises(ConfigurationError, match=message):
-        quality.update(prediction, labels, target)
+        quality.update(segmented(prediction, labels), target)
     assert not quality.state().any()

@@ -1,8 +1,4 @@
-"""From a model's predictions to segmentations, under the names that people know from Hugging Face.
-
-EoMT's evaluation (Kerssies et al., CVPR 2025), which is Mask2Former's on logits that were cut back
-to the image. Queries are selected first, and only what is left is resized.
-"""
+"""Panoptic segmentations: each pixel to the surest query that claims it, stuff merged by class."""
 
 from __future__ import annotations
 
@@ -11,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.postprocessing.resizing import checked_masks, pixel_counts, resize_to_image
 from eomtlib.predictions import MaskLogits
-from eomtlib.structures import VOID, fitted_size
+from eomtlib.structures import VOID
 
 
 def post_process_panoptic_segmentation(
@@ -56,17 +51,7 @@ def post_process_panoptic_segmentation(
     Raises:
         ConfigurationError: when numbers of images or queries do not fit together.
     """
-    masks = MaskLogits(mask_logits) if isinstance(mask_logits, Tensor) else mask_logits
-    num_images, num_queries = masks.shape[:2]
-    if not num_images == len(class_logits) == len(target_sizes):
-        raise ConfigurationError(
-            f"{num_images} images have mask logits, {len(class_logits)} class logits and "
-            f"{len(target_sizes)} target_sizes."
-        )
-    if num_queries != class_logits.shape[1]:
-        raise ConfigurationError(
-            f"mask_logits has {num_queries} queries, class_logits {class_logits.shape[1]}."
-        )
+    masks = checked_masks(mask_logits, class_logits, expected=len(target_sizes))
     scores, labels = class_logits.float().softmax(dim=-1).max(dim=-1)
     kept = (labels != class_logits.shape[-1] - 1) & (scores > threshold)
     # The one transfer for the batch; float32 holds labels exactly.
@@ -89,33 +74,6 @@ def post_process_panoptic_segmentation(
     return results
 
 
-def resize_to_image(
-    mask_logits: Tensor, *, target_size: tuple[int, int], input_size: tuple[int, int]
-) -> Tensor:
-    """Resizes mask logits to the canvas, cuts the padding off, and resizes to the image.
-
-    Both steps are bilinear and act on logits, as in EoMT's evaluation; one step from the small map
-    to the image would give other values.
-
-    Args:
-        mask_logits: ``[K, h, w]``, K at least 1.
-        target_size: height and width of the image, as it was before it was fitted.
-        input_size: height and width of the canvas.
-
-    Returns:
-        ``[K, *target_size]``.
-    """
-    fitted = fitted_size(target_size, input_size)
-    logits = _resize(mask_logits, input_size)[:, : fitted[0], : fitted[1]]
-    return _resize(logits, target_size)
-
-
-def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(logits.shape[-2:]) == tuple(size):
-        return logits
-    return F.interpolate(logits[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
-
-
 def _segment_image(
     mask_logits: Tensor,
     *,
@@ -135,7 +93,7 @@ def _segment_image(
     logits = resize_to_image(mask_logits, target_size=target_size, input_size=input_size)
     probability = logits.sigmoid()
     own = probability >= mask_threshold
-    own_area = own.flatten(1).sum(dim=1, dtype=torch.int32)
+    own_area = pixel_counts(own)
     # On CPUs max is several times as fast as argmax.
     winner = (probability * probability.new_tensor(scores)[:, None, None]).max(dim=0).indices
     visible = own.gather(0, winner[None])[0]

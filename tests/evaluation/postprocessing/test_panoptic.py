@@ -2,32 +2,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.structures import fitted_size
+from tests.evaluation.postprocessing.samples import NUM_CLASSES, at_image_size, random_predictions
 
-NUM_CLASSES = 6
 STUFF = {3, 4, 5}
-
-
-def random_predictions(seed, *, batch, size, queries=30):
-    """Smooth masks, and classes of which about half are sure."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(batch, queries, 5, 5, generator=generator) * 6 - 4
-    masks = F.interpolate(coarse, size=size, mode="bicubic")
-    classes = torch.randn(batch, queries, NUM_CLASSES + 1, generator=generator) * 5
-    return masks, classes
 
 
 def naive(masks, classes, *, target_size, input_size, threshold, mask_threshold, overlap):
     """One image, one query after the other, every query resized."""
-    fitted = fitted_size(target_size, input_size)
-    canvas = F.interpolate(masks[None], size=input_size, mode="bilinear")
-    logits = F.interpolate(
-        canvas[..., : fitted[0], : fitted[1]], size=target_size, mode="bilinear"
-    )[0]
+    logits = at_image_size(masks, target_size=target_size, input_size=input_size)
     probability, best, winner = logits.sigmoid(), None, None
     scores, labels = classes.softmax(-1).max(-1)
     queries = [q for q in range(len(scores)) if labels[q] < NUM_CLASSES and scores[q] > threshold]

@@ -1,0 +1,87 @@
+"""The three tasks by name: how each makes segmentations of predictions, and what it measures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from eomtlib.errors import ConfigurationError, check_choice
+from eomtlib.evaluation.instance_ap import InstanceAP
+from eomtlib.evaluation.mean_iou import MeanIoU
+from eomtlib.evaluation.metric import Metric
+from eomtlib.evaluation.panoptic_quality import PanopticQuality
+from eomtlib.evaluation.postprocessing import (
+    post_process_instance_segmentation,
+    post_process_panoptic_segmentation,
+    post_process_semantic_segmentation,
+)
+from eomtlib.structures import ClassInfo, stuff_classes
+
+
+@dataclass(frozen=True)
+class Task:
+    """How one task is evaluated.
+
+    Attributes:
+        post_process: mask logits, class logits, ``target_sizes``, ``input_size`` and options of its
+            own → an entry for each image.
+        metric: of the classes; adds up such entries.
+        figure: the one of its ``metrics`` that stands for all.
+        in_windows: whether a model sees an image in windows (``data.windows``), else fitted into a
+            canvas.
+        class_options: options of ``post_process`` that follow from the classes.
+    """
+
+    post_process: Callable[..., list[Any]]
+    metric: Callable[[Sequence[ClassInfo]], Metric]
+    figure: str
+    in_windows: bool = False
+    class_options: Callable[[Sequence[ClassInfo]], dict[str, Any]] = lambda classes: {}
+
+    def post_processing(
+        self, input_size: tuple[int, int], options: Mapping[str, Any]
+    ) -> Callable[..., list[Any]]:
+        """``post_process`` of which only predictions and ``target_sizes`` are open.
+
+        Args:
+            input_size: height and width of the model's input.
+            options: of ``post_process``.
+
+        Raises:
+            ConfigurationError: for an option that it has not, or one missing that it needs.
+        """
+        parameters = inspect.signature(self.post_process).parameters.values()
+        known = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+        for name in ("target_sizes", "input_size"):
+            del known[name]
+        where = f"option of {self.post_process.__name__}"
+        for name in options:
+            check_choice(where, name, known)
+        for name, parameter in known.items():
+            if parameter.default is parameter.empty and name not in options:
+                raise ConfigurationError(f"{name} is not set, an {where}; give it.")
+        return partial(self.post_process, input_size=tuple(input_size), **options)
+
+
+TASKS: dict[str, Task] = {
+    "panoptic": Task(
+        post_process_panoptic_segmentation,
+        PanopticQuality,
+        "pq",
+        class_options=lambda classes: {"stuff_classes": stuff_classes(classes)},
+    ),
+    "instance": Task(post_process_instance_segmentation, InstanceAP, "ap"),
+    "semantic": Task(post_process_semantic_segmentation, MeanIoU, "miou", in_windows=True),
+}
+
+
+def get_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        ConfigurationError: when there is none.
+    """
+    return TASKS[check_choice("task", name, TASKS)]
