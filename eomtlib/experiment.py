@@ -17,6 +17,7 @@ from eomtlib.encoders import OWN_SIZES
 from eomtlib.environment import environment
 from eomtlib.evaluation.cost import PeakMemory, count_parameters, merge_timings
 from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.evaluation.metric import Metric
 from eomtlib.pretraining import find_pretrained, pretrain
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
@@ -126,7 +127,7 @@ class Experiment(RunSetup):
             config=self.config(rung),
             config_hash=self.config_hash(rung),
             dataset=s.dataset,
-            task="panoptic",
+            task=s.task,
             image_size=s.image_size,
             steps=steps,
             epochs=steps * s.batch_size / len(self.train_set),
@@ -153,7 +154,10 @@ class Experiment(RunSetup):
         return record
 
     def evaluate(self, rung: str, training: TrainingRecord) -> EvaluationRecord:
-        """Evaluates the weights of a finished training on the validation images."""
+        """Evaluates the weights of a finished training on the validation images.
+
+        Where there are several processes, each evaluates its share of the images.
+        """
         s = self.settings
         gc.collect()  # a trained module and its trainer refer to each other
         model, _ = load_model(self.run_dir(rung) / "model")
@@ -165,23 +169,38 @@ class Experiment(RunSetup):
             num_workers=s.workers,
             limit=self.num_val,
             pin_memory=s.device.startswith("cuda"),
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
+            in_windows=self.task.in_windows,
         )
-        result = evaluate(
+        metric = self.task.metric(self.classes)
+        evaluate(
             self.predictor(rung, model),
             loader,
-            task="panoptic",
+            task=s.task,
             classes=self.classes,
             input_size=s.image_size,
             device=s.device,
             progress=self.progress,
+            metric=metric,
         )
+        others = distributed.gathered(metric.state())[1:]
+        return distributed.on_first(partial(self._judge, rung, training, metric, others))
+
+    def _judge(
+        self, rung: str, training: TrainingRecord, metric: Metric, others: Sequence[Any]
+    ) -> EvaluationRecord:
+        """Writes down what this process and the others have measured together."""
+        for state in others:
+            metric.merge(state)
+        s, result = self.settings, metric.compute()
         record = EvaluationRecord(
             **self._identity(rung),
             training_id=training.id,
             dataset=s.dataset,
             split="val",
             num_images=self.num_val,
-            task="panoptic",
+            task=s.task,
             masking=self.inference_masking(rung),
             input_size=s.image_size,
             metrics=result.metrics,

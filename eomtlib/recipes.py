@@ -19,17 +19,19 @@ from eomtlib.hyperparameters import (
 from eomtlib.ladder import HEAD_SIZES, LADDER
 from eomtlib.model_options import ModelOptions
 
-DATASET_TASKS: dict[str, tuple[str, ...]] = {
-    "shapes": ("panoptic",),
-    "coco": ("panoptic", "instance"),
-    "ade20k": ("panoptic", "semantic"),
-    "cityscapes": ("semantic",),
-}
-"""Data set → the tasks that there are recipes for. ``shapes``, our own, is trained like COCO."""
-
 TASKS = ("panoptic", "instance", "semantic")
 
-_EPOCHS = {"shapes": 12, "coco": 12, "ade20k": 31, "cityscapes": 107}
+DATASET_TASKS: dict[str, tuple[str, ...]] = {
+    "shapes": TASKS,
+    "coco": TASKS,
+    "ade20k": ("panoptic", "semantic"),
+    "cityscapes": ("semantic",),
+    "custom": TASKS,
+}
+"""Data set → its tasks, the first one where none is named. ``shapes`` and ``custom`` are trained
+like COCO."""
+
+_EPOCHS = {"shapes": 12, "coco": 12, "ade20k": 31, "cityscapes": 107, "custom": 12}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from eomtlib.data.transforms import TrainTransform
 from eomtlib.encoder_weights import find_weights, load_pretrained
 from eomtlib.encoders import build_encoder
 from eomtlib.errors import ConfigurationError
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
+from eomtlib.evaluation.tasks import Task, get_task
 from eomtlib.ladder import HEAD_SIZES, LADDER, build_model, masking_after, own_choices
 from eomtlib.model_options import ModelOptions
 from eomtlib.models.segmentation_model import SegmentationModel
@@ -34,7 +34,6 @@ from eomtlib.randomness import keyed_seed
 from eomtlib.recipes import Recipe, recipe
 from eomtlib.records import config_hash
 from eomtlib.settings import Settings
-from eomtlib.structures import stuff_classes
 from eomtlib.training.module import SegmentationModule, TrainingPlan
 
 
@@ -59,7 +58,7 @@ class RunSetup:
                 f"dataset={self.settings.dataset!r}: training and validation list other classes."
             )
         self.classes = self.val_set.classes
-        self.num_queries = self.settings.num_queries or HEAD_SIZES[self.settings.size].num_queries
+        self.num_queries = self.settings.num_queries or self._default_queries()
         self._images_digest = _digest(np.asarray(self.train_set.image_ids, np.int64).tobytes())
         self._weights_digest = self._check_weights()
         self._checked: set[str] = set()
@@ -69,7 +68,13 @@ class RunSetup:
         """Of data and length, whatever the model and the seed."""
         s = self.settings
         size = "x".join(str(side) for side in s.image_size)
-        return f"{s.dataset}-{size}-{s.duration}"
+        task = "" if s.task == "panoptic" else f"-{s.task}"
+        return f"{s.dataset}{task}-{size}-{s.duration}"
+
+    @property
+    def task(self) -> Task:
+        """How this study's task is evaluated."""
+        return get_task(self.settings.task)
 
     @property
     def num_val(self) -> int:
@@ -167,14 +172,12 @@ class RunSetup:
         prediction: tuple[MaskLogits, Tensor],
         target_sizes: Sequence[tuple[int, int]],
         input_size: tuple[int, int] | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Any]:
         """Segments ``target_sizes`` images from a prediction at ``input_size``."""
-        return post_process_panoptic_segmentation(
-            *prediction,
-            target_sizes=target_sizes,
-            input_size=input_size or self.settings.image_size,
-            stuff_classes=stuff_classes(self.classes),
+        process = self.task.post_processing(
+            input_size or self.settings.image_size, self.task.class_options(self.classes)
         )
+        return process(*prediction, target_sizes=target_sizes)
 
     def inference_masking(self, rung: str) -> str:
         """Whether a rung is evaluated and timed ``masked`` or ``unmasked``."""
@@ -209,6 +212,7 @@ class RunSetup:
             num_queries=self.num_queries,
             class_names=tuple(info.name for info in self.classes),
             is_thing=tuple(info.is_thing for info in self.classes),
+            task=s.task,
             **{"masking": LADDER[rung].masking} | self.options(rung).chosen(),
         )
 
@@ -231,6 +235,8 @@ class RunSetup:
             "precision": s.precision,
             "device": s.device.partition(":")[0],
             "recipe": asdict(self._recipe(rung)),
+            # Panoptic runs were told apart before there were other tasks.
+            **({"task": s.task} if s.task != "panoptic" else {}),
             **({"options": options} if (options := self.options(rung).chosen()) else {}),
         }
 
@@ -238,11 +244,17 @@ class RunSetup:
         """What tells one run from another."""
         return config_hash(self.config(rung))
 
+    def _default_queries(self) -> int:
+        """The papers have half as many for semantic segmentation, which has fewer segments."""
+        count = HEAD_SIZES[self.settings.size].num_queries
+        return count // 2 if self.settings.task == "semantic" else count
+
     def _open(self, split: str) -> PanopticDataset:
         s = self.settings
         return _opened(
             s.dataset,
             split,
+            task=s.task,
             data_path=s.data_path,
             image_size=s.image_size,
             train_images=s.train_images,
@@ -263,7 +275,7 @@ class RunSetup:
     def _recipe(self, rung: str) -> Recipe:
         s = self.settings
         return recipe(
-            "panoptic",
+            s.task,
             s.dataset,
             rung,
             size=s.size,

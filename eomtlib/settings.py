@@ -27,7 +27,7 @@ from eomtlib.parameters import (
     whole,
 )
 from eomtlib.pretraining import PretrainingConfig, default_config
-from eomtlib.recipes import recipe
+from eomtlib.recipes import DATASET_TASKS, recipe
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
 
@@ -81,6 +81,7 @@ class Settings:
 
     Attributes:
         size, pretraining, dataset, seed: see the words of the README.
+        task: ``panoptic``, ``instance`` or ``semantic``.
         data_path: the data set's folder; None for ``shapes``.
         image_size: of training and evaluation.
         cost_image_size: at which GMACs and FPS are stated.
@@ -138,6 +139,7 @@ class Settings:
     pretraining_images: str = "shapes"
     pretraining_steps: int | None = None
     gradient_accumulation: int = 1
+    task: str = "panoptic"
 
     @property
     def mim(self) -> PretrainingConfig | None:
@@ -166,6 +168,7 @@ def resolve_settings(
     size: str = "nano",
     pretraining: str = "auto",
     dataset: str = "shapes",
+    task: str = "",
     data_path: str | Path | None = None,
     image_size: int | str | tuple[int, int] | None = None,
     duration: str | int | None = None,
@@ -210,11 +213,12 @@ def resolve_settings(
     check_choice("pretraining", pretraining, ("auto", *PRETRAININGS))
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
+    task = _task(task, dataset)
     default = DEFAULTS[size, kind]
     full = default
     if dataset != "shapes":
         named = "none" if pretraining == "auto" else pretraining
-        full = _full_schedule(dataset, size, named)
+        full = _full_schedule(dataset, size, named, task)
         if size not in OWN_SIZES:
             default = full if kind == "cuda" else _REAL_DATA_CPU
     resolved_size = parse_image_size(image_size or default.image_size)
@@ -232,6 +236,7 @@ def resolve_settings(
         # Last, because it may download.
         pretraining=resolve_pretraining(pretraining, size=size, weights=weights or None),
         dataset=dataset,
+        task=task,
         data_path=Path(data_path).expanduser() if data_path else None,
         image_size=resolved_size,
         cost_image_size=resolved_size if own else (COST_IMAGE_SIZE, COST_IMAGE_SIZE),
@@ -279,6 +284,11 @@ def resolve_settings(
     )
 
 
+def _task(given: str, dataset: str) -> str:
+    """The task of that name, or the data set's first."""
+    return check_choice("task", given or DATASET_TASKS[dataset][0], DATASET_TASKS[dataset])
+
+
 LOGGERS = {"csv": "csv", "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 """Logger → the module that it needs."""
 
@@ -310,9 +320,9 @@ def _loggers(value: str | tuple | list) -> tuple[str, ...]:
     return names
 
 
-def _full_schedule(dataset: str, size: str, pretraining: str) -> Defaults:
+def _full_schedule(dataset: str, size: str, pretraining: str, task: str) -> Defaults:
     """The paper's, on real data. All rungs of a study train alike, as long as EoMT does."""
-    paper = recipe("panoptic", dataset, "eomt", size=size, pretraining=pretraining)
+    paper = recipe(task, dataset, "eomt", size=size, pretraining=pretraining)
     return Defaults(COST_IMAGE_SIZE, f"{paper.epochs}epochs", paper.batch_size, val_images=0)
 
 

@@ -182,9 +182,10 @@ class Study:
         if self.train and training is None:
             training = self.experiment.train(rung)
         if training is not None and evaluation is None:
-            evaluation = distributed.on_first(lambda: self.experiment.evaluate(rung, training))
+            evaluation = self.experiment.evaluate(rung, training)
         if evaluation is not None:
-            self.experiment.say(f"{rung}: PQ {evaluation.metrics['pq']:.1f}.")
+            task = self.experiment.task
+            self.experiment.say(f"{rung}: {task.heading} {evaluation.metrics[task.figure]:.1f}.")
 
     def missing_timings(self, rung: str) -> list[TimingJob]:
         """What is still to be timed of a rung, for ``time_in_rounds``."""
@@ -226,9 +227,14 @@ class Study:
         trained = [result for result in results if result.run_dir is not None]
         if not trained:
             return Segmentations(images)
-        rows = {"target": [(s.ids[0].numpy(), s.labels.tolist()) for _, s in samples]}
+        # Of overlapping instances, those of later layers lie in front.
+        rows = {"target": [(s.ids.amax(0).numpy(), s.labels.tolist()) for _, s in samples]}
         loader = eval_loader(
-            self.experiment.val_set, canvas=self.settings.image_size, num_workers=0, limit=count
+            self.experiment.val_set,
+            canvas=self.settings.image_size,
+            num_workers=0,
+            limit=count,
+            in_windows=self.experiment.task.in_windows,
         )
         batches = list(loader)
         for result in trained:
@@ -240,8 +246,8 @@ class Study:
                 with torch.inference_mode():
                     prediction = predict(batch.images.to(self.settings.device))
                 segmented = self.experiment.post_process(prediction, batch.original_sizes)[0]
-                labels = [info["label_id"] for info in segmented["segments_info"]]
-                row.append((segmented["segmentation"].cpu().numpy(), labels))
+                ids, labels = self.experiment.task.paint(segmented)
+                row.append((ids.cpu().numpy(), labels))
             rows[LADDER[result.rung].title] = row
             del model
             gc.collect()

@@ -227,8 +227,8 @@ def to_frame(runs: Sequence[SweepRun]) -> pd.DataFrame:
     Columns ``rung``, ``step``, ``size``, ``pretraining``, ``dataset``, ``seed``, ``masking`` and
     ``inference_masking``, and whatever else the points differ in;
     then costs (``params_m``, ``gmacs``, ``fps``, ``fps_end_to_end``, ``mode``, ``sampler``,
-    ``attention``, ``machine``), accuracy in percent (``pq`` and its kin; empty where nothing was
-    trained) and ``steps``, ``train_minutes``, ``peak_memory`` (GiB) of the training.
+    ``attention``, ``machine``), accuracy in percent (the task's ``figures``; empty where
+    nothing was trained) and ``steps``, ``train_minutes``, ``peak_memory`` (GiB) of the training.
     """
     return pd.DataFrame([_row(run) for run in runs])
 
@@ -254,7 +254,7 @@ def _row(run: SweepRun) -> dict[str, Any]:
         "fps_end_to_end": timing.fps_end_to_end,
     }
     evaluation = result.evaluation
-    for name in ("pq", "pq_things", "pq_stuff", "sq", "rq"):
+    for name in run.study.experiment.task.figures:
         row[name] = evaluation.metrics[name] if evaluation is not None else float("nan")
     if result.training is not None:
         row |= {

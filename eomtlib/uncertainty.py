@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from eomtlib.accuracy import accuracy_of
+
 CONFIDENCE = 0.95
 
 
@@ -52,7 +54,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def over_seeds(
-    frame: pd.DataFrame, by: Sequence[str], *, spread_of: Sequence[str] = ("pq",)
+    frame: pd.DataFrame, by: Sequence[str], *, spread_of: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """One row for each combination of ``by``, in the order in which they come.
 
@@ -60,12 +62,13 @@ def over_seeds(
         frame: one row for each seed.
         by: columns that tell rows apart.
         spread_of: columns whose standard deviation over seeds is added, as ``pq_std``; NaN from
-            one seed.
+            one seed. By default the task's accuracy.
 
     Returns:
         Indexed by ``by``: numbers as means, anything else as the first row has it, and ``seeds``,
-        how many rows have the first of ``spread_of``.
+        how many rows have one of ``spread_of``.
     """
+    spread_of = spread_of or [accuracy_of(frame)]
     groups = frame.groupby(list(by), sort=False, dropna=False)
     kinds = {
         column: "mean" if pd.api.types.is_numeric_dtype(frame[column]) else "first"
@@ -76,7 +79,7 @@ def over_seeds(
     for column in spread_of:
         place = summary.columns.get_loc(column) + 1
         summary.insert(place, f"{column}_std", groups[column].std(ddof=1))
-    summary["seeds"] = groups[spread_of[0]].count()
+    summary["seeds"] = groups[list(spread_of)].count().max(axis=1)
     return summary
 
 

@@ -154,8 +154,8 @@ def test_epochs_and_augmentation(task, dataset, rung, size, pretraining, epochs)
 
 
 def test_a_task_that_a_data_set_has_not_is_refused():
-    with pytest.raises(ConfigurationError, match=r"semantic.*coco.*panoptic and instance"):
-        recipe("semantic", "coco", "eomt", size="large", pretraining="dinov2")
+    with pytest.raises(ConfigurationError, match=r"instance.*ade20k.*panoptic and semantic"):
+        recipe("instance", "ade20k", "eomt", size="large", pretraining="dinov2")
     with pytest.raises(ConfigurationError, match="Did you mean 'cityscapes'"):
         recipe("semantic", "cityscape", "eomt", size="large", pretraining="dinov2")
     assert set(DATASET_TASKS) >= {"shapes", "coco", "ade20k", "cityscapes"}

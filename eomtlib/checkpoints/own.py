@@ -28,6 +28,7 @@ class ModelConfig:
         image_size: height and width.
         class_names: in the order of the class head; ``unnamed_classes`` where they are not known.
         is_thing: for each class; None where the checkpoint does not say.
+        task: what it was trained for.
         masking, query_blocks, frozen_encoder, lateral_connections, taps: as in ``ModelOptions``.
     """
 
@@ -43,6 +44,7 @@ class ModelConfig:
     frozen_encoder: bool | None = None
     lateral_connections: bool | None = None
     taps: tuple[int, ...] | None = None
+    task: str = "panoptic"
 
     @property
     def options(self) -> ModelOptions:
@@ -101,4 +103,5 @@ def read_config(written: Fields) -> ModelConfig:
         frozen_encoder=written.optional_switch("frozen_encoder"),
         lateral_connections=written.optional_switch("lateral_connections"),
         taps=written.optional_wholes("taps"),
+        task=written.text("task", "panoptic"),
     )

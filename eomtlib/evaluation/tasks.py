@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from eomtlib.accuracy import ACCURACIES
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.evaluation.instance_ap import InstanceAP
 from eomtlib.evaluation.mean_iou import MeanIoU
 from eomtlib.evaluation.metric import Metric
+from eomtlib.evaluation.painting import (
+    Painted,
+    paint_instances,
+    paint_panoptic,
+    paint_semantic,
+)
 from eomtlib.evaluation.panoptic_quality import PanopticQuality
 from eomtlib.evaluation.postprocessing import (
     post_process_instance_segmentation,
@@ -29,7 +36,8 @@ class Task:
         post_process: mask logits, class logits, ``target_sizes``, ``input_size`` and options of its
             own → an entry for each image.
         metric: of the classes; adds up such entries.
-        figure: the one of its ``metrics`` that stands for all.
+        figures: those of its ``metrics`` that tables show; the first stands for all.
+        paint: an entry of ``post_process`` → one map of segments.
         in_windows: whether a model sees an image in windows (``data.windows``), else fitted into a
             canvas.
         class_options: options of ``post_process`` that follow from the classes.
@@ -37,9 +45,20 @@ class Task:
 
     post_process: Callable[..., list[Any]]
     metric: Callable[[Sequence[ClassInfo]], Metric]
-    figure: str
+    figures: tuple[str, ...]
+    paint: Callable[[Any], Painted]
     in_windows: bool = False
     class_options: Callable[[Sequence[ClassInfo]], dict[str, Any]] = lambda classes: {}
+
+    @property
+    def figure(self) -> str:
+        """The one that stands for all."""
+        return self.figures[0]
+
+    @property
+    def heading(self) -> str:
+        """What people call that figure."""
+        return ACCURACIES[self.figure]
 
     def post_processing(
         self, input_size: tuple[int, int], options: Mapping[str, Any]
@@ -70,11 +89,18 @@ TASKS: dict[str, Task] = {
     "panoptic": Task(
         post_process_panoptic_segmentation,
         PanopticQuality,
-        "pq",
+        ("pq", "pq_things", "pq_stuff", "sq", "rq"),
+        paint_panoptic,
         class_options=lambda classes: {"stuff_classes": stuff_classes(classes)},
     ),
-    "instance": Task(post_process_instance_segmentation, InstanceAP, "ap"),
-    "semantic": Task(post_process_semantic_segmentation, MeanIoU, "miou", in_windows=True),
+    "instance": Task(post_process_instance_segmentation, InstanceAP, "ap", "AP", paint_instances),
+    "semantic": Task(
+        post_process_semantic_segmentation,
+        MeanIoU,
+        ("miou",),
+        paint_semantic,
+        in_windows=True,
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from eomtlib.accuracy import ACCURACIES
 from eomtlib.ladder import LADDER
 from eomtlib.plots.style import (
     GREY,
@@ -28,7 +29,7 @@ def plot_changes(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """The PQ that each model gains over another, a row for each, and whether seeds settle it.
+    """The accuracy that each model gains over another, a row for each, and whether seeds settle it.
 
     Filled points are settled: their interval leaves zero out. Hollow ones are not.
 
@@ -54,7 +55,7 @@ def plot_changes(
     ax.set_ylim(len(names) - 0.5, -0.5)
     against = set(changes["against"])
     other = _title(against.pop()) if len(against) == 1 else "the rung before"
-    ax.set_xlabel(f"PQ against {other}")
+    ax.set_xlabel(f"{_heading(changes)} against {other}")
     finish(ax, title)
     ax.grid(visible=False, axis="y")
     if beside:
@@ -63,6 +64,11 @@ def plot_changes(
     fig.tight_layout()
     small_print(fig, [note])
     return fig
+
+
+def _heading(changes: pd.DataFrame | pd.Series) -> str:
+    """The column, or the entry of a row, that holds what was gained."""
+    return next(heading for heading in ACCURACIES.values() if heading in changes)
 
 
 def _title(name: object) -> str:
@@ -77,7 +83,7 @@ def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group
         ax.plot([row["from"], row["to"]], [y, y], color=color, lw=1.6, ls=line, zorder=1)
     settled = has_interval and (row["from"] > 0 or row["to"] < 0)
     ax.plot(
-        row["PQ"],
+        row[_heading(row)],
         y,
         marker=RUNG_MARKERS.get(rung, "o"),
         color=color,

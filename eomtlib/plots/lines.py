@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from eomtlib.accuracy import ACCURACIES, accuracy_of
 from eomtlib.ladder import LADDER
 from eomtlib.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, finish, small_print
 
@@ -16,9 +17,9 @@ def plot_lines(
     *,
     x: str,
     order: list[object] | None = None,
-    y: str = "pq",
+    y: str = "",
     xlabel: str = "",
-    ylabel: str = "PQ (%)",
+    ylabel: str = "",
     title: str = "",
     note: str = "",
 ) -> Figure:
@@ -28,12 +29,14 @@ def plot_lines(
         table: one row per point, with ``rung``, ``x``, ``y``, and ``y_std`` for error bars.
         x: the column of the choice, drawn at even distances.
         order: its values from left to right; as they come when None.
-        y: the column that is drawn.
+        y: the column that is drawn; the task's accuracy when empty.
         xlabel: of the axis; the column's name when empty.
-        ylabel: likewise.
+        ylabel: likewise; an accuracy has its own.
         title: of the figure.
         note: small print below it.
     """
+    y = y or accuracy_of(table)
+    ylabel = ylabel or (f"{ACCURACIES[y]} (%)" if y in ACCURACIES else y)
     shown = table.dropna(subset=[y])
     order = [v for v in (order or list(shown[x].unique())) if v in set(shown[x])]
     fig, ax = plt.subplots(figsize=(7.2, 4.4))

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eomtlib.accuracy import ACCURACIES, accuracy_of
 from eomtlib.encoders import PRETRAININGS, SIZES
 from eomtlib.ladder import LADDER
 from eomtlib.plots.labels import place_labels
@@ -28,7 +29,7 @@ def plot_pareto(
     *,
     along: str | None = None,
     x: str = "fps",
-    y: str = "pq",
+    y: str = "",
     title: str = "",
     note: str = "",
     ax: Axes | None = None,
@@ -43,11 +44,12 @@ def plot_pareto(
             Rows without ``x`` or ``y`` are left out, and said so in the figure.
         along: ``size`` or ``pretraining``, what changes along a rung's curve.
         x: column of the speed.
-        y: column of the accuracy.
+        y: column of the accuracy; found by itself when empty.
         title: of the figure.
         note: small print below it, such as what the accuracies are worth.
         ax: drawn on instead of a new figure.
     """
+    y = y or accuracy_of(table)
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7.2, 4.6))
     shown = _in_order(table.dropna(subset=[x, y]), along)
     front = _pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))
@@ -61,7 +63,7 @@ def plot_pareto(
     ax.set_xscale("log")
     ax.margins(0.16)
     ax.set_xlabel("images per second (FPS), model alone, batch 1")
-    ax.set_ylabel("PQ (%)")
+    ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(plt.NullFormatter())
     if len(shown):

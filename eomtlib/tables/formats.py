@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from eomtlib.accuracy import ACCURACIES
+
 HEADINGS = {
     "params_m": "params (M)",
     "gmacs": "GMACs",
@@ -17,6 +19,15 @@ HEADINGS = {
     "pq_std": "PQ, std",
     "pq_things": "PQ things",
     "pq_stuff": "PQ stuff",
+    "ap": "AP",
+    "ap_std": "AP, std",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP small",
+    "ap_medium": "AP medium",
+    "ap_large": "AP large",
+    "miou": "mIoU",
+    "miou_std": "mIoU, std",
     "seeds": "seeds",
     "steps": "steps",
     "train_minutes": "training (min)",
@@ -39,7 +50,7 @@ def style(table: pd.DataFrame) -> Styler:
 def style_cells(table: pd.DataFrame) -> Styler:
     """``style`` without what is said of headings in CSS, which LaTeX cannot take."""
     shown = table.rename(columns=HEADINGS, level=1)
-    best = [("measured", name) for name in ("PQ", "FPS", "FPS end to end")]
+    best = [("measured", name) for name in (*ACCURACIES.values(), "FPS", "FPS end to end")]
     best = [column for column in best if column in shown.columns]
     bold = shown[best].eq(shown[best].max())
     shown = merge_spread(shown)

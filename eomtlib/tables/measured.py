@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from eomtlib.accuracy import ACCURACIES, accuracy_of
 from eomtlib.ladder import LADDER
 from eomtlib.results import load_paper_table
 from eomtlib.tables.formats import HEADINGS
 from eomtlib.uncertainty import differences, estimates, over_seeds
 
-_PRINTED = ("params_m", "gmacs", "fps", "pq", "pq_things", "pq_stuff")
+_COSTS = ("params_m", "gmacs", "fps")
 
 
 def ladder_table() -> pd.DataFrame:
@@ -31,7 +32,8 @@ def measured_table(frame: pd.DataFrame, by: Sequence[str] = ("rung",)) -> pd.Dat
         by: the columns that tell models apart.
 
     Returns:
-        Indexed by ``by``: costs and accuracies as means, ``pq_std`` over seeds, ``seeds``.
+        Indexed by ``by``: costs and accuracies as means, ``pq_std`` over seeds (or another task's),
+        ``seeds``.
     """
     summary = over_seeds(frame, by)
     return summary[[column for column in HEADINGS if column in summary]]
@@ -46,7 +48,7 @@ def beside_paper(measured: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     """
     keys = list(measured.index.names)
     printed = paper.set_index(keys)
-    columns = [name for name in _PRINTED if name in printed]
+    columns = [name for name in (*_COSTS, *_accuracies(measured)) if name in printed]
     return pd.concat(
         {"measured": measured, "paper": printed.reindex(measured.index)[columns]}, axis=1
     )
@@ -64,7 +66,7 @@ def change_table(
     base: object | Mapping[object, object],
     within: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """What each model gains in PQ over another, paired by seed, and whether the seeds settle it.
+    """What each model gains over another, paired by seed, and whether the seeds settle it.
 
     Args:
         frame: as ``sweep.to_frame`` returns it.
@@ -73,13 +75,15 @@ def change_table(
         within: columns that must be equal in both.
 
     Returns:
-        Columns ``within``, ``axis``, ``against``, ``PQ``, ``from`` and ``to`` (the 95 % interval),
-        ``seeds`` and ``what the seeds say``.
+        Columns ``within``, ``axis``, ``against``, ``PQ`` (or another task's accuracy), ``from`` and
+        ``to`` (the 95 % interval), ``seeds`` and ``what the seeds say``.
     """
+    figure = accuracy_of(frame)
     gains = differences(
-        frame.dropna(subset=["pq"]), axis=axis, base=base, within=within, metric="pq"
+        frame.dropna(subset=[figure]), axis=axis, base=base, within=within, metric=figure
     )
-    return _judged(estimates(gains, [*within, axis, "base"]), ("better", "worse"))
+    found = estimates(gains, [*within, axis, "base"])
+    return _judged(found, ("better", "worse"), heading=ACCURACIES[figure])
 
 
 def closing_table(
@@ -100,12 +104,22 @@ def closing_table(
         As ``change_table``, a row for each value of ``between`` and ``axis``: its difference to
         ``base`` less that under ``against``.
     """
-    gaps = differences(frame.dropna(subset=["pq"]), axis=axis, base=base, within=[between])
+    figure = accuracy_of(frame)
+    gaps = differences(
+        frame.dropna(subset=[figure]), axis=axis, base=base, within=[between], metric=figure
+    )
     closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
-    return _judged(estimates(closed, [between, axis, "base"]), ("gained", "fell behind"))
+    found = estimates(closed, [between, axis, "base"])
+    return _judged(found, ("gained", "fell behind"), heading=ACCURACIES[figure])
 
 
-def _judged(found: pd.DataFrame, words: tuple[str, str]) -> pd.DataFrame:
+def _accuracies(measured: pd.DataFrame) -> list[str]:
+    """The task's figures among the columns: that which stands for it, and those named after it."""
+    figure = accuracy_of(measured)
+    return [name for name in measured if name.startswith(figure)]
+
+
+def _judged(found: pd.DataFrame, words: tuple[str, str], *, heading: str) -> pd.DataFrame:
     """Headed for people, with what the seeds say: one of two words where they settle it."""
     verdicts = []
     for row in found.itertuples():
@@ -116,5 +130,5 @@ def _judged(found: pd.DataFrame, words: tuple[str, str]) -> pd.DataFrame:
         else:
             verdicts.append(words[0] if row.gain > 0 else words[1])
     found = found.assign(**{"what the seeds say": verdicts}).reset_index()
-    renamed = {"base": "against", "gain": "PQ", "low": "from", "high": "to"}
+    renamed = {"base": "against", "gain": heading, "low": "from", "high": "to"}
     return found.drop(columns="settled").rename(columns=renamed)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from eomtlib.accuracy import ACCURACIES
 from eomtlib.ladder import LADDER
 from eomtlib.records import Record
 from eomtlib.results import to_dataframe
@@ -13,8 +14,9 @@ from eomtlib.uncertainty import over_seeds
 
 _SAME = ["configuration", "inference_masking", "num_images", "input_size"]
 """What evaluations of one model, over its seeds, have in common."""
-_MODEL = ["dataset", "input_size", "steps", "size", "pretraining", "rung", "options"]
-_SHOWN = ["pq", "pq_std", "pq_things", "pq_stuff", "seeds", "params_m", "gmacs", "fps", "label"]
+_MODEL = ["dataset", "task", "input_size", "steps", "size", "pretraining", "rung", "options"]
+_SHOWN = ["pq", "pq_std", "pq_things", "pq_stuff", "ap", "ap_std", "miou", "miou_std", "seeds"]
+_COSTS = ["params_m", "gmacs", "fps", "label"]
 
 
 def records_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -37,6 +39,7 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
     order = {rung: step for step, rung in enumerate(LADDER)}
     keys = ["dataset", "input_size", "size", "pretraining", "rung", "options"]
     frame = frame.sort_values(keys, key=lambda c: c.map(order) if c.name == "rung" else c)
-    table = over_seeds(frame, _SAME).reset_index()
-    columns = [*_MODEL, "inference_masking", "num_images", *_SHOWN]
+    figures = [name for name in ACCURACIES if name in frame and frame[name].notna().any()]
+    table = over_seeds(frame, _SAME, spread_of=figures).reset_index()
+    columns = [*_MODEL, "inference_masking", "num_images", *_SHOWN, *_COSTS]
     return table[[column for column in columns if column in table]]
