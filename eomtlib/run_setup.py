@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eomtlib.architecture_costs import count_costs
 from eomtlib.checkpoints import ModelConfig
-from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.dataset import PanopticDataset
 from eomtlib.data.loading import TrainStream
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.transforms import TrainTransform

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.dataset import PanopticDataset
 from eomtlib.data.transforms import EvalTransform, TrainTransform
 from eomtlib.errors import ConfigurationError, EomtlibError
 from eomtlib.randomness import keyed_generator
@@ -42,17 +42,20 @@ class InMemory:
         # A few large tensors: worker processes share their memory, whichever way they start.
         self._pixels = torch.from_numpy(pixels)
         self._images = torch.empty((int(pixels[-1]), 3), dtype=torch.uint8)
-        self._ids = torch.empty(int(pixels[-1]), dtype=torch.int16)
-        labels, is_crowd = [], []
+        ids, labels, is_crowd = [], [], []
         for index in range(len(dataset)):
             image, segments = dataset.read(index)
             span = slice(pixels[index], pixels[index + 1])
             self._images[span] = image.permute(1, 2, 0).reshape(-1, 3)
-            self._ids[span] = segments.ids.reshape(-1)
+            ids.append(segments.ids.reshape(-1))
             labels.append(segments.labels)
             is_crowd.append(segments.is_crowd)
-        counts = torch.tensor([0] + [len(part) for part in labels])
-        self._segments = torch.cumsum(counts, 0)
+        # A map has as many layers as its segments need.
+        self._places, self._segments = (
+            torch.cumsum(torch.tensor([0] + [len(part) for part in parts]), 0)
+            for parts in (ids, labels)
+        )
+        self._ids = torch.cat(ids)
         self._labels, self._is_crowd = torch.cat(labels), torch.cat(is_crowd)
 
     def __len__(self) -> int:
@@ -64,7 +67,8 @@ class InMemory:
         span = slice(*self._pixels[index : index + 2].tolist())
         own = slice(*self._segments[index : index + 2].tolist())
         image = self._images[span].view(height, width, 3).permute(2, 0, 1)
-        ids = self._ids[span].view(1, height, width)
+        place = slice(*self._places[index : index + 2].tolist())
+        ids = self._ids[place].view(-1, height, width)
         return image, SegmentMap(ids, self._labels[own], self._is_crowd[own])
 
 

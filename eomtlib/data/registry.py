@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from eomtlib.data.coco import SPLITS, CocoPanoptic, PanopticDataset
+from eomtlib.data.coco import CocoPanoptic
+from eomtlib.data.dataset import SPLITS, PanopticDataset
 from eomtlib.data.loading import InMemory
 from eomtlib.data.shapes import ensure_shapes
 from eomtlib.errors import ConfigurationError, check_choice

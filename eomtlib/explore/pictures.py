@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.dataset import PanopticDataset
 from eomtlib.data.registry import open_dataset
 from eomtlib.errors import ConfigurationError, DataError
 from eomtlib.explore.segments import Segments
