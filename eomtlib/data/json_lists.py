@@ -45,7 +45,7 @@ class JsonLists:
         if end < 0 or _skip_blanks(self._data, end) < len(text):
             raise self._invalid("brackets or quotes do not match")
         for key, value in zip(parts[::2].tolist(), parts[1::2].tolist(), strict=True):
-            self._values[str(self._parse(key))] = tuple(value)
+            self._values[str(self.parse(key))] = tuple(value)
 
     def spans(self, name: str) -> np.ndarray:
         """Where the entries of a list begin and end in the text, ``[N, 2]`` int64.
@@ -64,7 +64,7 @@ class JsonLists:
             raise self._invalid(f"the list {name!r} is damaged")
         return parts
 
-    def entry(self, span: np.ndarray) -> Any:
+    def entry(self, span: np.ndarray | list[int]) -> Any:
         """Parses one entry.
 
         Raises:
@@ -75,12 +75,8 @@ class JsonLists:
         except RecursionError as error:
             raise ValueError("is nested too deeply") from error
 
-    def first(self, name: str) -> Any:
-        """The first entry of a list, None where it is empty; errors as of ``spans``."""
-        spans = self.spans(name)
-        return self._parse(spans[0]) if len(spans) else None
-
-    def _parse(self, span: np.ndarray | list[int]) -> Any:
+    def parse(self, span: np.ndarray | list[int]) -> Any:
+        """As ``entry``, but what is no valid JSON is a ``DataError`` that names the file."""
         try:
             return self.entry(span)
         except ValueError as error:

@@ -33,7 +33,10 @@ class TarStore:
                     if member.isreg() and name.startswith(self._prefix):
                         place = (member.offset_data, member.size)
                         found[name[len(self._prefix) :].encode(errors="replace")] = place
-                    archive.members = []  # what was read is not kept a second time
+                end = archive.offset
+            # Of a file that ends within a header, tarfile takes it to be the end.
+            if FileWindow(path).read(end, tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise ValueError("it ends early")
         except (tarfile.TarError, OSError, ValueError) as error:
             raise DataError(
                 f"{path}: is no complete, uncompressed tar archive ({error}); fetch it again."

@@ -1,6 +1,7 @@
 """Small data sets in their publishers' layouts, written without the library."""
 
 import json
+import tarfile
 import zipfile
 
 import numpy as np
@@ -19,7 +20,7 @@ def write_json(path, content):
 
 
 def pack(folder, archive, *parts):
-    """Moves what lies below ``folder`` in ``parts`` into a zip archive, under the same names."""
+    """Puts what lies below ``folder`` in ``parts`` into a zip archive, under the same names."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for part in parts:
@@ -27,6 +28,12 @@ def pack(folder, archive, *parts):
             for file in sorted((folder / part).rglob("*")):
                 if file.is_file():
                     packed.write(file, file.relative_to(folder).as_posix())
+
+
+def pack_tar(folder, archive, part):
+    """The same in a tar archive."""
+    with tarfile.open(archive, "w") as packed:
+        packed.add(folder / part, part)
 
 
 def noise(size, high, seed, channels=()):

@@ -12,84 +12,21 @@ from pycocotools.coco import COCO
 
 from eomtlib.data.coco import INSTANCES_ZIP, CocoInstances
 from eomtlib.errors import ConfigurationError, DataError
-from tests.data.files import masks_of, pack, write_image, write_json
-
-H, W = 20, 30
-
-
-def run_lengths(mask):
-    """Uncompressed COCO run lengths: down the columns, first of what is not in the mask."""
-    flat, counts, value = mask.T.ravel(), [], False
-    start = 0
-    for position in range(len(flat) + 1):
-        if position == len(flat) or flat[position] != value:
-            counts.append(position - start)
-            start, value = position, not value
-    return {"size": list(mask.shape), "counts": counts}
-
-
-def drawn(*boxes):
-    mask = np.zeros((H, W), bool)
-    for top, left, bottom, right in boxes:
-        mask[top:bottom, left:right] = True
-    return mask
-
-
-def compressed(mask):
-    encoded = rle_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": [H, W], "counts": encoded["counts"].decode()}
-
-
-def polygon(top, left, bottom, right):
-    return [left, top, right, top, right, bottom, left, bottom]
-
-
-CROWD = drawn((0, 0, 12, 9), (14, 2, 19, 28))
-PIECES = drawn((2, 3, 11, 12), (12, 20, 19, 29))
-INSIDE = drawn((4, 5, 8, 9))
-COMPRESSED = compressed(INSIDE)
-SEGMENTS = [
-    # image, category, crowd, outline, its mask
-    (2, 44, 0, [polygon(2, 3, 11, 12), polygon(12, 20, 19, 29)], PIECES),
-    (5, 1, 0, [polygon(0, 0, 5, 5)], drawn((0, 0, 5, 5))),
-    (2, 1, 1, run_lengths(CROWD), CROWD),
-    (2, 1, 0, COMPRESSED, INSIDE),
-    (2, 44, 0, [polygon(15, 0, 20, 4)], drawn((15, 0, 20, 4))),
-]
-
-
-def write_small(root, split="val"):
-    content = {
-        "info": {"description": 'brackets ]}" and é in a text'},
-        "images": [
-            {"id": k, "file_name": f"{k:012d}.jpg", "height": H, "width": W} for k in (2, 5, 9)
-        ],
-        "annotations": [
-            {
-                "id": 100 + k,
-                "image_id": image,
-                "category_id": category,
-                "iscrowd": crowd,
-                "segmentation": outline,
-            }
-            for k, (image, category, crowd, outline, _) in enumerate(SEGMENTS)
-        ],
-        "categories": [{"id": 1, "name": "person"}, {"id": 44, "name": "bottle"}],
-    }
-    for image in content["images"]:
-        path = root / f"{split}2017" / image["file_name"]
-        write_image(path, np.full((H, W, 3), 20 * image["id"], np.uint8))
-    save(root, content, split)
-    return content
-
-
-def save(root, content, split="val"):
-    write_json(root / "annotations" / f"instances_{split}2017.json", content)
+from tests.data.coco_files import (
+    COMPRESSED,
+    SEGMENTS,
+    H,
+    W,
+    polygon,
+    save_instances,
+    write_instances,
+)
+from tests.data.files import masks_of, pack
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folders", "zips"])
 def test_objects_come_whole_in_few_layers(tmp_path, packed):
-    content = write_small(tmp_path / "set")
+    content = write_instances(tmp_path / "set")
     root = tmp_path / "set"
     if packed:
         root = tmp_path / "zips"
@@ -143,13 +80,13 @@ def test_real_objects_equal_pycocotools(coco_mini, split, capsys):
 
 def test_polygons_between_pixels_equal_pycocotools(tmp_path):
     rng = np.random.default_rng(0)
-    content = write_small(tmp_path)
+    content = write_instances(tmp_path)
     outlines = [[(rng.random(2 * 7) * 32 - 3).round(2).tolist()] for _ in range(60)]
     content["annotations"] = [
         {"id": k, "image_id": 2, "category_id": 1, "iscrowd": 0, "segmentation": outline}
         for k, outline in enumerate(outlines)
     ]
-    save(tmp_path, content)
+    save_instances(tmp_path, content)
     masks = masks_of(CocoInstances(tmp_path, "val").read_segments(0))
     for mask, outline in zip(masks, outlines, strict=True):
         encoded = rle_masks.frPyObjects(outline, H, W)
@@ -157,13 +94,13 @@ def test_polygons_between_pixels_equal_pycocotools(tmp_path):
 
 
 def test_a_worker_gets_no_copy_of_the_outlines(tmp_path):
-    content = write_small(tmp_path)
+    content = write_instances(tmp_path)
     outline = [polygon(1, 1, 8, 8) * 200]
     content["annotations"] = [
         {"id": k, "image_id": 2, "category_id": 1, "iscrowd": 0, "segmentation": outline}
         for k in range(100)
     ]
-    save(tmp_path, content)
+    save_instances(tmp_path, content)
     dataset = CocoInstances(tmp_path, "val")
     buffer = io.BytesIO()
     ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(dataset)  # as a spawned worker gets it
@@ -173,7 +110,7 @@ def test_a_worker_gets_no_copy_of_the_outlines(tmp_path):
 
 def test_images_without_objects(tmp_path):
     for split in ("train", "val"):
-        write_small(tmp_path, split)
+        write_instances(tmp_path, split)
     with pytest.warns(UserWarning, match=r"1 image\(s\) have no segments.*0009\.jpg"):
         assert CocoInstances(tmp_path, "train").image_ids.tolist() == [2, 5]
     assert CocoInstances(tmp_path, "val").read(2)[1].num_segments == 0
@@ -207,9 +144,9 @@ def test_images_without_objects(tmp_path):
     ],
 )
 def test_wrong_entry_is_named(tmp_path, changes, message):
-    content = write_small(tmp_path)
+    content = write_instances(tmp_path)
     content["annotations"][1] |= changes
-    save(tmp_path, content)
+    save_instances(tmp_path, content)
     with pytest.raises(DataError, match=message) as raised:
         CocoInstances(tmp_path, "val")
     assert "instances_val2017.json: annotations[1]: " in str(raised.value)
@@ -218,7 +155,7 @@ def test_wrong_entry_is_named(tmp_path, changes, message):
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.999])
 def test_a_file_that_ends_early_is_named(tmp_path, cut):
-    text = json.dumps(copy.deepcopy(write_small(tmp_path)))
+    text = json.dumps(copy.deepcopy(write_instances(tmp_path)))
     path = tmp_path / "annotations" / "instances_val2017.json"
     path.write_text(text[: int(cut * len(text))])
     with pytest.raises(DataError, match=r"instances_val2017\.json: is no valid JSON"):

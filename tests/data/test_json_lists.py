@@ -29,7 +29,6 @@ def test_entries_are_those_of_the_json_module(indent, ascii_only):
         lists = JsonLists(text, "x.json")
         for name in ("a", 'b"]'):
             assert [lists.entry(span) for span in lists.spans(name)] == content[name]
-        assert lists.first("a") == (content["a"] or [None])[0]
 
 
 @pytest.mark.parametrize(
