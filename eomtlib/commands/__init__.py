@@ -6,15 +6,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from eomtlib.commands import benchmark, pretrain, study
+from eomtlib.commands import benchmark, check_data, pretrain, study
 from eomtlib.errors import EomtlibError
 
-VERBS = {"benchmark": benchmark, "pretrain": pretrain, "study": study}
-"""Verb → its module: ``add_options``, whose docstring is the help, and ``run``."""
+VERBS = {
+    "benchmark": benchmark,
+    "check-data": check_data,
+    "pretrain": pretrain,
+    "study": study,
+}
+"""Verb → its module: ``add_options``, whose docstring is the help, and ``run``, which may return an
+exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb; returns the exit status: 0, or 2 for input that cannot be used."""
+    """Runs a verb; returns the exit status: its own, else 0, or 2 for input that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m eomtlib", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
     for name, verb in VERBS.items():
@@ -22,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb.add_options(verbs.add_parser(name, help=said, description=said))
     chosen = parser.parse_args(arguments)
     try:
-        VERBS[chosen.verb].run(chosen)
+        status = VERBS[chosen.verb].run(chosen)
     except EomtlibError as error:
         print(f"eomtlib {chosen.verb}: {error}", file=sys.stderr)
         return 2
-    return 0
+    return status or 0
