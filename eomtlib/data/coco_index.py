@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from eomtlib.data.archives import check_name
+from eomtlib.data.dataset import MAX_SIDE
 from eomtlib.data.json_lists import JsonLists
 from eomtlib.data.problems import FileError, Report
 from eomtlib.structures import ClassInfo
 
 MAX_SEGMENTS = np.iinfo(np.int16).max
-_MAX_SIDE = 65535
 
 
 class EntryError(ValueError):
@@ -100,7 +100,7 @@ class CocoIndex:
         number = position if isinstance(image_id, str) else int(image_id)
         height, width = int(entry["height"]), int(entry["width"])
         name = check_name(str(entry["file_name"]), self.where)
-        if not 0 < min(height, width) <= max(height, width) <= _MAX_SIDE or abs(number) >> 63:
+        if not 0 < min(height, width) <= max(height, width) <= MAX_SIDE or abs(number) >> 63:
             raise ValueError(f"id {image_id}, height × width {height} × {width}")
         if image_id in self.rows:
             raise EntryError("duplicate id", f"id {image_id} comes twice")

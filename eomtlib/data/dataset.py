@@ -19,6 +19,8 @@ from eomtlib.structures import VOID, ClassInfo, SegmentMap
 
 SPLITS = ("train", "val")
 ON_EMPTY = ("skip", "keep", "error")
+MAX_SIDE = 65535
+"""Of an image, in pixels."""
 
 
 class PanopticDataset(Protocol):
@@ -174,7 +176,7 @@ def choose_annotated(
             advice = "annotate or remove them, or leave them out: on_empty='skip'"
             raise DataError(f"{text}; {advice}.")
         # Attributed to whoever opened the data set.
-        warnings.warn(f"{text}; left out (on_empty='error' refuses them).", stacklevel=5)
+        warnings.warn(f"{text}; left out (on_empty='error' refuses them).", stacklevel=4)
         keep[empty] = False
     if report is refuse and not counts.any():
         raise DataError(f"{json_name}: lists no image with segments; nothing to read.")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from eomtlib.data.archives import Store
-from eomtlib.data.dataset import FileDataset, Images, read_file
+from eomtlib.data.dataset import MAX_SIDE, FileDataset, Images, read_file
 from eomtlib.data.pictures import open_picture
 from eomtlib.data.problems import FileError, Report, refuse
 from eomtlib.errors import DataError
@@ -179,6 +179,8 @@ def _png_size(store: Store, name: str) -> tuple[int, int]:
         what = str(error).removeprefix(f"{where}: ")
         raise FileError("unreadable mask", where, what) from error
     width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
-    if not head.startswith(_HEADER) or len(head) < _HEADER_BYTES or not min(width, height):
-        raise FileError("unreadable mask", where, "is no PNG; fetch it again.")
+    sound = head.startswith(_HEADER) and len(head) == _HEADER_BYTES
+    if not sound or not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
+        what = f"is no PNG of at most {MAX_SIDE} pixels a side; fetch it again."
+        raise FileError("unreadable mask", where, what)
     return height, width

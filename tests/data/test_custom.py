@@ -83,6 +83,16 @@ def test_what_is_missing_is_named(tmp_path):
         open_custom(tmp_path, "val", task="semantic")
 
 
+@pytest.mark.parametrize("side", [0, 70_000, 2**32 - 1])
+def test_a_mask_that_claims_to_be_huge_is_refused(tmp_path, side):
+    write_masks(tmp_path)
+    path = tmp_path / "masks" / "val" / "a.png"
+    data = path.read_bytes()
+    path.write_bytes(data[:16] + side.to_bytes(4, "big") + data[20:])
+    with pytest.raises(DataError, match=r"a\.png: is no PNG of at most 65535 pixels"):
+        open_custom(tmp_path, "val", task="semantic")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
