@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eomtlib.architecture_costs import count_costs
 from eomtlib.checkpoints import ModelConfig
-from eomtlib.data.dataset import PanopticDataset
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.loading import TrainStream
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.transforms import TrainTransform
@@ -230,7 +230,7 @@ class RunSetup:
         """What tells one run from another."""
         return config_hash(self.config(rung))
 
-    def _open(self, split: str) -> PanopticDataset:
+    def _open(self, split: str) -> SegmentationDataset:
         s = self.settings
         return _opened(
             s.dataset,

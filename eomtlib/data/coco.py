@@ -40,7 +40,7 @@ class CocoPanoptic(PanopticFiles):
         report: likewise.
 
     Attributes:
-        classes, image_ids, sizes: as in ``PanopticDataset``.
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
         root, split: as given.
 
     Raises:
@@ -90,7 +90,7 @@ class CocoInstances(InstanceFiles):
         report: likewise.
 
     Attributes:
-        classes, image_ids, sizes: as in ``PanopticDataset``.
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
         root, split: as given.
 
     Raises:

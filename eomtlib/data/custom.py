@@ -21,7 +21,7 @@ from eomtlib.data.annotated import InstanceFiles, PanopticFiles
 from eomtlib.data.archives import FolderStore
 from eomtlib.data.coco import EMPTY_INSTANCES
 from eomtlib.data.coco_index import CocoIndex
-from eomtlib.data.dataset import SPLITS, FileDataset, PanopticDataset
+from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.index_masks import MaskFiles
 from eomtlib.data.json_lists import JsonLists
 from eomtlib.data.problems import Report, refuse
@@ -102,7 +102,7 @@ def open_custom(
     )
 
 
-def custom_view(dataset: FileDataset, task: str) -> PanopticDataset:
+def custom_view(dataset: FileDataset, task: str) -> SegmentationDataset:
     """A task's targets, from what ``open_custom`` returns for it."""
     views = {"semantic": as_semantic, "instance": as_instances}
     panoptic = isinstance(dataset, PanopticFiles)

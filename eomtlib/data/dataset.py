@@ -23,7 +23,7 @@ MAX_SIDE = 65535
 """Of an image, in pixels."""
 
 
-class PanopticDataset(Protocol):
+class SegmentationDataset(Protocol):
     """What the loaders and the evaluation need of a data set, whatever its task.
 
     Attributes:
@@ -71,7 +71,7 @@ class FileDataset(ABC):
         classes: in the order of the class indices.
 
     Attributes:
-        classes, image_ids, sizes: as in ``PanopticDataset``.
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
         faulty: ``[N]`` bool, images whose annotation was reported as wrong when the set was opened;
             their segments are void.
     """

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from eomtlib.data.dataset import PanopticDataset
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.transforms import EvalTransform, TrainTransform
 from eomtlib.errors import ConfigurationError, EomtlibError
 from eomtlib.randomness import keyed_generator
@@ -32,10 +32,10 @@ class InMemory:
         dataset: read in full right away.
 
     Attributes:
-        classes, image_ids, sizes: as in ``PanopticDataset``.
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
     """
 
-    def __init__(self, dataset: PanopticDataset) -> None:
+    def __init__(self, dataset: SegmentationDataset) -> None:
         self.classes, self.image_ids = dataset.classes, dataset.image_ids
         self.sizes = dataset.sizes
         pixels = np.concatenate(([0], np.cumsum(np.prod(self.sizes.astype(np.int64), axis=1))))
@@ -62,7 +62,7 @@ class InMemory:
         return len(self.image_ids)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``PanopticDataset``; the tensors are views and must not be written to."""
+        """As in ``SegmentationDataset``; the tensors are views and must not be written to."""
         height, width = self.sizes[index].tolist()
         span = slice(*self._pixels[index : index + 2].tolist())
         own = slice(*self._segments[index : index + 2].tolist())
@@ -89,7 +89,7 @@ class TrainStream:
         pin_memory: whether batches come in page-locked memory, for a GPU.
     """
 
-    dataset: PanopticDataset
+    dataset: SegmentationDataset
     transform: TrainTransform
     batch_size: int
     seed: int
@@ -120,7 +120,7 @@ class TrainStream:
 
 
 def eval_loader(
-    dataset: PanopticDataset,
+    dataset: SegmentationDataset,
     *,
     canvas: tuple[int, int],
     batch_size: int = 1,
@@ -153,7 +153,7 @@ def eval_loader(
     return _loader(samples, batches, num_workers, pin_memory)
 
 
-def default_workers(dataset: PanopticDataset) -> int:
+def default_workers(dataset: SegmentationDataset) -> int:
     """Loading processes for a data set: none where samples come from memory, else cores − 1.
 
     A sample from memory costs less than handing it from one process to another.
@@ -225,7 +225,7 @@ class _TrainSamples(Dataset):
         self._order = SampleOrder(len(stream.dataset), stream.seed)
 
     @property
-    def source(self) -> PanopticDataset:
+    def source(self) -> SegmentationDataset:
         return self._stream.dataset
 
     @handing_on_errors
@@ -249,11 +249,11 @@ class _TrainSamples(Dataset):
 
 
 class _EvalSamples(Dataset):
-    def __init__(self, dataset: PanopticDataset, transform: EvalTransform) -> None:
+    def __init__(self, dataset: SegmentationDataset, transform: EvalTransform) -> None:
         self._dataset, self._transform = dataset, transform
 
     @property
-    def source(self) -> PanopticDataset:
+    def source(self) -> SegmentationDataset:
         return self._dataset
 
     @handing_on_errors

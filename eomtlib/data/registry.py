@@ -13,7 +13,7 @@ from eomtlib.data import ade20k, cityscapes
 from eomtlib.data.coco import DOWNLOAD as COCO_DOWNLOAD
 from eomtlib.data.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic
 from eomtlib.data.custom import custom_view, open_custom
-from eomtlib.data.dataset import SPLITS, FileDataset, PanopticDataset
+from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.loading import InMemory
 from eomtlib.data.problems import Report, refuse
 from eomtlib.data.shapes import ensure_shapes
@@ -62,7 +62,7 @@ class Source:
     """
 
     open: Callable[[Request], FileDataset]
-    view: Callable[[FileDataset], PanopticDataset] = field(default=lambda dataset: dataset)
+    view: Callable[[FileDataset], SegmentationDataset] = field(default=lambda dataset: dataset)
     needs: str = ""
     in_memory: bool = False
 
@@ -76,7 +76,7 @@ def open_dataset(
     image_size: int | tuple[int, int] | None = None,
     train_images: int = 2000,
     val_images: int = 200,
-) -> PanopticDataset:
+) -> SegmentationDataset:
     """Opens a split of a data set.
 
     Args:

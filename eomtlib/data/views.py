@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eomtlib.data.dataset import PanopticDataset
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.index_masks import by_class
 from eomtlib.errors import DataError
 from eomtlib.structures import VOID, SegmentMap
@@ -15,7 +15,7 @@ from eomtlib.structures import VOID, SegmentMap
 class SemanticView:
     """A data set whose segments of one class are one segment; see ``as_semantic``."""
 
-    def __init__(self, dataset: PanopticDataset) -> None:
+    def __init__(self, dataset: SegmentationDataset) -> None:
         self.dataset = dataset
         self.classes = dataset.classes
         self.image_ids, self.sizes = dataset.image_ids, dataset.sizes
@@ -24,7 +24,7 @@ class SemanticView:
         return len(self.dataset)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``PanopticDataset``; segments in the order of the classes."""
+        """As in ``SegmentationDataset``; segments in the order of the classes."""
         image, segments = self.dataset.read(index)
         if len(segments.ids) != 1:
             raise DataError(
@@ -38,7 +38,7 @@ class SemanticView:
 class ThingsView:
     """A data set without its stuff; see ``as_instances``."""
 
-    def __init__(self, dataset: PanopticDataset) -> None:
+    def __init__(self, dataset: SegmentationDataset) -> None:
         self.dataset = dataset
         self.image_ids, self.sizes = dataset.image_ids, dataset.sizes
         is_thing = np.array([info.is_thing for info in dataset.classes], bool)
@@ -50,7 +50,7 @@ class ThingsView:
         return len(self.dataset)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``PanopticDataset``; things in the order that they have there."""
+        """As in ``SegmentationDataset``; things in the order that they have there."""
         image, segments = self.dataset.read(index)
         labels = self._index[segments.labels.numpy()]
         kept = labels != VOID
@@ -62,7 +62,7 @@ class ThingsView:
         )
 
 
-def as_semantic(dataset: PanopticDataset) -> SemanticView:
+def as_semantic(dataset: SegmentationDataset) -> SemanticView:
     """The semantic task of a panoptic data set: one segment for each class that an image shows.
 
     Crowds are of their class like any other segment. Reading raises ``DataError`` where segments
@@ -71,6 +71,6 @@ def as_semantic(dataset: PanopticDataset) -> SemanticView:
     return SemanticView(dataset)
 
 
-def as_instances(dataset: PanopticDataset) -> ThingsView:
+def as_instances(dataset: SegmentationDataset) -> ThingsView:
     """The instance task of a panoptic data set: its things, in classes numbered anew."""
     return ThingsView(dataset)
