@@ -11,6 +11,7 @@ from eomtlib.data.registry import Request
 from tests.data.coco_files import H, W
 from tests.data.custom_files import write_instances, write_masks, write_panoptic
 from tests.data.files import write_image, write_json
+from tests.data.mask_files import SIZE, write_ade20k, write_cityscapes
 
 
 def check(root, task, name="custom"):
@@ -122,6 +123,26 @@ def test_what_is_wrong_with_instances_is_named(tmp_path, kind):
     lines, kinds = check(folder, "instance")
     assert kinds == {"empty annotation": 1, kind: 1}
     assert all("val.json: " in line for line in lines)
+
+
+def test_what_is_wrong_with_ade20k_and_cityscapes_is_named(tmp_path):
+    write_cityscapes(tmp_path)
+    write_ade20k(tmp_path)
+    checks = (("cityscapes", "semantic"), ("ade20k", "semantic"), ("ade20k", "panoptic"))
+    assert [check(tmp_path, task, name) for name, task in checks] == [([], {})] * 3
+    (tmp_path / "gtFine/val/ulm/ulm_000000_000010_gtFine_labelIds.png").unlink()
+    write_image(
+        tmp_path / "leftImg8bit/val/bonn/bonn_000000_000011_leftImg8bit.png",
+        np.zeros((H, W, 3), np.uint8),
+    )
+    (tmp_path / "annotations_instance/validation/ADE_val_00000001.png").unlink()
+    coded = np.full((*SIZE, 3), 101, np.uint8)
+    write_image(tmp_path / "annotations_instance/validation/ADE_val_00000002.png", coded)
+    assert [check(tmp_path, task, name)[1] for name, task in checks] == [
+        {"missing mask": 1, "size mismatch": 1},
+        {},
+        {"missing mask": 1, "unknown class": 1},
+    ]
 
 
 def test_everything_is_passed_over_whatever_is_found(tmp_path):

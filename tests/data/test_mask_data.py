@@ -10,29 +10,12 @@ from eomtlib.data.ade20k import (
 from eomtlib.data.ade20k_classes import CLASSES, THING_NUMBERS
 from eomtlib.data.cityscapes import IMAGES_ZIP, LABELS_ZIP, CityscapesSemantic
 from eomtlib.errors import ConfigurationError, DataError
-from tests.data.files import classes_of, masks_of, noise, pack, pack_tar, write_image, write_json
+from tests.data.files import classes_of, masks_of, pack, pack_tar, write_image, write_json
+from tests.data.mask_files import ADE, SIZE, write_ade20k, write_cityscapes
 
-SIZE = (24, 36)
-ADE = "ADEChallengeData2016"
 # Of the publishers' table of train ids: 255 where a label is void.
 TRAIN_IDS = [255] * 7 + [0, 1, 255, 255, 2, 3, 4, 255, 255, 255, 5, 255, 6, 7, 8, 9, 10, 11, 12]
 TRAIN_IDS += [13, 14, 15, 255, 255, 16, 17, 18]
-
-
-def write_cityscapes(root):
-    labels = {}
-    for k, city in enumerate(("ulm", "bonn")):
-        name = f"{city}/{city}_000000_00001{k}"
-        write_image(
-            root / f"leftImg8bit/val/{name}_leftImg8bit.png", noise(SIZE, 255, k, channels=(3,))
-        )
-        labels[name] = noise(SIZE, 33, 10 + k)
-        label = root / f"gtFine/val/{name}_gtFine_labelIds.png"
-        write_image(label, labels[name])
-        for other in ("instanceIds", "color"):  # what else lies there
-            write_image(label.with_name(label.name.replace("labelIds", other)), labels[name])
-    (root / "README").write_text("hello")
-    return labels
 
 
 def as_published(root, packed):
@@ -72,23 +55,6 @@ def test_cityscapes_without_labels_says_what_is_missing(tmp_path):
         CityscapesSemantic(tmp_path, "val")
     with pytest.raises(ConfigurationError, match="split='test'"):
         CityscapesSemantic(tmp_path, "test")
-
-
-def write_ade20k(root, count=3):
-    """Maps of classes, and of instances that lie over them without regard to what is below."""
-    written = {}
-    for k in range(count):
-        name = f"ADE_val_{k + 1:08d}"
-        semantic = noise(SIZE, 150, k)
-        number = noise(SIZE, 3, 50 + k) * 85  # up to 255
-        category = np.choose(number // 85, [0, 1 + k, 100, 57 - k]).astype(np.uint8)
-        coded = np.stack((category, number, 0 * number), -1)
-        write_image(root / f"{ADE}/images/validation/{name}.jpg", noise(SIZE, 255, k, (3,)))
-        write_image(root / f"{ADE}/annotations/validation/{name}.png", semantic)
-        write_image(root / f"{INSTANCES}/validation/{name}.png", coded)
-        written[name] = (semantic, category, number)
-    (root / ADE / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n")
-    return written
 
 
 def layouts(root, layout):
