@@ -16,7 +16,7 @@ from torch import Tensor
 from eomtlib import distributed
 from eomtlib.architecture_costs import count_costs
 from eomtlib.checkpoints import ModelConfig
-from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.loading import TrainStream
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.transforms import TrainTransform
@@ -249,7 +249,7 @@ class RunSetup:
         count = HEAD_SIZES[self.settings.size].num_queries
         return count // 2 if self.settings.task == "semantic" else count
 
-    def _open(self, split: str) -> PanopticDataset:
+    def _open(self, split: str) -> SegmentationDataset:
         s = self.settings
         return _opened(
             s.dataset,

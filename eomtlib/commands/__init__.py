@@ -6,18 +6,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from eomtlib.commands import benchmark, fit, pretrain, study
+from eomtlib.commands import benchmark, check_data, fit, pretrain, study
 from eomtlib.errors import EomtlibError
 
-VERBS = {"benchmark": benchmark, "fit": fit, "pretrain": pretrain, "study": study}
-"""Verb → its module: ``add_options``, whose docstring is the help, and ``run``."""
+VERBS = {
+    "benchmark": benchmark,
+    "check-data": check_data,
+    "fit": fit,
+    "pretrain": pretrain,
+    "study": study,
+}
+"""Verb → its module: ``add_options``, whose docstring is the help, and ``run``, which may return an
+exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb.
 
     Returns:
-        The exit status: 0, 2 for input that cannot be used, 130 where it was interrupted.
+        The exit status: the verb's own, else 0, 2 for input that cannot be used, 130 where it was
+        interrupted.
     """
     parser = argparse.ArgumentParser(prog="python -m eomtlib", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
@@ -26,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb.add_options(verbs.add_parser(name, help=said, description=said))
     chosen = parser.parse_args(arguments)
     try:
-        VERBS[chosen.verb].run(chosen)
+        status = VERBS[chosen.verb].run(chosen)
     except EomtlibError as error:
         print(f"eomtlib {chosen.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
         print(f"eomtlib {chosen.verb}: {interruption or 'interrupted'}", file=sys.stderr)
         return 130
-    return 0
+    return status or 0

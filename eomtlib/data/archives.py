@@ -44,8 +44,13 @@ class Store(Protocol):
             DataError: when there is no such file, it is damaged, or the name leaves the store.
         """
 
+    def head(self, name: str, count: int) -> bytes:
+        """The first ``count`` bytes of a file, fewer where it is shorter; errors as of ``read``."""
+
     def where(self, name: str) -> str:
         """How an error message names the file."""
+
+    def __contains__(self, name: str) -> bool: ...
 
 
 def check_name(name: str, where: object) -> str:
@@ -90,13 +95,24 @@ class FolderStore:
 
     def read(self, name: str) -> bytes:
         """As in ``Store``."""
+        return self._read(name, -1)
+
+    def head(self, name: str, count: int) -> bytes:
+        """As in ``Store``."""
+        return self._read(name, count)
+
+    def _read(self, name: str, count: int) -> bytes:
         path = self.path / check_name(name, self.path)
         try:
-            return path.read_bytes()
+            with path.open("rb") as file:
+                return file.read(count)
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); fetch the file again."
             ) from error
+
+    def __contains__(self, name: str) -> bool:
+        return (self.path / check_name(name, self.path)).is_file()
 
     def where(self, name: str) -> str:
         """As in ``Store``."""
@@ -122,7 +138,7 @@ class _Entries:
         return position if found else None
 
 
-class _Window:
+class FileWindow:
     """A range of a file, by default the whole of it, read through one handle per thread."""
 
     def __init__(self, path: Path, start: int = 0, length: int | None = None) -> None:
@@ -152,7 +168,7 @@ class _Window:
 class _WindowFile:
     """A window as the seekable file that ``zipfile`` wants for its table of contents."""
 
-    def __init__(self, window: _Window) -> None:
+    def __init__(self, window: FileWindow) -> None:
         self._window, self._position = window, 0
 
     def seekable(self) -> bool:
@@ -192,7 +208,7 @@ class _Inflated:
         if not self.window.path.exists():
             self.window.path = self._inflate().path
 
-    def _inflate(self) -> _Window:
+    def _inflate(self) -> FileWindow:
         try:
             handle, path = tempfile.mkstemp(prefix="eomtlib-", suffix=".zip")
             weakref.finalize(self, _remove, path, os.getpid())
@@ -204,7 +220,7 @@ class _Inflated:
                 f"{self._archive.where(self._name)}: no room for it in {tempfile.gettempdir()} "
                 f"({error.strerror}); set TMPDIR to a folder with room, or unpack the archive."
             ) from error
-        return _Window(Path(path))
+        return FileWindow(Path(path))
 
 
 def _remove(path: str, owner: int) -> None:
@@ -229,7 +245,7 @@ class ZipStore:
         self._prefix = f"{folder.strip('/')}/" if folder else ""
         self._inflated: _Inflated | None = None
         try:
-            self._window = _Window(self.path)
+            self._window = FileWindow(self.path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
         self._entries = _read_entries(self._window, self._prefix, self._label)
@@ -247,7 +263,7 @@ class ZipStore:
         else:
             start = self._data_offset(entry) + self._window.start
             inner._inflated = None
-            inner._window = _Window(self._window.path, start, int(self._entries.sizes[entry]))
+            inner._window = FileWindow(self._window.path, start, int(self._entries.sizes[entry]))
         inner._entries = _read_entries(inner._window, inner._prefix, inner._label)
         return inner
 
@@ -264,6 +280,11 @@ class ZipStore:
         if self._entries.sizes[entry] > MAX_FILE_BYTES:
             raise DataError(f"{self.where(name)}: is larger than {MAX_FILE_BYTES} bytes.")
         return b"".join(self.chunks(name))
+
+    def head(self, name: str, count: int) -> bytes:
+        """As in ``Store``."""
+        # A little more than is asked for, since it may have grown when it was packed.
+        return next(iter(self.chunks(name, count + 4096)), b"")[:count]
 
     def chunks(self, name: str, size: int = 1 << 24) -> Iterable[bytes]:
         """The content of one file in pieces, checked against the archive's size and checksum."""
@@ -311,7 +332,7 @@ class ZipStore:
         return DataError(f"{self.where(name)}: damaged in its archive ({why}); fetch it again.")
 
 
-def _read_entries(window: _Window, prefix: str, label: str) -> _Entries:
+def _read_entries(window: FileWindow, prefix: str, label: str) -> _Entries:
     try:
         with zipfile.ZipFile(_WindowFile(window)) as archive:
             infos = archive.infolist()

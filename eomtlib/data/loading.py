@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.transforms import EvalTransform, TrainTransform
 from eomtlib.data.windows import WindowTransform
 from eomtlib.errors import ConfigurationError, EomtlibError
@@ -33,39 +33,43 @@ class InMemory:
         dataset: read in full right away.
 
     Attributes:
-        classes, image_ids, sizes: as in ``PanopticDataset``.
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
     """
 
-    def __init__(self, dataset: PanopticDataset) -> None:
+    def __init__(self, dataset: SegmentationDataset) -> None:
         self.classes, self.image_ids = dataset.classes, dataset.image_ids
         self.sizes = dataset.sizes
         pixels = np.concatenate(([0], np.cumsum(np.prod(self.sizes.astype(np.int64), axis=1))))
         # A few large tensors: worker processes share their memory, whichever way they start.
         self._pixels = torch.from_numpy(pixels)
         self._images = torch.empty((int(pixels[-1]), 3), dtype=torch.uint8)
-        self._ids = torch.empty(int(pixels[-1]), dtype=torch.int16)
-        labels, is_crowd = [], []
+        ids, labels, is_crowd = [], [], []
         for index in range(len(dataset)):
             image, segments = dataset.read(index)
             span = slice(pixels[index], pixels[index + 1])
             self._images[span] = image.permute(1, 2, 0).reshape(-1, 3)
-            self._ids[span] = segments.ids.reshape(-1)
+            ids.append(segments.ids.reshape(-1))
             labels.append(segments.labels)
             is_crowd.append(segments.is_crowd)
-        counts = torch.tensor([0] + [len(part) for part in labels])
-        self._segments = torch.cumsum(counts, 0)
+        # A map has as many layers as its segments need.
+        self._places, self._segments = (
+            torch.cumsum(torch.tensor([0] + [len(part) for part in parts]), 0)
+            for parts in (ids, labels)
+        )
+        self._ids = torch.cat(ids)
         self._labels, self._is_crowd = torch.cat(labels), torch.cat(is_crowd)
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``PanopticDataset``; the tensors are views and must not be written to."""
+        """As in ``SegmentationDataset``; the tensors are views and must not be written to."""
         height, width = self.sizes[index].tolist()
         span = slice(*self._pixels[index : index + 2].tolist())
         own = slice(*self._segments[index : index + 2].tolist())
         image = self._images[span].view(height, width, 3).permute(2, 0, 1)
-        ids = self._ids[span].view(1, height, width)
+        place = slice(*self._places[index : index + 2].tolist())
+        ids = self._ids[place].view(-1, height, width)
         return image, SegmentMap(ids, self._labels[own], self._is_crowd[own])
 
 
@@ -86,7 +90,7 @@ class TrainStream:
         pin_memory: whether batches come in page-locked memory, for a GPU.
     """
 
-    dataset: PanopticDataset
+    dataset: SegmentationDataset
     transform: TrainTransform
     batch_size: int
     seed: int
@@ -117,7 +121,7 @@ class TrainStream:
 
 
 def eval_loader(
-    dataset: PanopticDataset,
+    dataset: SegmentationDataset,
     *,
     canvas: tuple[int, int],
     batch_size: int = 1,
@@ -154,7 +158,7 @@ def eval_loader(
     return _loader(samples, batches, num_workers, pin_memory)
 
 
-def default_workers(dataset: PanopticDataset) -> int:
+def default_workers(dataset: SegmentationDataset) -> int:
     """Loading processes for a data set: none where samples come from memory, else cores − 1.
 
     A sample from memory costs less than handing it from one process to another.
@@ -226,7 +230,7 @@ class _TrainSamples(Dataset):
         self._order = SampleOrder(len(stream.dataset), stream.seed)
 
     @property
-    def source(self) -> PanopticDataset:
+    def source(self) -> SegmentationDataset:
         return self._stream.dataset
 
     @handing_on_errors
@@ -251,12 +255,12 @@ class _TrainSamples(Dataset):
 
 class _EvalSamples(Dataset):
     def __init__(
-        self, dataset: PanopticDataset, transform: EvalTransform | WindowTransform
+        self, dataset: SegmentationDataset, transform: EvalTransform | WindowTransform
     ) -> None:
         self._dataset, self._transform = dataset, transform
 
     @property
-    def source(self) -> PanopticDataset:
+    def source(self) -> SegmentationDataset:
         return self._dataset
 
     @handing_on_errors

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from eomtlib.errors import DataError
+from eomtlib.data.problems import FileError
 
 
 def decode_image(data: bytes, size: tuple[int, int], *, where: str, json_name: str) -> np.ndarray:
@@ -20,15 +20,15 @@ def decode_image(data: bytes, size: tuple[int, int], *, where: str, json_name: s
 
     Args:
         data: the file.
-        size: height and width that the annotation file gives.
+        size: height and width that the annotation gives.
         where: how errors name the file.
-        json_name: how errors name the annotation file.
+        json_name: how errors name the annotation.
 
     Returns:
         ``[H, W, 3]`` uint8, RGB, writable.
 
     Raises:
-        DataError: for a damaged file, or one of another size; nothing larger is decoded.
+        FileError: for a damaged file, or one of another size; nothing larger is decoded.
     """
     try:
         # Of both, libjpeg makes RGB in one way only; whatever else there is goes to Pillow.
@@ -46,22 +46,34 @@ def _jpeg_header(data: bytes) -> tuple[int, int, str]:
     return height, width, colours
 
 
-def open_picture(data: bytes, size: tuple[int, int], *, where: str, json_name: str) -> Image.Image:
-    """Decodes with Pillow; arguments and errors are those of ``decode_image``."""
+def open_picture(
+    data: bytes,
+    size: tuple[int, int],
+    *,
+    where: str,
+    json_name: str,
+    kind: str = "unreadable image",
+) -> Image.Image:
+    """Decodes with Pillow; arguments and errors are those of ``decode_image``.
+
+    ``kind`` is the one of an error for a damaged file.
+    """
     # Pixels as they are stored: COCO's annotations ignore EXIF orientation, and so do we.
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
         # Before decoding, so that a bomb is never inflated.
         if image.size != (size[1], size[0]):
-            raise DataError(
-                f"{where}: is {image.height} × {image.width} (height × width), but {json_name} "
-                f"says {size[0]} × {size[1]}; image, PNG and annotation must have one size."
+            raise FileError(
+                "size mismatch",
+                where,
+                f"is {image.height} × {image.width} (height × width), but {json_name} says "
+                f"{size[0]} × {size[1]}; image, PNG and annotation must have one size.",
             )
         image.load()
-    except DataError:
+    except FileError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files.
-        raise DataError(
-            f"{where}: cannot be decoded ({error}), {len(data)} bytes; fetch the file again."
+        raise FileError(
+            kind, where, f"cannot be decoded ({error}), {len(data)} bytes; fetch the file again."
         ) from error
     return image

@@ -1,106 +1,203 @@
-"""The data sets by name. A new one is a new entry: a function from a split to a data set."""
+"""The data sets by name and task. A new one is a new entry: a function that opens its files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from eomtlib.data.coco import SPLITS, CocoPanoptic, PanopticDataset
+from eomtlib.data import ade20k, cityscapes
+from eomtlib.data.coco import DOWNLOAD as COCO_DOWNLOAD
+from eomtlib.data.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic
+from eomtlib.data.custom import custom_view, open_custom
+from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.loading import InMemory
+from eomtlib.data.problems import Report, refuse
 from eomtlib.data.shapes import ensure_shapes
+from eomtlib.data.views import as_instances, as_semantic
 from eomtlib.errors import ConfigurationError, check_choice
+
+TASKS = ("panoptic", "instance", "semantic")
 
 _IN_MEMORY_BYTES = 512 << 20
 _BYTES_PER_PIXEL = 5  # three of colour, two of segment index
 
 
-class Builder(Protocol):
-    """Opens one split; a builder ignores the options that mean nothing to its data set."""
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be opened; a source ignores what means nothing to its data set.
 
-    def __call__(
-        self,
-        split: str,
-        *,
-        data_path: Path | None,
-        image_size: tuple[int, int] | None,
-        train_images: int,
-        val_images: int,
-    ) -> PanopticDataset:
-        """Opens one split."""
+    Attributes:
+        split: ``train`` or ``val``.
+        task: of ``TASKS``.
+        data_path: the folder that holds the files; for ``shapes``, where generated sets are kept.
+        image_size: height and width of the images that ``shapes`` generates.
+        train_images: how many ``shapes`` generates for training.
+        val_images: how many ``shapes`` generates for evaluation.
+        report: is given what is found to be wrong with the files before any is read.
+    """
+
+    split: str
+    task: str = "panoptic"
+    data_path: Path | None = None
+    image_size: tuple[int, int] = (64, 64)
+    train_images: int = 2000
+    val_images: int = 200
+    report: Report = refuse
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the targets of a task come from.
+
+    Attributes:
+        open: opens the files.
+        view: makes the task's targets of what the files hold.
+        needs: what has to lie in ``data_path``, for the error where it is not set; empty where
+            nothing has to.
+        in_memory: whether a set that is small is read at once and kept.
+    """
+
+    open: Callable[[Request], FileDataset]
+    view: Callable[[FileDataset], SegmentationDataset] = field(default=lambda dataset: dataset)
+    needs: str = ""
+    in_memory: bool = False
 
 
 def open_dataset(
     name: str,
     split: str,
     *,
+    task: str = "panoptic",
     data_path: str | Path | None = None,
     image_size: int | tuple[int, int] | None = None,
     train_images: int = 2000,
     val_images: int = 200,
-) -> PanopticDataset:
+) -> SegmentationDataset:
     """Opens a split of a data set.
 
     Args:
         name: a key of ``DATASETS``.
         split: ``train`` or ``val``.
+        task: a key of that entry: what the targets are.
         data_path: the folder that holds the files; for ``shapes``, where generated sets are kept.
         image_size: of the images that ``shapes`` generates; None for 64.
         train_images: how many ``shapes`` generates for training.
         val_images: how many ``shapes`` generates for evaluation.
 
     Raises:
-        ConfigurationError: for an unknown name or split, or a missing ``data_path``.
+        ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
+        DataError: when the files cannot be used.
+    """
+    height, width = image_size if isinstance(image_size, tuple) else 2 * (image_size or 64,)
+    request = Request(
+        split=split,
+        task=task,
+        data_path=None if data_path is None else Path(data_path).expanduser(),
+        image_size=(height, width),
+        train_images=train_images,
+        val_images=val_images,
+    )
+    files = open_files(name, request)
+    source = DATASETS[name][task]
+    dataset = source.view(files)
+    pixels = int(np.prod(files.sizes.astype(np.int64), axis=1).sum())
+    small = pixels * _BYTES_PER_PIXEL <= _IN_MEMORY_BYTES
+    return InMemory(dataset) if source.in_memory and small else dataset
+
+
+def open_files(name: str, request: Request) -> FileDataset:
+    """Opens the files of a data set, as they are: before anything is made of them for a task.
+
+    Raises:
+        ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
         DataError: when the files cannot be used.
     """
     check_choice("dataset", name, DATASETS)
-    check_choice("split", split, SPLITS)
-    return DATASETS[name](
-        split,
-        data_path=None if data_path is None else Path(data_path).expanduser(),
-        image_size=(image_size, image_size) if isinstance(image_size, int) else image_size,
-        train_images=train_images,
-        val_images=val_images,
-    )
-
-
-def _open_shapes(
-    split: str,
-    *,
-    data_path: Path | None,
-    image_size: tuple[int, int] | None,
-    train_images: int,
-    val_images: int,
-) -> PanopticDataset:
-    root = ensure_shapes(
-        data_path,
-        image_size=image_size or 64,
-        train_images=train_images,
-        val_images=val_images,
-    )
-    dataset = CocoPanoptic(root, split)
-    pixels = int(np.prod(dataset.sizes.astype(np.int64), axis=1).sum())
-    return InMemory(dataset) if pixels * _BYTES_PER_PIXEL <= _IN_MEMORY_BYTES else dataset
-
-
-def _open_coco(
-    split: str,
-    *,
-    data_path: Path | None,
-    image_size: tuple[int, int] | None,
-    train_images: int,
-    val_images: int,
-) -> PanopticDataset:
-    del image_size, train_images, val_images
-    if data_path is None:
+    check_choice("split", request.split, SPLITS)
+    check_choice("task", request.task, TASKS)
+    if request.task not in DATASETS[name]:
         raise ConfigurationError(
-            "data_path is not set, and dataset='coco' needs it: download train2017.zip, "
-            "val2017.zip and panoptic_annotations_trainval2017.zip from "
-            "https://cocodataset.org/#download into one folder (no need to unzip), and set "
-            "data_path to it."
+            f"task={request.task!r} is not one of dataset={name!r}, which has: "
+            f"{', '.join(DATASETS[name])}."
         )
-    return CocoPanoptic(data_path, split)
+    source = DATASETS[name][request.task]
+    if source.needs and request.data_path is None:
+        raise ConfigurationError(
+            f"data_path is not set, and dataset={name!r} needs it for task={request.task!r}: "
+            f"{source.needs}, and set data_path to it."
+        )
+    return source.open(request)
 
 
-DATASETS: dict[str, Builder] = {"shapes": _open_shapes, "coco": _open_coco}
+def _open_shapes(request: Request) -> FileDataset:
+    root = ensure_shapes(
+        request.data_path,
+        image_size=request.image_size,
+        train_images=request.train_images,
+        val_images=request.val_images,
+    )
+    return CocoPanoptic(root, request.split, report=request.report)
+
+
+def _reader(opens: Callable[..., FileDataset]) -> Callable[[Request], FileDataset]:
+    return lambda request: opens(request.data_path, request.split, report=request.report)
+
+
+def _open_custom(request: Request) -> FileDataset:
+    return open_custom(request.data_path, request.split, task=request.task, report=request.report)
+
+
+def _downloads(*files: str, page: str) -> str:
+    return f"download {', '.join(files)} from {page} into one folder (no need to unzip)"
+
+
+_COCO_IMAGES = ("train2017.zip", "val2017.zip")
+_COCO_PANOPTIC = _downloads(*_COCO_IMAGES, PANOPTIC_ZIP, page=COCO_DOWNLOAD)
+_ADE20K_TAR = f"{ade20k.INSTANCES}.tar (of the instance task)"
+_CUSTOM = (
+    "put images in images/train and images/val of one folder, with train.json and val.json in "
+    "COCO's panoptic (PNGs in masks/train and masks/val) or instance format, or with PNGs of class "
+    "numbers in masks/train and masks/val and a classes.json"
+)
+
+DATASETS: dict[str, dict[str, Source]] = {
+    "shapes": {
+        "panoptic": Source(_open_shapes, in_memory=True),
+        "instance": Source(_open_shapes, as_instances, in_memory=True),
+        "semantic": Source(_open_shapes, as_semantic, in_memory=True),
+    },
+    "coco": {
+        "panoptic": Source(_reader(CocoPanoptic), needs=_COCO_PANOPTIC),
+        "instance": Source(
+            _reader(CocoInstances),
+            needs=_downloads(*_COCO_IMAGES, INSTANCES_ZIP, page=COCO_DOWNLOAD),
+        ),
+        "semantic": Source(_reader(CocoPanoptic), as_semantic, needs=_COCO_PANOPTIC),
+    },
+    "ade20k": {
+        "panoptic": Source(
+            _reader(ade20k.open_ade20k_panoptic),
+            needs=_downloads(f"{ade20k.HOME}.zip", _ADE20K_TAR, page=ade20k.DOWNLOAD),
+        ),
+        "semantic": Source(
+            _reader(ade20k.Ade20kSemantic),
+            needs=_downloads(f"{ade20k.HOME}.zip", page=ade20k.DOWNLOAD),
+        ),
+    },
+    "cityscapes": {
+        "semantic": Source(
+            _reader(cityscapes.CityscapesSemantic),
+            needs=_downloads(
+                cityscapes.IMAGES_ZIP, cityscapes.LABELS_ZIP, page=cityscapes.DOWNLOAD
+            ),
+        ),
+    },
+    "custom": {
+        task: Source(_open_custom, partial(custom_view, task=task), needs=_CUSTOM) for task in TASKS
+    },
+}
+"""Data set → task → where it comes from."""

@@ -13,7 +13,7 @@ from zlib_ng import zlib_ng
 
 from eomtlib.data.compiled import compiled
 from eomtlib.data.pictures import open_picture
-from eomtlib.errors import DataError
+from eomtlib.data.problems import FileError
 from eomtlib.structures import VOID
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -40,7 +40,7 @@ def decode_segments(
         ``[H, W]`` int16 positions in ``known``, −1 for void.
 
     Raises:
-        DataError: for a damaged file, one of another size or mode, or one with unknown ids.
+        FileError: for a damaged file, one of another size or mode, or one with unknown ids.
     """
     rows = _inflated_rows(data, size)
     if rows is not None:
@@ -50,11 +50,13 @@ def decode_segments(
         if _undo_filters(rows, words, colours, _hash_table(colours), indices):
             return indices
     # Any other PNG, and whatever is wrong, is left to Pillow: it is slower and says more.
-    picture = open_picture(data, size, where=where, json_name=json_name)
+    picture = open_picture(data, size, where=where, json_name=json_name, kind="unreadable mask")
     if picture.mode != "RGB":
-        raise DataError(
-            f"{where}: is a PNG of mode {picture.mode}, but segment ids are coded as 8-bit RGB "
-            "(id = R + 256 G + 65536 B); write it as RGB."
+        raise FileError(
+            "unreadable mask",
+            where,
+            f"is a PNG of mode {picture.mode}, but segment ids are coded as 8-bit RGB "
+            "(id = R + 256 G + 65536 B); write it as RGB.",
         )
     return _look_up(picture, known, where, json_name)
 
@@ -263,9 +265,11 @@ def _look_up(picture: Image.Image, known: np.ndarray, where: str, json_name: str
     positions = {0: VOID} | {int(number): place for place, number in enumerate(known)}
     strange = [int(colour) for colour in found if int(colour) not in positions]
     if strange:
-        raise DataError(
-            f"{where}: holds the segment id {strange[0]} ({len(strange)} such id(s)), which "
-            f"{json_name} does not list for this image; fetch both from the same release."
+        raise FileError(
+            "unknown id",
+            where,
+            f"holds the segment id {strange[0]} ({len(strange)} such id(s)), which "
+            f"{json_name} does not list for this image; fetch both from the same release.",
         )
     table = np.array([positions[int(colour)] for colour in found], np.int16)
     return table[inverse].reshape(colours.shape)

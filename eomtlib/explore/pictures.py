@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from eomtlib.data.coco import PanopticDataset
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.registry import open_dataset
 from eomtlib.errors import ConfigurationError, DataError
 from eomtlib.explore.segments import Segments
@@ -80,7 +80,7 @@ def open_pictures(
     return pictures, tuple(opened.classes)
 
 
-def val_pictures(dataset: PanopticDataset, count: int) -> list[Picture]:
+def val_pictures(dataset: SegmentationDataset, count: int) -> list[Picture]:
     """The first ``count`` images of a data set, with their targets."""
     names = tuple(info.name for info in dataset.classes)
     pictures = []

@@ -1,10 +1,13 @@
+import io
 import multiprocessing
 import pickle
+import tarfile
 import zipfile
 
 import pytest
 
 from eomtlib.data.archives import FolderStore, ZipStore
+from eomtlib.data.tar_archive import TarStore
 from eomtlib.errors import DataError
 
 CONTENT = {f"maps/{i:03d}.png": bytes([i]) * (1000 + i) for i in range(20)}
@@ -99,3 +102,60 @@ def test_folder_names_reach_below(tmp_path):
     assert store.read("a/b.png") == b"1"
     with pytest.raises(DataError, match=r"gone\.png: cannot be read"):
         store.read("gone.png")
+
+
+def write_tar(path, content, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("maps/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_tar_gives_what_was_packed(tmp_path, prefix):
+    content = {prefix + name: data for name, data in (CONTENT | {"x": b"1"}).items()}
+    path = write_tar(tmp_path / "a.tar", content)
+    store = pickle.loads(pickle.dumps(TarStore(path, "maps")))
+    assert store.names() == sorted(name.removeprefix("maps/") for name in CONTENT)
+    for name, data in CONTENT.items():
+        assert store.read(name.removeprefix("maps/")) == data
+        assert name.removeprefix("maps/") in store
+    assert "link" not in store
+    for name in ("../secret", "/etc/passwd", "gone.png"):
+        with pytest.raises(DataError, match=r"file name below|no such file"):
+            store.read(name)
+
+
+def test_tar_that_cannot_be_read_in_place_is_named(tmp_path):
+    packed = write_tar(tmp_path / "packed.tar", CONTENT, "w:gz")
+    with pytest.raises(DataError, match=r"packed\.tar: is no complete, uncompressed tar"):
+        TarStore(packed)
+    path = write_tar(tmp_path / "a.tar", CONTENT)
+    whole = path.read_bytes()
+    for length in (5000, 5120, 4700, 20 * 1536, 100, 0):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"a\.tar: is no complete, uncompressed tar"):
+            TarStore(path, "maps")
+
+
+def test_the_beginning_of_a_file_is_read_alone(tmp_path):
+    content = {"a": bytes(range(256)) * 400, "b": b"123"}
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    stores = [
+        FolderStore(tmp_path),
+        TarStore(write_tar(tmp_path / "s.tar", content)),
+        *(ZipStore(write_zip(tmp_path / f"{kind}.zip", content, kind)) for kind in (0, 8)),
+    ]
+    for store in stores:
+        assert store.head("a", 24) == content["a"][:24]
+        assert store.head("b", 24) == b"123"
+        assert "a" in store
+        assert "c" not in store
+        with pytest.raises(DataError, match="c: "):
+            store.head("c", 4)

@@ -9,43 +9,7 @@ from PIL import Image
 
 from eomtlib.data.coco import CocoPanoptic
 from eomtlib.errors import ConfigurationError, DataError
-
-H, W = 20, 30
-
-
-def write_small(root, *, images=2):
-    """Two images with a stuff half, a thing and a void strip, written without the library."""
-    (root / "val2017").mkdir(parents=True)
-    maps = root / "annotations" / "panoptic_val2017"
-    maps.mkdir(parents=True)
-    content = {
-        "images": [],
-        "annotations": [],
-        "categories": [
-            {"id": 7, "name": "cat", "isthing": 1},
-            {"id": 200, "name": "sky", "isthing": 0},
-        ],
-    }
-    for i in range(1, images + 1):
-        Image.fromarray(np.full((H, W, 3), 40 * i, np.uint8)).save(root / f"val2017/{i}.jpg")
-        colours = np.zeros((H, W, 3), np.uint8)
-        colours[:, :15] = (1, 2, 3)
-        colours[5:10, 5:20] = (255, 255, 255)
-        Image.fromarray(colours).save(maps / f"{i}.png")
-        content["images"].append({"id": i, "file_name": f"{i}.jpg", "height": H, "width": W})
-        segments = [
-            {"id": 2**24 - 1, "category_id": 7, "iscrowd": 1},
-            {"id": 1 + 2 * 256 + 3 * 65536, "category_id": 200, "iscrowd": 0},
-        ]
-        content["annotations"].append(
-            {"image_id": i, "file_name": f"{i}.png", "segments_info": segments}
-        )
-    save_json(root, content)
-    return content
-
-
-def save_json(root, content):
-    (root / "annotations" / "panoptic_val2017.json").write_text(json.dumps(content))
+from tests.data.coco_files import H, W, save_panoptic, write_panoptic
 
 
 def official_zips(source, root, inner_compression):
@@ -67,7 +31,7 @@ def official_zips(source, root, inner_compression):
 
 
 def test_small_set_is_read_as_written(tmp_path):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     dataset = CocoPanoptic(tmp_path, "val")
     assert [(c.name, c.is_thing, c.category_id) for c in dataset.classes] == [
         ("cat", True, 7),
@@ -129,7 +93,7 @@ def test_official_zips_read_as_the_folder(tmp_path, coco_mini, compression):
 
 
 def test_folders_and_zips_mix(tmp_path):
-    write_small(tmp_path / "folder")
+    write_panoptic(tmp_path / "folder")
     official_zips(tmp_path / "folder", tmp_path / "mixed", zipfile.ZIP_STORED)
     (tmp_path / "mixed" / "val2017.zip").unlink()
     shutil.copytree(tmp_path / "folder" / "val2017", tmp_path / "mixed" / "val2017")
@@ -145,7 +109,7 @@ def test_folders_and_zips_mix(tmp_path):
     ],
 )
 def test_missing_part_is_named_with_the_layouts(tmp_path, part, layout):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     (tmp_path / part).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=layout) as raised:
         CocoPanoptic(tmp_path, "val")
@@ -153,7 +117,7 @@ def test_missing_part_is_named_with_the_layouts(tmp_path, part, layout):
 
 
 def test_missing_file_is_named_when_the_set_is_opened(tmp_path):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     (tmp_path / "val2017" / "2.jpg").unlink()
     with pytest.raises(DataError, match=r"2\.jpg: missing"):
         CocoPanoptic(tmp_path, "val")
@@ -162,7 +126,7 @@ def test_missing_file_is_named_when_the_set_is_opened(tmp_path):
 @pytest.mark.parametrize("file", ["val2017/1.jpg", "annotations/panoptic_val2017/1.png"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "garbage"])
 def test_damaged_picture_is_named(tmp_path, file, damage):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     path = tmp_path / file
     data = path.read_bytes()
     path.write_bytes(
@@ -174,7 +138,7 @@ def test_damaged_picture_is_named(tmp_path, file, damage):
 
 
 def test_sizes_that_differ_are_refused(tmp_path):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     for file in ("val2017/1.jpg", "annotations/panoptic_val2017/2.png"):
         Image.new("RGB", (W + 1, H)).save(tmp_path / file)
     dataset = CocoPanoptic(tmp_path, "val")
@@ -184,7 +148,7 @@ def test_sizes_that_differ_are_refused(tmp_path):
 
 
 def test_unknown_segment_id_is_named(tmp_path):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     path = tmp_path / "annotations/panoptic_val2017/1.png"
     colours = np.array(Image.open(path))
     colours[0, 0] = (9, 1, 0)
@@ -194,7 +158,7 @@ def test_unknown_segment_id_is_named(tmp_path):
 
 
 def test_png_without_three_channels_is_refused(tmp_path):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     Image.new("L", (W, H)).save(tmp_path / "annotations/panoptic_val2017/1.png")
     with pytest.raises(DataError, match=r"1\.png: is a PNG of mode L"):
         CocoPanoptic(tmp_path, "val").read(0)
@@ -231,9 +195,9 @@ def set_at(content, path, value):
     ],
 )
 def test_wrong_entry_is_named(tmp_path, path, value, message):
-    content = write_small(tmp_path)
+    content = write_panoptic(tmp_path)
     set_at(content, path, value)
-    save_json(tmp_path, content)
+    save_panoptic(tmp_path, content)
     with pytest.raises(DataError, match=message) as raised:
         CocoPanoptic(tmp_path, "val")
     assert "panoptic_val2017.json" in str(raised.value)
@@ -241,7 +205,7 @@ def test_wrong_entry_is_named(tmp_path, path, value, message):
 
 @pytest.mark.parametrize("text", ["{", "", "[1]", "\udcff", "[" * 100_000])
 def test_malformed_json_is_named(tmp_path, text):
-    write_small(tmp_path)
+    write_panoptic(tmp_path)
     path = tmp_path / "annotations" / "panoptic_val2017.json"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=r"panoptic_val2017\.json: (is no valid JSON|has no list)"):
@@ -249,10 +213,10 @@ def test_malformed_json_is_named(tmp_path, text):
 
 
 def test_images_without_segments(tmp_path):
-    content = write_small(tmp_path, images=3)
+    content = write_panoptic(tmp_path, images=3)
     content["annotations"][1]["segments_info"] = []
     del content["annotations"][2]
-    save_json(tmp_path, content)
+    save_panoptic(tmp_path, content)
     with pytest.warns(UserWarning, match=r"2 image\(s\) have no segments, the first is .*2\.jpg"):
         dataset = CocoPanoptic(tmp_path, "val")
     assert dataset.image_ids.tolist() == [1]

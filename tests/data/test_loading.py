@@ -120,6 +120,17 @@ def test_evaluation_reads_each_image_once_at_full_size(num_workers):
             assert int((image > 0).sum()) == 3 * height * width
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_layers_come_through_a_worker(num_workers):
+    layered = Layered()
+    for batch in eval_loader(layered, canvas=(16, 24), batch_size=4, num_workers=num_workers):
+        for index, segments in zip(batch.indices, batch.segments, strict=True):
+            expected = layered.read(index)[1]
+            assert torch.equal(segments.ids, expected.ids)
+            assert torch.equal(segments.labels, expected.labels)
+            assert torch.equal(segments.is_crowd, expected.is_crowd)
+
+
 def test_evaluation_is_shared_out_and_limited():
     loaders = [
         eval_loader(Toy(), canvas=(8, 8), limit=7, num_workers=0, rank=rank, world_size=2)
@@ -129,8 +140,20 @@ def test_evaluation_is_shared_out_and_limited():
     assert indices == [[0, 2, 4, 6], [1, 3, 5]]
 
 
-def test_memory_holds_what_the_files_hold():
-    toy = Toy()
+class Layered(Toy):
+    """Maps of one to three layers, each with a segment of its own."""
+
+    def read(self, index):
+        image, segments = super().read(index)
+        ids = segments.ids.repeat(1 + index % 3, 1, 1)
+        for number, layer in enumerate(ids):
+            layer[5 + number :] = number
+        labels = torch.arange(len(ids))
+        return image, SegmentMap(ids, labels, labels == 1)
+
+
+@pytest.mark.parametrize("toy", [Toy(), Layered()])
+def test_memory_holds_what_the_files_hold(toy):
     held = InMemory(toy)
     assert len(held) == len(toy)
     for index in range(10):

@@ -89,6 +89,29 @@ def test_a_crop_is_a_crop_of_the_resized_map(resized):
     assert (resize_segments(segments, window).ids[0].numpy() == nearest).mean() > 0.999
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_overlapping_segments_are_shown_as_if_each_were_alone(seed):
+    image, _ = painted()
+    layers = [painted(seed=layer)[1].ids[0] for layer in range(3)]
+    count = len(COLOURS)
+    ids = torch.stack([torch.where(m >= 0, m + count * k, -1) for k, m in enumerate(layers)])
+    labels, crowd = torch.arange(3 * count), torch.arange(3 * count) % 4 == 0
+    transform = TrainTransform((64, 100), AugmentationConfig(scale=(0.5, 2.5)))
+    shown, together = transform(image, SegmentMap(ids, labels, crowd), generator(seed))
+    seen = []
+    for layer in range(3):
+        alone = SegmentMap(ids[layer : layer + 1], labels, crowd)
+        picture, segments = transform(image, alone, generator(seed))
+        assert torch.equal(picture, shown)
+        # Labels are the numbers from before, so they say which segment a pixel is of.
+        before = torch.cat((segments.labels, torch.tensor([-1])))[segments.ids[0].long()]
+        after = torch.cat((together.labels, torch.tensor([-1])))[together.ids[layer].long()]
+        assert torch.equal(after, before)
+        seen += segments.labels.tolist()
+    assert together.labels.tolist() == seen
+    assert torch.equal(together.is_crowd, crowd[together.labels])
+
+
 def test_ids_without_a_label_are_refused():
     _, segments = painted()
     broken = SegmentMap(segments.ids, segments.labels[:1], segments.is_crowd[:1])

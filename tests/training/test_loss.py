@@ -17,12 +17,13 @@ CONFIG = LossConfig(num_points=160)
 UNCERTAIN = 120
 
 
-def random_target(num_segments, seed, size=(24, 32)):
+def random_target(num_segments, seed, size=(24, 32), layers=1):
+    """Segments that cover each other in one layer, and overlap in several."""
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.full((1, *size), -1, dtype=torch.int16)
+    ids = torch.full((layers, *size), -1, dtype=torch.int16)
     for segment in range(num_segments):
         y, x = (int(torch.randint(0, side * 2 // 3, (1,), generator=generator)) for side in size)
-        ids[0, y : y + 10, x : x + 12] = segment
+        ids[segment % layers, y : y + 10, x : x + 12] = segment
     return SegmentMap(
         ids=ids,
         labels=torch.randint(0, NUM_CLASSES, (num_segments,), generator=generator),
@@ -68,10 +69,15 @@ def leaves(predictions):
     return [*dict.fromkeys(factors), *predictions.class_logits]
 
 
-@pytest.mark.parametrize("factors", ["none", "shared", "of each layer"])
-def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch, factors):
+@pytest.mark.parametrize(
+    ("factors", "layers"), [("none", 1), ("shared", 1), ("of each layer", 1), ("none", 3)]
+)
+def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch, factors, layers):
     # The third image has more segments than there are queries.
-    targets = [random_target(count, seed) for seed, count in enumerate((4, 1, 11, 6))]
+    targets = [
+        random_target(count, seed, layers=1 if seed == 1 else layers)
+        for seed, count in enumerate((4, 1, 11, 6))
+    ]
     predictions = random_predictions(len(targets), factors=factors)
     out = SegmentationLoss(NUM_CLASSES, CONFIG)(
         predictions, targets, generators=generators(0, 1, 2, 3)
@@ -90,9 +96,10 @@ def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch, f
         for generator, count in zip(generators(0, 1, 2, 3), counts, strict=True)
     ]
     masks = [
-        (target.ids == torch.arange(target.num_segments)[:, None, None]).float()
+        (target.ids[:, None] == torch.arange(target.num_segments)[:, None, None]).any(0).float()
         for target in targets
     ]
+    assert any((own.sum(0) > 1).any() for own in masks) == (layers > 1)
     labels = [target.labels for target in targets]
     configuration = Mask2FormerConfig(num_labels=NUM_CLASSES, train_num_points=160)
     criterion = Mask2FormerLoss(configuration, weight_dict={})

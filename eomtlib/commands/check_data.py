@@ -1,0 +1,44 @@
+"""``check-data``: whether a data set's files are all there and agree with each other."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from eomtlib.data.checking import Findings, check_split
+from eomtlib.data.custom import custom_form
+from eomtlib.data.dataset import SPLITS
+from eomtlib.data.registry import DATASETS, TASKS, Request
+from eomtlib.errors import DataError, check_choice
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Read all files of a data set and name each that is missing, damaged or contradictory."""
+    parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASETS)}")
+    parser.add_argument("--data-path", default="", help="the folder that holds its files")
+    parser.add_argument(
+        "--task", default="", help=f"of {', '.join(TASKS)}; by default the first that it has"
+    )
+    parser.add_argument("--split", default="", help=f"of {', '.join(SPLITS)}; by default both")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Checks, prints a line for each finding and a summary; 1 where there is any finding."""
+    check_choice("dataset", chosen.dataset, DATASETS)
+    root = Path(chosen.data_path).expanduser() if chosen.data_path else None
+    findings = Findings(print)
+    for split in [chosen.split] if chosen.split else SPLITS:
+        task = chosen.task or _default_task(chosen.dataset, root, split)
+        request = Request(split=split, task=task, data_path=root)
+        check_split(chosen.dataset, request, findings)
+    print(f"{chosen.dataset}: {findings.summary()}")
+    return 1 if findings.kinds else 0
+
+
+def _default_task(name: str, root: Path | None, split: str) -> str:
+    if name == "custom" and root is not None:
+        try:
+            return custom_form(root, split)
+        except DataError:
+            pass  # it is found again, and counted, when the set is opened
+    return next(iter(DATASETS[name]))
