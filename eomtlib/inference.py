@@ -92,10 +92,11 @@ class Segmenter:
         fitted = self._fit(pixels).to(self.device)
         # An image, or its windows.
         images = fitted.view(-1, *fitted.shape[-3:])
-        predictions = predict_in_batches(self._predict, images, batch_size=self._batch_size)
+        predictions = predict_in_batches(self.predict, images, batch_size=self._batch_size)
         return self._post_process(*predictions, target_sizes=[tuple(pixels.shape[1:])])[0]
 
-    def _predict(self, images: Tensor) -> tuple[MaskLogits, Tensor]:
+    def predict(self, images: Tensor) -> tuple[MaskLogits, Tensor]:
+        """The final mask logits and class logits of ``[B, 3, H, W]`` images of the input size."""
         with autocast(self.device, self.precision):
             predicted = self._predict_final(images)
         return predicted.masks[-1], predicted.class_logits[-1]

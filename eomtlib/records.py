@@ -250,8 +250,12 @@ def from_json(content: bytes) -> Record:
 def to_json(record: Record) -> bytes:
     """The content of a file that ``from_json`` reads."""
     head = {"kind": record.kind, "schema_version": SCHEMA_VERSION}
-    text = json.dumps(head | _plain(record), indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
+    return as_json(head | _plain(record)).encode()
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """Standard JSON: tuples as lists, NaN as null."""
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from eomtlib.data.custom import custom_form
 from eomtlib.data.registry import DATASETS
 from eomtlib.encoder_weights import resolve_pretraining
 from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
@@ -213,7 +214,7 @@ def resolve_settings(
     check_choice("pretraining", pretraining, ("auto", *PRETRAININGS))
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
-    task = _task(task, dataset)
+    task = _task(task, dataset, data_path)
     default = DEFAULTS[size, kind]
     full = default
     if dataset != "shapes":
@@ -284,8 +285,10 @@ def resolve_settings(
     )
 
 
-def _task(given: str, dataset: str) -> str:
-    """The task of that name, or the data set's first."""
+def _task(given: str, dataset: str, data_path: str | Path | None) -> str:
+    """The task of that name, or the data set's first; of one's own data, what its files are for."""
+    if not given and dataset == "custom" and data_path:
+        return custom_form(Path(data_path).expanduser(), "train")
     return check_choice("task", given or DATASET_TASKS[dataset][0], DATASET_TASKS[dataset])
 
 
@@ -340,13 +343,21 @@ def _unlabelled(given: str, dataset: str, data_path: str | Path | None, *, neede
     """What ``mim`` learns from: by default the data set's own training images."""
     if given or dataset == "shapes":
         return given or "shapes"
-    folder = Path(data_path or ".").expanduser() / "train2017"
+    folder = Path(data_path or ".").expanduser() / _TRAINING_IMAGES.get(dataset, "images")
     if needed and not folder.is_dir():
         raise ConfigurationError(
             f"pretraining='mim' reads images from a folder, and {folder} is none (zip files are "
             "not read here); set pretraining_images to a folder of images, or unzip them."
         )
     return str(folder)
+
+
+_TRAINING_IMAGES = {
+    "coco": "train2017",
+    "ade20k": "ADEChallengeData2016/images/training",
+    "custom": "images/train",
+}
+"""Data set → where its training images lie in one folder, for ``mim``."""
 
 
 def _val_images(given: int | None, default: int) -> int:

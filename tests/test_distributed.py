@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.tasks import get_task
 from eomtlib.models.batch_norm import BatchNorm
 from eomtlib.results import ResultStore
 from eomtlib.study import Study
@@ -78,6 +80,24 @@ def test_two_processes_train_what_one_trains(rung, tmp_path, tmp_path_factory, m
     assert trained[1].final_loss == pytest.approx(trained[0].final_loss, rel=1e-4)
     one, two, _ = (store.find("evaluation").metrics for store in stores)
     assert two == pytest.approx(one, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["panoptic", "instance", "semantic"])
+def test_two_processes_measure_what_one_measures(task, tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    steps = 400 if task == "panoptic" else 80  # until the figure is above zero
+    options = OPTIONS | {"task": task, "duration": steps, "num_queries": 20, "train_images": 60}
+    Study(results_dir=tmp_path / "one", progress=False, **options).learn("eomt")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for record in (tmp_path / "two" / "records").glob("evaluation-*"):
+        record.unlink()
+    run(tmp_path, LEARN, tmp_path / "two", "eomt", json.dumps(options), launcher=TWO)
+    one, two = (ResultStore(tmp_path / name).find("evaluation") for name in ("one", "two"))
+    assert one.task == two.task == task
+    assert one.metrics[get_task(task).figure] > 0
+    assert two.metrics == pytest.approx(one.metrics, nan_ok=True)
+    assert two.num_images == 5  # which two processes cannot share equally
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from eomtlib.checkpoints import load_model
 from eomtlib.errors import CheckpointError, ConfigurationError, DataError, RecordError
 from eomtlib.study import Study
 from eomtlib.training.run import FitOptions, fit, save_steps
@@ -43,6 +44,20 @@ def test_a_rung_is_trained_evaluated_and_timed_once(tmp_path):
     other = study(tmp_path, seed=1).run("eomt")
     assert other.training.id != first.training.id
     assert other.timing.id == first.timing.id  # an architecture costs what it costs
+
+
+@pytest.mark.parametrize("task", ["instance", "semantic"])
+def test_other_tasks_are_trained_evaluated_timed_and_shown(task, tmp_path):
+    one = study(tmp_path, task=task)
+    result = one.run("single-scale")
+    assert result.evaluation.task == result.training.task == task
+    assert 0 <= result.evaluation.metrics[one.experiment.task.figure] <= 100
+    assert load_model(result.run_dir / "model")[1].task == task
+    shown = one.segmentations([result], num_images=2)
+    for images in shown.rows.values():
+        assert [ids.shape for ids, _ in images] == [(64, 64)] * 2
+        assert all(ids.max() < len(labels) for ids, labels in images)
+    assert study(tmp_path).experiment.config_hash("eomt") != one.experiment.config_hash("eomt")
 
 
 def test_the_same_seed_gives_the_same_figures_with_workers(tmp_path):

@@ -93,7 +93,12 @@ TASKS: dict[str, Task] = {
         paint_panoptic,
         class_options=lambda classes: {"stuff_classes": stuff_classes(classes)},
     ),
-    "instance": Task(post_process_instance_segmentation, InstanceAP, "ap", "AP", paint_instances),
+    "instance": Task(
+        post_process_instance_segmentation,
+        InstanceAP,
+        ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+        paint_instances,
+    ),
     "semantic": Task(
         post_process_semantic_segmentation,
         MeanIoU,

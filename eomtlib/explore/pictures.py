@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from eomtlib.data.dataset import SegmentationDataset
+from eomtlib.data.own_images import image_files, open_image
 from eomtlib.data.registry import open_dataset
-from eomtlib.errors import ConfigurationError, DataError
+from eomtlib.errors import ConfigurationError
 from eomtlib.explore.segments import Segments
 from eomtlib.parameters import resolve_results_dir
 from eomtlib.structures import ClassInfo
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Of the files of a folder that count as images."""
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
@@ -112,15 +109,7 @@ def own_pictures(images: str, count: int) -> list[Picture]:
         raise ConfigurationError(f"images={images!r} names no file; give files or a folder.")
     chosen: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise ConfigurationError(
-                    f"images={images!r}: the folder {path} holds no image ({', '.join(SUFFIXES)})."
-                )
-            chosen += inside[:count]
-        else:
-            chosen.append(path)
+        chosen += image_files([path])[: count if path.is_dir() else 1]
     return [Picture(path.name, _read(path)) for path in chosen]
 
 
@@ -136,10 +125,6 @@ def _found(name: str, images: str) -> Path:
 
 
 def _read(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files.
-        raise DataError(f"images: {path} cannot be read as an image ({error}).") from error
+    image = open_image(path)
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     return np.array(image)

@@ -1,0 +1,44 @@
+"""What verbs that take a finished checkpoint have in common: its options, and opening it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from eomtlib.checkpoints import ModelConfig, load_model
+from eomtlib.evaluation.tasks import TASKS
+from eomtlib.models.segmentation_model import SegmentationModel
+from eomtlib.parameters import parse_image_size
+from eomtlib.precision import PRECISIONS
+from eomtlib.structures import ClassInfo
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which model runs, and how."""
+    parser.add_argument(
+        "--checkpoint", required=True, help="ours, the authors' or Hugging Face's: file or folder"
+    )
+    parser.add_argument("--weights", default="", help="of the encoder, where the file lacks it")
+    parser.add_argument("--image-size", default="", help="640, or 480x640 for height x width")
+    parser.add_argument(
+        "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help=f"of {', '.join(PRECISIONS)}")
+
+
+def open_checkpoint(
+    chosen: argparse.Namespace, *, classes: Sequence[ClassInfo] | None = None
+) -> tuple[SegmentationModel, ModelConfig]:
+    """The model that was named, on the CPU, and what it is.
+
+    Args:
+        chosen: with the options of ``add_checkpoint``.
+        classes: of the data that it runs on, which it must have been trained for.
+    """
+    return load_model(
+        chosen.checkpoint,
+        classes=classes,
+        image_size=parse_image_size(chosen.image_size) if chosen.image_size else None,
+        weights=chosen.weights or None,
+    )

@@ -1,0 +1,109 @@
+"""``evaluate``: the figures of a finished checkpoint on a data set."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from eomtlib import distributed
+from eomtlib.accuracy import ACCURACIES
+from eomtlib.checkpoints import identify
+from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint
+from eomtlib.data.loading import eval_loader
+from eomtlib.data.registry import DATASETS, open_dataset
+from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.evaluation.export import exporting
+from eomtlib.evaluation.metric import Result
+from eomtlib.evaluation.tasks import get_task
+from eomtlib.files import write_file
+from eomtlib.inference import Segmenter
+from eomtlib.parameters import resolve_device
+from eomtlib.records import as_json
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
+    add_checkpoint(parser)
+    parser.add_argument("--dataset", default="shapes", help=f"of {', '.join(DATASETS)}")
+    parser.add_argument("--data-path", default="", help="the data set's folder")
+    parser.add_argument("--split", default="val", help="train or val")
+    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0 for all")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
+    parser.add_argument("--workers", type=int, default=None, help="processes that load images")
+    parser.add_argument("--output", default="", help="a JSON file for all figures")
+    parser.add_argument(
+        "--export", default="", help="a new folder for predictions in the official tools' formats"
+    )
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Evaluates, prints the figures, and writes what was asked for."""
+    device = resolve_device(chosen.device)
+    distributed.join(device)
+    try:
+        if chosen.export and distributed.world_size() > 1:
+            raise ConfigurationError("export: predictions are written by one process; use one.")
+        result, task = _evaluate(chosen, device)
+    finally:
+        distributed.leave()
+    if result is None:
+        return
+    for name in get_task(task).figures:
+        print(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
+    for name, text in (("output", "figures"), ("export", "predictions")):
+        if path := getattr(chosen, name):
+            print(f"Written: {path} ({text})")
+    if chosen.output:
+        content = {"task": task, "metrics": result.metrics, "per_class": result.per_class}
+        write_file(Path(chosen.output).expanduser(), as_json(content))
+
+
+def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result | None, str]:
+    """The figures, on the first process, and the task."""
+    name = chosen.task or identify(chosen.checkpoint).config.task
+    task = get_task(name)
+    dataset = open_dataset(
+        chosen.dataset, chosen.split, task=name, data_path=chosen.data_path or None
+    )
+    model, config = open_checkpoint(chosen, classes=dataset.classes)
+    predictor = Segmenter(
+        model,
+        task=name,
+        device=device,
+        precision=chosen.precision,
+        **task.class_options(dataset.classes),
+    )
+    loader = eval_loader(
+        dataset,
+        canvas=config.image_size,
+        batch_size=chosen.batch_size,
+        num_workers=chosen.workers,
+        limit=chosen.val_images,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        in_windows=task.in_windows,
+    )
+    folder = Path(chosen.export).expanduser()
+    exports = partial(exporting, folder, task=name, classes=dataset.classes)
+    metric = task.metric(dataset.classes)
+    with exports() if chosen.export else nullcontext() as export:
+        evaluate(
+            predictor.predict,
+            loader,
+            task=name,
+            classes=dataset.classes,
+            input_size=config.image_size,
+            device=device,
+            progress=distributed.is_first(),
+            metric=metric,
+            export=export,
+        )
+    states = distributed.gathered(metric.state())
+    if not distributed.is_first():
+        return None, name
+    for state in states[1:]:
+        metric.merge(state)
+    return metric.compute(), name

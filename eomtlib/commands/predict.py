@@ -1,0 +1,91 @@
+"""``predict``: segmentations of somebody's own images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from PIL import Image
+from tqdm.auto import tqdm
+
+from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint
+from eomtlib.data.own_images import image_files, open_pixels
+from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.export import exporting
+from eomtlib.evaluation.tasks import get_task
+from eomtlib.files import new_folder
+from eomtlib.inference import Segmenter
+from eomtlib.parameters import resolve_device
+from eomtlib.plots import overlay
+from eomtlib.structures import ClassInfo
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Segment images: an overlay of each, and segments in the formats of the official tools."""
+    add_checkpoint(parser)
+    parser.add_argument("--images", required=True, nargs="+", help="files and folders")
+    parser.add_argument("--output", required=True, help="a new folder")
+    parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
+    parser.add_argument(
+        "--compile", action="store_true", help="faster after the first image, which takes minutes"
+    )
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Segments, and says where the results are."""
+    paths = image_files(chosen.images)
+    names = _told_apart(paths)
+    output = Path(chosen.output).expanduser()
+    if output.exists():
+        raise ConfigurationError(f"output={str(output)!r} exists already; choose a new folder.")
+    device = resolve_device(chosen.device)
+    model, config = open_checkpoint(chosen)
+    name = chosen.task or config.task
+    classes = _classes(config.class_names, config.is_thing, task=name)
+    task = get_task(name)
+    options = task.class_options(classes)
+    if chosen.threshold is not None:
+        options["threshold"] = chosen.threshold
+    segment = Segmenter(
+        model,
+        task=name,
+        device=device,
+        precision=chosen.precision,
+        compile=chosen.compile,
+        **options,
+    )
+    with new_folder(output) as folder:
+        (folder / "overlays").mkdir()
+        segments = folder / "segments"
+        with exporting(segments, task=name, classes=classes, name_of=names.__getitem__) as export:
+            for number, path in enumerate(tqdm(paths, desc="segmenting", unit="image")):
+                pixels = open_pixels(path)
+                prediction = segment(pixels)
+                export(prediction, number)
+                ids, labels = task.paint(prediction)
+                painted = overlay(pixels, ids.cpu().numpy(), labels, num_classes=len(classes))
+                Image.fromarray(painted).save(folder / "overlays" / f"{names[number]}.png")
+    print(f"Written: {output} ({len(paths)} images)")
+
+
+def _told_apart(paths: list[Path]) -> list[str]:
+    """A name for each file, its number added where several have the same."""
+    stems = [path.stem for path in paths]
+    return [
+        stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems)
+    ]
+
+
+def _classes(
+    names: tuple[str, ...], is_thing: tuple[bool, ...] | None, *, task: str
+) -> list[ClassInfo]:
+    if is_thing is None and task == "panoptic":
+        raise ConfigurationError(
+            "checkpoint: does not say which classes are things, which a panoptic segmentation "
+            "needs; set task to 'instance' or 'semantic'."
+        )
+    things = is_thing or (True,) * len(names)
+    return [
+        ClassInfo(name, thing, number)
+        for number, (name, thing) in enumerate(zip(names, things, strict=True))
+    ]

@@ -1,0 +1,73 @@
+"""``evaluate`` and ``predict`` with a finished checkpoint, as their users run them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eomtlib.commands import main
+from eomtlib.evaluation.tasks import get_task
+from eomtlib.study import Study
+from tests.samples import SMOKE
+
+OPTIONS = SMOKE | {"duration": "80steps", "num_queries": 20, "train_images": 60, "val_images": 4}
+
+
+# PQ needs longer than the others until it is above zero.
+LONGER = pytest.param("panoptic", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["instance", "semantic", LONGER])
+def trained(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    options = OPTIONS | ({"duration": "400steps"} if request.param == "panoptic" else {})
+    study = Study(results_dir=folder, progress=False, task=request.param, **options)
+    study.learn("eomt")
+    return study
+
+
+def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, capsys):
+    task = get_task(trained.settings.task)
+    checkpoint = trained.experiment.run_dir("eomt") / "model"
+    output, export = tmp_path / "figures.json", tmp_path / "predictions"
+    arguments = ["--checkpoint", checkpoint, "--val-images", 4, "--workers", 0, "--device", "cpu"]
+    arguments += ["--precision", "float32", "--output", output, "--export", export]
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    assert task.heading in capsys.readouterr().out
+    measured = json.loads(output.read_text())
+    recorded = trained.store.find("evaluation").metrics
+    assert measured["task"] == trained.settings.task
+    assert recorded[task.figure] > 0
+    for name in task.figures:
+        if not np.isnan(recorded[name]):
+            assert measured["metrics"][name] == pytest.approx(recorded[name], abs=0.05)
+    assert any(export.iterdir())
+
+
+def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, size in enumerate(((80, 60), (50, 90))):
+        pixels = trained.experiment.val_set.read(number)[0].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).resize(size).save(images / f"photo {number}.jpg")
+    (images / "notes.txt").write_text("no image")
+    output = tmp_path / "out"
+    checkpoint = str(trained.experiment.run_dir("eomt") / "model")
+    arguments = ["--checkpoint", checkpoint, "--images", str(images), "--output", str(output)]
+    assert main(["predict", *arguments, "--device", "cpu"]) == 0
+    overlays = sorted((output / "overlays").iterdir())
+    assert [path.name for path in overlays] == ["photo 0.png", "photo 1.png"]
+    assert [Image.open(path).size for path in overlays] == [(80, 60), (50, 90)]
+    written = {path.name for path in (output / "segments").iterdir()}
+    task = trained.settings.task
+    expected = {"panoptic": {"panoptic", "panoptic.json"}, "instance": {"instances.json"}}
+    assert written == expected.get(task, {"semantic"})
+
+    assert main(["predict", *arguments, "--device", "cpu"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    (images / "broken.png").write_bytes(b"no picture")
+    arguments[-1] = str(tmp_path / "other")
+    assert main(["predict", *arguments, "--device", "cpu"]) == 2
+    assert "broken.png cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()  # nothing half-written
