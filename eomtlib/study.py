@@ -246,8 +246,8 @@ class Study:
                 with torch.inference_mode():
                     prediction = predict(batch.images.to(self.settings.device))
                 segmented = self.experiment.post_process(prediction, batch.original_sizes)[0]
-                ids, labels = self.experiment.task.paint(segmented)
-                row.append((ids.cpu().numpy(), labels))
+                painted = self.experiment.task.paint(segmented)
+                row.append((painted.ids.cpu().numpy(), painted.labels))
             rows[LADDER[result.rung].title] = row
             del model
             gc.collect()

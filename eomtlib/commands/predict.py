@@ -62,9 +62,11 @@ def run(chosen: argparse.Namespace) -> None:
                 pixels = open_pixels(path)
                 prediction = segment(pixels)
                 export(prediction, number)
-                ids, labels = task.paint(prediction)
-                painted = overlay(pixels, ids.cpu().numpy(), labels, num_classes=len(classes))
-                Image.fromarray(painted).save(folder / "overlays" / f"{names[number]}.png")
+                painted = task.paint(prediction)
+                over = overlay(
+                    pixels, painted.ids.cpu().numpy(), painted.labels, num_classes=len(classes)
+                )
+                Image.fromarray(over).save(folder / "overlays" / f"{names[number]}.png")
     print(f"Written: {output} ({len(paths)} images)")
 
 

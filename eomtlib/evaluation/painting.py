@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,15 +11,28 @@ from torch import Tensor
 
 from eomtlib.structures import VOID
 
-Painted = tuple[Tensor, list[int]]
-"""Segment ids ``[H, W]``, −1 where nothing is, and the class of each id."""
+
+@dataclass(frozen=True)
+class Painted:
+    """One map of segments.
+
+    Attributes:
+        ids: ``[H, W]`` integers, −1 where nothing is.
+        labels: the class of each id.
+        scores: of each id; None where the task has none.
+    """
+
+    ids: Tensor
+    labels: list[int]
+    scores: list[float] | None = None
+
 
 _SHOWN_FROM = 0.5
 
 
 def paint_panoptic(prediction: Mapping[str, Any]) -> Painted:
     """A panoptic segmentation as it is."""
-    return prediction["segmentation"], [i["label_id"] for i in prediction["segments_info"]]
+    return _of_infos(prediction["segmentation"], prediction["segments_info"])
 
 
 def paint_instances(prediction: Mapping[str, Any]) -> Painted:
@@ -29,10 +43,14 @@ def paint_instances(prediction: Mapping[str, Any]) -> Painted:
     ids = torch.full(masks.shape[1:], VOID, dtype=torch.int32, device=masks.device)
     for segment_id, index in enumerate(shown):
         ids[masks[index]] = segment_id
-    return ids, [infos[index]["label_id"] for index in shown]
+    return _of_infos(ids, [infos[index] for index in shown])
 
 
 def paint_semantic(prediction: Tensor) -> Painted:
     """A segment for each class that occurs."""
     labels, ids = prediction.unique(return_inverse=True)
-    return ids, labels.tolist()
+    return Painted(ids, labels.tolist())
+
+
+def _of_infos(ids: Tensor, infos: Sequence[Mapping[str, Any]]) -> Painted:
+    return Painted(ids, [info["label_id"] for info in infos], [info["score"] for info in infos])

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from eomtlib.data.transforms import EvalTransform
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation, resize_to_image
+from eomtlib.evaluation.painting import Painted, paint_semantic
+from eomtlib.evaluation.postprocessing import resize_to_image
+from eomtlib.evaluation.tasks import get_task
 from eomtlib.explore.pictures import Picture
 from eomtlib.explore.segments import Segments
 from eomtlib.ladder import LADDER
 from eomtlib.models.segmentation_model import SegmentationModel
-from eomtlib.structures import ClassInfo, stuff_classes
+from eomtlib.structures import ClassInfo
 
 ONLY_LAST = "trained without masks: it predicts once, after its last layer"
 
@@ -46,6 +48,7 @@ class Inspection:
         layers: predicted ones, the final one last.
         note: what must be known of the layers, empty where nothing must.
         label: what must stand beside its predictions, empty where nothing must.
+        task: that the model was trained for.
     """
 
     title: str
@@ -55,6 +58,7 @@ class Inspection:
     layers: tuple[Layer, ...]
     note: str = ""
     label: str = ""
+    task: str = "panoptic"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -67,22 +71,38 @@ class Inspection:
         return self.layers[-1].class_logits.shape[0]
 
     def segments(self, *, threshold: float = 0.8, layer: int = -1) -> Segments:
-        """The panoptic segmentation of a layer, by the post-processing of the evaluation."""
-        seen = self.layers[layer]
-        result = post_process_panoptic_segmentation(
-            seen.mask_logits[None].float(),
-            seen.class_logits[None],
-            target_sizes=[self.picture.size],
-            input_size=self.input_size,
-            stuff_classes=stuff_classes(self.classes),
-            threshold=threshold,
-        )[0]
+        """The segmentation of a layer, by the post-processing of the task's evaluation.
+
+        A semantic one is of the whole image at once, where the evaluation looks at it in windows.
+
+        Args:
+            threshold: of scores, for panoptic segmentation.
+            layer: its position.
+        """
+        if self.task == "semantic":
+            painted = paint_semantic(self._classes_of_pixels(layer))
+        else:
+            painted = self._painted(threshold, layer)
         return Segments(
-            ids=result["segmentation"].numpy(),
-            labels=tuple(info["label_id"] for info in result["segments_info"]),
+            ids=painted.ids.numpy(),
+            labels=tuple(painted.labels),
             class_names=self.class_names,
-            scores=tuple(info["score"] for info in result["segments_info"]),
+            scores=None if painted.scores is None else tuple(painted.scores),
         )
+
+    def _painted(self, threshold: float, layer: int) -> Painted:
+        task, seen = get_task(self.task), self.layers[layer]
+        options = task.class_options(self.classes)
+        options |= {"threshold": threshold} if self.task == "panoptic" else {}
+        process = task.post_processing(self.input_size, options)
+        logits = seen.mask_logits[None].float(), seen.class_logits[None]
+        return task.paint(process(*logits, target_sizes=[self.picture.size])[0])
+
+    def _classes_of_pixels(self, layer: int) -> Tensor:
+        """The class that queries agree on in every pixel, ``[H, W]``."""
+        scores = self.class_scores(layer=layer)[:, :-1]
+        masks = self.masks(range(self.num_queries), layer=layer)
+        return torch.einsum("qc,qhw->chw", scores, masks).argmax(dim=0)
 
     def masks(self, queries: Sequence[int], *, layer: int = -1) -> Tensor:
         """The mask probabilities of some queries at the picture's size, ``[K, H, W]``."""
@@ -118,6 +138,7 @@ def inspect(
     classes: Sequence[ClassInfo],
     device: str = "cpu",
     label: str = "",
+    task: str = "panoptic",
 ) -> Inspection:
     """Runs a model on a picture, once, and keeps what every layer predicts.
 
@@ -132,6 +153,7 @@ def inspect(
         classes: of the model.
         device: to run on.
         label: what must stand beside the predictions.
+        task: that the model was trained for.
     """
     size = model.encoder.image_size
     pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
@@ -160,6 +182,7 @@ def inspect(
         layers=tuple(layers),
         note="" if model.masking.in_training else ONLY_LAST,
         label=label,
+        task=task,
     )
 
 

@@ -67,6 +67,7 @@ class Inspector:
                 classes=named_classes(config, self._classes),
                 device=self._device,
                 label=self.models[model].label,
+                task=config.task,
             )
         return self._made[model, picture]
 

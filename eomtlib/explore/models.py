@@ -30,6 +30,7 @@ class ExploredModel:
         image_size: height and width that it is trained at.
         needs_encoder: whether the file lacks the pretrained encoder or holds the difference to it.
         label: what must stand beside what it predicts, empty where nothing must.
+        task: that it was trained for.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class ExploredModel:
     image_size: tuple[int, int]
     needs_encoder: bool = False
     label: str = ""
+    task: str = "panoptic"
 
     @property
     def title(self) -> str:
@@ -81,6 +83,7 @@ def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
                 details=f"{config.size}, pretraining {config.pretraining}",
                 image_size=config.image_size,
                 needs_encoder=found.encoder != "whole",
+                task=config.task,
             )
         )
     if not models:
@@ -95,6 +98,7 @@ def finished_runs(
     size: str,
     pretraining: str = "auto",
     dataset: str,
+    task: str = "",
     seed: int = 0,
     duration: str | int = "",
     image_size: int | str | tuple[int, int] = 0,
@@ -109,11 +113,14 @@ def finished_runs(
         size: of the runs.
         pretraining: ``auto`` for any.
         dataset: of the runs.
+        task: of the runs; empty for any.
         seed: of the runs.
         duration: empty for any.
         image_size: 0 for any.
     """
     wanted: dict[str, Any] = {"size": size, "dataset": dataset, "seed": seed}
+    if task:
+        wanted["task"] = task
     if pretraining != "auto":
         wanted["pretraining"] = pretraining
     if image_size:
@@ -138,6 +145,7 @@ def finished_runs(
                 details=_details(by_rung[rung]),
                 image_size=by_rung[rung].image_size,
                 label=by_rung[rung].label,
+                task=by_rung[rung].task,
             )
             for rung in chosen
             if rung in by_rung

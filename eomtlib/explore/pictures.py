@@ -43,6 +43,7 @@ def open_pictures(
     images: str,
     *,
     dataset: str,
+    task: str = "",
     data_path: str | Path | None,
     image_size: tuple[int, int],
     count: int,
@@ -53,6 +54,7 @@ def open_pictures(
         images: files or a folder, see ``own_pictures``; empty for the first validation images.
         dataset: whose validation images; with ``images`` of one's own it is opened for its classes
             where ``data_path`` is given, and else not needed.
+        task: whose targets and classes; empty for panoptic.
         data_path: the data set's folder; empty for ``shapes``.
         image_size: height and width of the images that ``shapes`` draws.
         count: how many.
@@ -68,6 +70,7 @@ def open_pictures(
     opened = open_dataset(
         dataset,
         "val",
+        task=task or "panoptic",
         data_path=data_path or None,
         image_size=image_size,
         train_images=1,
@@ -83,7 +86,7 @@ def val_pictures(dataset: SegmentationDataset, count: int) -> list[Picture]:
     pictures = []
     for index in range(min(count, len(dataset))):
         image, segments = dataset.read(index)
-        target = Segments(segments.ids[0].numpy(), tuple(segments.labels.tolist()), names)
+        target = Segments(segments.ids.amax(0).numpy(), tuple(segments.labels.tolist()), names)
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         pictures.append(Picture(f"image {dataset.image_ids[index]}", pixels, target))
     return pictures

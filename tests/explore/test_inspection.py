@@ -9,8 +9,9 @@ from eomtlib.data.shapes_scene import CLASSES, render_scene
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation, resize_to_image
 from eomtlib.explore import Picture, inspect
+from eomtlib.explore.inspection import Inspection, Layer
 from eomtlib.ladder import LADDER, build_model
-from eomtlib.structures import stuff_classes
+from eomtlib.structures import ClassInfo, stuff_classes
 
 PICTURE = Picture("wide", render_scene(0, 1, 0, (48, 96)).image)
 RUNGS = {
@@ -92,3 +93,39 @@ def test_queries_are_ranked_by_their_surest_class_and_say_it():
     assert ranking[0] == scores[:, :-1].max(-1).values.argmax()
     best = scores[ranking[0], :-1].max(0)
     assert f"{CLASSES[best.indices].name} {best.values:.2f}" in seen.says(ranking[0])
+
+
+@pytest.mark.parametrize("task", ["instance", "semantic"])
+def test_other_tasks_are_shown_as_they_are_predicted(task):
+    generator = torch.Generator().manual_seed(0)
+    classes = tuple(ClassInfo(name, True, index) for index, name in enumerate("abc"))
+    masks = torch.randn(5, 8, 8, generator=generator)
+    logits = torch.randn(5, 4, generator=generator)
+    logits[:, 3] = -5.0
+    logits[0, 1] = 9.0
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    inspection = Inspection(
+        title="a model",
+        picture=Picture("black", pixels),
+        classes=classes,
+        input_size=(32, 32),
+        layers=(Layer("final", masks, logits),),
+        task=task,
+    )
+    segments = inspection.segments()
+    large = torch.nn.functional.interpolate(
+        masks[None], size=(32, 32), mode="bilinear", align_corners=False
+    )[0]
+    if task == "semantic":
+        scores = logits.softmax(-1)[:, :3]
+        for row, column in ((3, 4), (20, 30), (31, 0)):
+            votes = sum(scores[q] * large[q, row, column].sigmoid() for q in range(5))
+            assert segments.labels[segments.ids[row, column]] == int(votes.argmax())
+        assert segments.scores is None
+    else:
+        shown = large[0] > 0
+        mean = large[0].sigmoid()[shown].mean() * logits.softmax(-1)[0, 1]
+        assert max(segments.scores) == pytest.approx(float(mean), abs=1e-4)
+        best = int(np.argmax(segments.scores))
+        assert segments.labels[best] == 1
+        assert ((segments.ids == best) == shown.numpy()).all()

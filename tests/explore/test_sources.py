@@ -81,7 +81,7 @@ def test_what_is_not_there_is_named(tmp_path):
         given_checkpoints(str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"images=.*missing\.jpg does not exist"):
         own_pictures(str(tmp_path / "missing.jpg"), 4)
-    with pytest.raises(ConfigurationError, match=r"images=.*holds no image"):
+    with pytest.raises(ConfigurationError, match=r"images: .*holds no image"):
         own_pictures(str(tmp_path), 4)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
