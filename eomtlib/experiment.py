@@ -299,6 +299,8 @@ class Experiment(RunSetup):
 
 
 def _used(settings: Settings) -> str:
+    if settings.checkpoint is not None:
+        return f"the checkpoint {settings.checkpoint.name}, {settings.pretraining}"
     if settings.mim is not None:
         return f"mim on {Path(settings.mim.images).name}, {settings.mim.steps} steps"
     return settings.weights.name if settings.weights else settings.pretraining

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eomtlib import distributed
 from eomtlib.architecture_costs import count_costs
-from eomtlib.checkpoints import ModelConfig
+from eomtlib.checkpoints import ModelConfig, identify, load_model
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.loading import TrainStream
 from eomtlib.data.registry import open_dataset
@@ -60,6 +60,7 @@ class RunSetup:
         self.classes = self.val_set.classes
         self.num_queries = self.settings.num_queries or self._default_queries()
         self._images_digest = _digest(np.asarray(self.train_set.image_ids, np.int64).tobytes())
+        self._start = identify(settings.checkpoint) if settings.checkpoint else None
         self._weights_digest = self._check_weights()
         self._checked: set[str] = set()
 
@@ -85,6 +86,11 @@ class RunSetup:
         """Everything that can be known to be wrong before hours of training."""
         if rung in self._checked:
             return
+        if self._start is not None and rung != self._start.config.rung:
+            raise ConfigurationError(
+                f"{rung}: checkpoint={str(self.settings.checkpoint)!r} holds the rung "
+                f"{self._start.config.rung!r}; set rungs to it."
+            )
         for image_size in {self.settings.image_size, self.settings.cost_image_size}:
             try:
                 with torch.device("meta"):
@@ -131,7 +137,7 @@ class RunSetup:
         s = self.settings
         run_recipe = self._recipe(rung)
         torch.manual_seed(keyed_seed(s.seed, "weights"))
-        model = self.build(rung, s.image_size)
+        model = self._initial_model(rung)
         model.encoder.activation_checkpointing = s.activation_checkpointing
         stream = TrainStream(
             dataset=self.train_set,
@@ -237,12 +243,27 @@ class RunSetup:
             "recipe": asdict(self._recipe(rung)),
             # Panoptic runs were told apart before there were other tasks.
             **({"task": s.task} if s.task != "panoptic" else {}),
+            **({"checkpoint": self._weights_digest} if s.checkpoint is not None else {}),
             **({"options": options} if (options := self.options(rung).chosen()) else {}),
         }
 
     def config_hash(self, rung: str) -> str:
         """What tells one run from another."""
         return config_hash(self.config(rung))
+
+    def _initial_model(self, rung: str) -> SegmentationModel:
+        """What training starts from: an encoder, pretrained or not, or a whole checkpoint."""
+        s = self.settings
+        if s.checkpoint is None:
+            return self.build(rung, s.image_size)
+        model, _ = load_model(
+            s.checkpoint,
+            classes=self.classes,
+            new_class_head=True,
+            image_size=s.image_size,
+            weights=s.weights,
+        )
+        return model.train()
 
     def _default_queries(self) -> int:
         """The papers have half as many for semantic segmentation, which has fewer segments."""
@@ -286,6 +307,8 @@ class RunSetup:
     def _check_weights(self) -> str | None:
         """Reads a weights file once, before anything is built, so that it fails here if it does."""
         s = self.settings
+        if self._start is not None:
+            return _file_digest(self._start.path)
         if s.mim is not None:
             return f"mim {pretraining_hash(s.mim)}"
         if s.weights is None:
@@ -300,8 +323,7 @@ class RunSetup:
         path = find_weights(s.weights, s.size, s.pretraining)
         if s.pretraining == "mim" and (written := written_hash(path)):
             return f"mim {written}"
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return _file_digest(path)
 
 
 def _check_split(settings: Settings) -> None:
@@ -317,6 +339,11 @@ def _check_split(settings: Settings) -> None:
 
 # Studies that differ in a seed or a model read the same data, which need not be in memory twice.
 _opened = lru_cache(maxsize=4)(open_dataset)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _digest(content: bytes) -> str:

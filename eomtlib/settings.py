@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from eomtlib.checkpoints import ModelConfig, identify
 from eomtlib.data.custom import custom_form
 from eomtlib.data.registry import DATASETS
 from eomtlib.encoder_weights import resolve_pretraining
@@ -83,6 +84,8 @@ class Settings:
     Attributes:
         size, pretraining, dataset, seed: see the words of the README.
         task: ``panoptic``, ``instance`` or ``semantic``.
+        checkpoint: of a whole model that training starts from, with a new class head where the
+            classes differ; None where it starts from an encoder.
         data_path: the data set's folder; None for ``shapes``.
         image_size: of training and evaluation.
         cost_image_size: at which GMACs and FPS are stated.
@@ -141,11 +144,12 @@ class Settings:
     pretraining_steps: int | None = None
     gradient_accumulation: int = 1
     task: str = "panoptic"
+    checkpoint: Path | None = None
 
     @property
     def mim(self) -> PretrainingConfig | None:
         """The pretraining that must come first; None where there is none, or its file is given."""
-        if self.pretraining != "mim" or self.weights is not None:
+        if self.pretraining != "mim" or self.weights is not None or self.checkpoint is not None:
             return None
         return default_config(
             size=self.size,
@@ -184,6 +188,7 @@ def resolve_settings(
     compile: bool | str | None = None,
     activation_checkpointing: bool | str | None = None,
     weights: str | Path | None = None,
+    checkpoint: str | Path | None = None,
     pretraining_images: str = "",
     pretraining_steps: int | None = None,
     masking: str | None = None,
@@ -203,12 +208,25 @@ def resolve_settings(
     ``masking``, ``query_blocks``, ``frozen_encoder``, ``lateral_connections`` and ``taps`` become
     ``Settings.options``; each rung checks whether it offers them.
 
+    With a ``checkpoint``, the size, pretraining, queries, image size and ``options`` are its own.
+
     Empty strings and 0 stand for "not given" where a parameter has a default of its own (−1 for
     ``val_images``, where 0 means all), because papermill's command line knows no None.
 
     Raises:
         ConfigurationError: naming the parameter, its value and the fix.
     """
+    options = ModelOptions(
+        masking=check_choice("masking", masking, MASKING_MODES) if masking else None,
+        query_blocks=whole("query_blocks", query_blocks, at_least=1) if query_blocks else None,
+        frozen_encoder=switch("frozen_encoder", frozen_encoder, default=None),
+        lateral_connections=switch("lateral_connections", lateral_connections, default=None),
+        taps=parse_taps(taps),
+    )
+    start = _start(checkpoint, options) if checkpoint else None
+    if start is not None:
+        size, pretraining, num_queries = start.size, start.pretraining, start.num_queries
+        image_size, options = image_size or start.image_size, start.options
     check_choice("size", size, SIZES)
     check_choice("dataset", dataset, DATASETS)
     check_choice("pretraining", pretraining, ("auto", *PRETRAININGS))
@@ -235,7 +253,10 @@ def resolve_settings(
     return Settings(
         size=size,
         # Last, because it may download.
-        pretraining=resolve_pretraining(pretraining, size=size, weights=weights or None),
+        pretraining=pretraining
+        if start
+        else resolve_pretraining(pretraining, size=size, weights=weights or None),
+        checkpoint=Path(checkpoint).expanduser() if checkpoint else None,
         dataset=dataset,
         task=task,
         data_path=Path(data_path).expanduser() if data_path else None,
@@ -261,13 +282,7 @@ def resolve_settings(
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
         short=_is_short(chosen, full),
-        options=ModelOptions(
-            masking=check_choice("masking", masking, MASKING_MODES) if masking else None,
-            query_blocks=whole("query_blocks", query_blocks, at_least=1) if query_blocks else None,
-            frozen_encoder=switch("frozen_encoder", frozen_encoder, default=None),
-            lateral_connections=switch("lateral_connections", lateral_connections, default=None),
-            taps=parse_taps(taps),
-        ),
+        options=options,
         pretraining_images=_unlabelled(
             pretraining_images, dataset, data_path, needed=pretraining == "mim" and not weights
         ),
@@ -290,6 +305,16 @@ def _task(given: str, dataset: str, data_path: str | Path | None) -> str:
     if not given and dataset == "custom" and data_path:
         return custom_form(Path(data_path).expanduser(), "train")
     return check_choice("task", given or DATASET_TASKS[dataset][0], DATASET_TASKS[dataset])
+
+
+def _start(checkpoint: str | Path, options: ModelOptions) -> ModelConfig:
+    """What the model is that training starts from."""
+    if options.chosen():
+        raise ConfigurationError(
+            f"checkpoint={str(checkpoint)!r} says what its model is; leave out "
+            f"{', '.join(options.chosen())}."
+        )
+    return identify(Path(checkpoint).expanduser()).config
 
 
 LOGGERS = {"csv": "csv", "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from eomtlib.checkpoints import load_model
 from eomtlib.errors import CheckpointError, ConfigurationError, DataError, RecordError
@@ -247,3 +248,42 @@ class Interrupted:
 
     def __len__(self):
         return self.length
+
+
+def test_a_checkpoint_is_fine_tuned_on_other_classes(tmp_path):
+    first = study(tmp_path / "first", num_queries=9)
+    trained = first.run("eomt").run_dir / "model"
+    root = tmp_path / "own"
+    for split in ("train", "val"):
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for index in range(4):
+            image, segments = first.experiment.val_set.read(index)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(
+                root / "images" / split / f"{index}.png"
+            )
+            thing = torch.tensor([info.is_thing for info in first.classes])[segments.labels]
+            shown = thing[segments.ids[0].clamp(min=0).long()] & (segments.ids[0] >= 0)
+            Image.fromarray(shown.numpy().astype("uint8")).save(
+                root / "masks" / split / f"{index}.png"
+            )
+    names = [{"name": "ground", "isthing": 0, "id": 0}, {"name": "thing", "isthing": 1, "id": 1}]
+    (root / "classes.json").write_text(json.dumps(names))
+
+    options = {"dataset": "custom", "data_path": str(root), "checkpoint": str(trained)}
+    tuned = study(tmp_path / "tuned", num_queries=0, size="micro", **options)  # size is not heeded
+    assert tuned.settings.task == "semantic"
+    result = tuned.run("eomt")
+    _, config = load_model(result.run_dir / "model")
+    assert (config.size, config.num_queries) == ("nano", 9)
+    assert config.class_names == ("ground", "thing")
+    assert result.evaluation.metrics["miou"] > 0
+    start, end = (load_file(p / "model.safetensors") for p in (trained, result.run_dir / "model"))
+    name = "encoder.backbone.blocks.0.mlp.fc1.weight"
+    moved = (end[name] - start[name]).abs().max()
+    assert 0 < moved < 0.05  # it went on from there
+    assert tuned.experiment.config("eomt")["checkpoint"]
+    with pytest.raises(ConfigurationError, match=r"pmt: .*holds the rung 'eomt'"):
+        tuned.run("pmt")
+    with pytest.raises(ConfigurationError, match=r"leave out query_blocks"):
+        study(tmp_path, query_blocks=2, **options)
