@@ -17,7 +17,6 @@ from eomtlib.encoders import OWN_SIZES
 from eomtlib.environment import environment
 from eomtlib.evaluation.cost import PeakMemory, count_parameters, merge_timings
 from eomtlib.evaluation.evaluate import evaluate
-from eomtlib.evaluation.metric import Metric
 from eomtlib.pretraining import find_pretrained, pretrain
 from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.results import ResultStore
@@ -173,8 +172,7 @@ class Experiment(RunSetup):
             world_size=distributed.world_size(),
             in_windows=self.task.in_windows,
         )
-        metric = self.task.metric(self.classes)
-        evaluate(
+        result = evaluate(
             self.predictor(rung, model),
             loader,
             task=s.task,
@@ -182,18 +180,7 @@ class Experiment(RunSetup):
             input_size=s.image_size,
             device=s.device,
             progress=self.progress,
-            metric=metric,
         )
-        others = distributed.gathered(metric.state())[1:]
-        return distributed.on_first(partial(self._judge, rung, training, metric, others))
-
-    def _judge(
-        self, rung: str, training: TrainingRecord, metric: Metric, others: Sequence[Any]
-    ) -> EvaluationRecord:
-        """Writes down what this process and the others have measured together."""
-        for state in others:
-            metric.merge(state)
-        s, result = self.settings, metric.compute()
         record = EvaluationRecord(
             **self._identity(rung),
             training_id=training.id,
@@ -207,6 +194,9 @@ class Experiment(RunSetup):
             per_class=result.per_class,
             label=s.label,
         )
+        return distributed.on_first(lambda: self._written(record))
+
+    def _written(self, record: EvaluationRecord) -> EvaluationRecord:
         self.store.write(record)
         return record
 

@@ -47,10 +47,13 @@ def run(chosen: argparse.Namespace) -> None:
         if chosen.export and distributed.world_size() > 1:
             raise ConfigurationError("export: predictions are written by one process; use one.")
         result, task = _evaluate(chosen, device)
+        if distributed.is_first():
+            _tell(chosen, result, task)
     finally:
         distributed.leave()
-    if result is None:
-        return
+
+
+def _tell(chosen: argparse.Namespace, result: Result, task: str) -> None:
     for name in get_task(task).figures:
         print(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
     for name, text in (("output", "figures"), ("export", "predictions")):
@@ -61,8 +64,8 @@ def run(chosen: argparse.Namespace) -> None:
         write_file(Path(chosen.output).expanduser(), as_json(content))
 
 
-def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result | None, str]:
-    """The figures, on the first process, and the task."""
+def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
+    """The figures and the task."""
     name = chosen.task or identify(chosen.checkpoint).config.task
     task = get_task(name)
     dataset = open_dataset(
@@ -88,9 +91,8 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result | None, s
     )
     folder = Path(chosen.export).expanduser()
     exports = partial(exporting, folder, task=name, classes=dataset.classes)
-    metric = task.metric(dataset.classes)
     with exports() if chosen.export else nullcontext() as export:
-        evaluate(
+        result = evaluate(
             predictor.predict,
             loader,
             task=name,
@@ -98,12 +100,6 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result | None, s
             input_size=config.image_size,
             device=device,
             progress=distributed.is_first(),
-            metric=metric,
             export=export,
         )
-    states = distributed.gathered(metric.state())
-    if not distributed.is_first():
-        return None, name
-    for state in states[1:]:
-        metric.merge(state)
-    return metric.compute(), name
+    return result, name

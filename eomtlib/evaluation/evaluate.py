@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from eomtlib import distributed
 from eomtlib.evaluation.metric import Metric, Result
 from eomtlib.evaluation.predicting import Predict, predict_in_batches
 from eomtlib.evaluation.tasks import get_task
@@ -25,10 +26,12 @@ def evaluate(
     device: torch.device | str = "cpu",
     progress: bool = True,
     options: Mapping[str, Any] | None = None,
-    metric: Metric | None = None,
     export: Callable[[Any, int], None] | None = None,
 ) -> Result:
     """The figures of a task at the images' original sizes.
+
+    Where there are several processes, each goes over its share of the images, and all get the
+    figures of the whole.
 
     Args:
         predict: images on ``device`` → predictions; in eval mode, in the precision that it is to
@@ -41,8 +44,6 @@ def evaluate(
         device: to run on.
         progress: whether a progress bar is shown.
         options: of the task's post-processing, such as ``threshold``.
-        metric: of the task, to add to and keep: where several processes share the data set, one
-            merges the others' state into its own and computes again. None for a new one.
         export: given the prediction and the id of each image, as it comes
             (``export.exporting``).
 
@@ -51,7 +52,7 @@ def evaluate(
             do not fit together.
     """
     chosen = get_task(task)
-    metric = chosen.metric(classes) if metric is None else metric
+    metric = chosen.metric(classes)
     own_options = chosen.class_options(classes) | dict(options or {})
     post_process = chosen.post_processing(input_size, own_options)
     for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
@@ -64,4 +65,12 @@ def evaluate(
             metric.update(prediction, target)
             if export is not None:
                 export(prediction, image_id)
-    return metric.compute()
+    return _of_all_processes(metric, chosen.metric(classes)).compute()
+
+
+def _of_all_processes(own: Metric, merged: Metric) -> Metric:
+    if distributed.world_size() == 1:
+        return own
+    for state in distributed.gathered(own.state()):
+        merged.merge(state)
+    return merged
