@@ -40,6 +40,6 @@ def reconstructions(
         len(batch), rows * columns, generator=keyed_generator(seed, "reconstruction")
     )
     shown, made = reconstruct(model, batch, noise)
-    hidden = f"{model.mask_ratio:.0%} hidden"
+    hidden = f"{1 - model.num_visible / model.num_patches:.0%} hidden"
     pictures = {"image": batch.to(torch.uint8), hidden: shown, "reconstructed": made}
     return {title: list(stack.permute(0, 2, 3, 1).numpy()) for title, stack in pictures.items()}
