@@ -109,6 +109,7 @@ def test_pretraining_shows_what_each_pretraining_closes(tmp_path):
     assert "50.4" in _outputs(executed, "table", "text/html")[-1]  # DeiT-III, printed
     assert _rows(executed, "gap") == 4  # two rungs against the baseline, twice
     assert _rows(executed, "claim") == 2
+    assert _rows(executed, "gain") == 3  # each rung, mim against none
     figures = tmp_path / "results" / "figures"
     drawn = {p.stem for p in figures.glob("*/*.svg")}
     assert drawn == {"gaps", "lines", "pareto", "reconstructions"}
