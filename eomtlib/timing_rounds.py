@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from eomtlib.encoders import timm_name
 from eomtlib.experiment import Experiment
@@ -93,14 +94,26 @@ def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
 
 def apart(records: Sequence[TimingRecord]) -> str:
     """What must stand beside FPS that were not measured in turns; empty where all were."""
-    several_sizes = len({record.size for record in records}) > 1
-    sessions: dict[str, dict[str, None]] = {}
+    sessions: dict[str, list[TimingRecord]] = {}
     for record in records:
-        chosen = [f"{name}={value}" for name, value in record.options.items()]
-        said = [record.rung, *([record.size] if several_sizes else []), *chosen]
-        said += [record.masking] if record.masking else []
-        sessions.setdefault(record.session, {})[" ".join(said)] = None
+        sessions.setdefault(record.session, []).append(record)
     if len(sessions) < 2:
         return ""
-    groups = "; then ".join(", ".join(names) for _, names in sorted(sessions.items()))
+    sizes = [{record.size for record in of_one} for of_one in sessions.values()]
+    by_size = all(len(own) == 1 for own in sizes) and len(set.union(*sizes)) == len(sizes)
+    name = _size if by_size else partial(_name, sized=len(set.union(*sizes)) > 1)
+    groups = "; then ".join(
+        ", ".join(dict.fromkeys(name(record) for record in sessions[session]))
+        for session in sorted(sessions)
+    )
     return f"FPS were measured at {len(sessions)} different times: {groups}"
+
+
+def _size(record: TimingRecord) -> str:
+    return record.size
+
+
+def _name(record: TimingRecord, *, sized: bool) -> str:
+    chosen = [f"{name}={value}" for name, value in record.options.items()]
+    size, masking = [record.size] if sized else [], [record.masking] if record.masking else []
+    return " ".join([record.rung, *size, *chosen, *masking])

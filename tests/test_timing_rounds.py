@@ -62,6 +62,8 @@ def test_what_was_timed_apart_is_said():
     assert apart([timing(**morning), timing(**morning)]) == ""
     said = apart([timing(**noon, options={"query_blocks": 2}), timing(**morning)])
     assert said.endswith("2 different times: pmt; then eomt query_blocks=2")
+    sizes = [timing(**morning), timing(**noon, size="micro"), timing(**noon, size="micro")]
+    assert apart(sizes).endswith("2 different times: nano; then micro")
 
 
 def test_a_sweep_times_each_architecture_once_and_all_together(tmp_path, monkeypatch):
