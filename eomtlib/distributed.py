@@ -21,9 +21,13 @@ from lightning.fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
+from eomtlib.errors import ConfigurationError
+
 _T = TypeVar("_T")
-# The others wait while the first one pretrains, times, or writes data.
-_PATIENCE = timedelta(hours=24)
+# The others wait while the first one pretrains, times, or writes data; in a step, not for long.
+_WAITING = timedelta(hours=24)
+_IN_A_STEP = timedelta(minutes=15)
+_waiting: list[dist.ProcessGroup] = []
 
 
 def environment() -> ClusterEnvironment | None:
@@ -39,7 +43,10 @@ def join(device: str) -> None:
     """Joins the processes that were started together; on GPUs each takes the one of its number.
 
     Args:
-        device: ``cpu`` or ``cuda``; by its kind processes talk through gloo or NCCL.
+        device: ``cpu``, ``cuda`` or ``auto``; on GPUs processes talk through NCCL, else gloo.
+
+    Raises:
+        ConfigurationError: for one GPU named for several processes.
     """
     cluster = environment()
     if cluster is None or dist.is_initialized():
@@ -47,20 +54,29 @@ def join(device: str) -> None:
     # Lightning's environments find SLURM's first node where the variables are missing.
     os.environ.setdefault("MASTER_ADDR", cluster.main_address)
     os.environ.setdefault("MASTER_PORT", str(cluster.main_port))
-    on_gpu = device.startswith("cuda")
+    kind, _, index = device.partition(":")
+    if index:
+        raise ConfigurationError(
+            f"device={device!r} names one GPU, and there are {cluster.world_size()} processes; say "
+            "'cuda', and each takes its own."
+        )
+    on_gpu = kind == "cuda" or (kind == "auto" and torch.cuda.is_available())
     if on_gpu:
-        torch.cuda.set_device(cluster.local_rank())
+        # Where the launcher shows each process one GPU alone, that is number 0.
+        torch.cuda.set_device(cluster.local_rank() % torch.cuda.device_count())
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
         rank=cluster.global_rank(),
         world_size=cluster.world_size(),
-        timeout=_PATIENCE,
+        timeout=_IN_A_STEP,
     )
+    _waiting.append(dist.new_group(backend="gloo", timeout=_WAITING))
 
 
 def leave() -> None:
     """Parts from the others at the end of a program."""
     if dist.is_available() and dist.is_initialized():
+        _waiting.clear()
         dist.destroy_process_group()
 
 
@@ -99,7 +115,7 @@ def on_first(function: Callable[[], _T]) -> _T:
             answer[0] = function()
         except Exception as error:  # the others must not wait for an answer that never comes
             answer[1] = error
-    dist.broadcast_object_list(answer, src=0)
+    dist.broadcast_object_list(answer, src=0, group=_group())
     if answer[1] is not None:
         raise answer[1]
     return answer[0]
@@ -109,10 +125,17 @@ def on_first(function: Callable[[], _T]) -> _T:
 def first_goes_first() -> Iterator[None]:
     """The first process runs what is within before the others do: it writes what they then find."""
     if not is_first():
-        dist.barrier()
-    yield
-    if is_first() and world_size() > 1:
-        dist.barrier()
+        dist.barrier(_group())
+    try:
+        yield
+    finally:  # the others would wait for an error as well
+        if is_first() and world_size() > 1:
+            dist.barrier(_group())
+
+
+def _group() -> dist.ProcessGroup | None:
+    """The group that waits long; the default one where processes were not joined here."""
+    return _waiting[0] if _waiting else None
 
 
 def gathered(value: _T) -> list[_T]:

@@ -219,7 +219,7 @@ class Experiment(RunSetup):
         timing = time_model(
             model,
             image,
-            image_size=s.cost_image_size,
+            fit=self.task.transform(s.cost_image_size).fit,
             post_process=partial(self.post_process, input_size=s.cost_image_size),
             device=s.device,
             precision=s.precision,

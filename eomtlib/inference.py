@@ -10,8 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from eomtlib.data.transforms import EvalTransform
-from eomtlib.data.windows import WindowTransform
 from eomtlib.errors import ConfigurationError, DataError, check_choice
 from eomtlib.evaluation.predicting import predict_in_batches
 from eomtlib.evaluation.tasks import get_task
@@ -60,7 +58,7 @@ class Segmenter:
         self.input_size = model.encoder.image_size
         chosen = get_task(task)
         self._post_process = chosen.post_processing(self.input_size, options)
-        self._fit = (WindowTransform if chosen.in_windows else EvalTransform)(self.input_size).fit
+        self._fit = chosen.transform(self.input_size).fit
         self._batch_size = batch_size
         self.device = device
         self.precision = fastest_precision(device) if precision == "auto" else precision

@@ -159,9 +159,10 @@ def _describe(
     height, width = settings.image_size
     cost = settings.cost_image_size
     what = (
-        f"train each of {len(rungs)} rungs on {num_train} images of `{settings.dataset}` for "
-        f"{settings.duration} (batch {settings.batch_size}, {height}×{width}, seed "
-        f"{settings.seed}), evaluate on {num_val}, and time it at {cost[0]}×{cost[1]}"
+        f"train each of {len(rungs)} rungs on {num_train} images of `{settings.dataset}` "
+        f"({settings.task}) for {settings.duration} (batch {settings.batch_size}, "
+        f"{height}×{width}, seed {settings.seed}), evaluate on {num_val}, and time it at "
+        f"{cost[0]}×{cost[1]}"
         if train
         else f"count and time {len(rungs)} rungs at {cost[0]}×{cost[1]}; nothing is trained"
     )

@@ -31,6 +31,12 @@ DATASET_TASKS: dict[str, tuple[str, ...]] = {
 """Data set → its tasks, the first one where none is named. ``shapes`` and ``custom`` are trained
 like COCO."""
 
+INPUT_SIZES: dict[tuple[str, str], int] = {
+    ("ade20k", "semantic"): 512,
+    ("cityscapes", "semantic"): 1024,
+}
+"""Data set and task → the papers' input size, where it is not 640."""
+
 _EPOCHS = {"shapes": 12, "coco": 12, "ade20k": 31, "cityscapes": 107, "custom": 12}
 
 

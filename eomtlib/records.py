@@ -181,6 +181,7 @@ class TimingRecord(Record):
             methods do not stand in one table.
         session: when the rounds began in which it was timed (ISO 8601). Models of one session were
             timed in turns, so that their ratios hold even where the machine's speed drifts.
+        task: whose post-processing the way end to end has.
     """
 
     kind: ClassVar[str] = "timing"
@@ -205,6 +206,7 @@ class TimingRecord(Record):
     sampler: str = "pytorch"
     method: int = 1
     session: str = ""
+    task: str = "panoptic"
 
 
 KINDS: dict[str, type[Record]] = {

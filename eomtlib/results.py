@@ -231,6 +231,7 @@ def _belongs(
         "rung": evaluation.rung,
         "size": evaluation.size,
         "machine": evaluation.machine,
+        "task": evaluation.task,
         "num_queries": config.get("num_queries"),
         "num_classes": len(classes) if isinstance(classes, list) else config.get("num_classes"),
     }

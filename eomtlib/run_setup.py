@@ -194,6 +194,7 @@ class RunSetup:
         """The fields of a ``TimingRecord`` that tell this architecture from a rung's others."""
         masking = self.inference_masking(rung)
         return {
+            "task": self.settings.task,
             "num_classes": len(self.classes),
             "num_queries": self.num_queries,
             "cost_image_size": self.settings.cost_image_size,

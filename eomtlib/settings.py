@@ -29,7 +29,7 @@ from eomtlib.parameters import (
     whole,
 )
 from eomtlib.pretraining import PretrainingConfig, default_config
-from eomtlib.recipes import DATASET_TASKS, recipe
+from eomtlib.recipes import DATASET_TASKS, INPUT_SIZES, recipe
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
 
@@ -284,7 +284,10 @@ def resolve_settings(
         short=_is_short(chosen, full),
         options=options,
         pretraining_images=_unlabelled(
-            pretraining_images, dataset, data_path, needed=pretraining == "mim" and not weights
+            pretraining_images,
+            dataset,
+            data_path,
+            needed=pretraining == "mim" and not (weights or start),
         ),
         gradient_accumulation=whole(
             "gradient_accumulation", gradient_accumulation or 1, at_least=1
@@ -351,7 +354,8 @@ def _loggers(value: str | tuple | list) -> tuple[str, ...]:
 def _full_schedule(dataset: str, size: str, pretraining: str, task: str) -> Defaults:
     """The paper's, on real data. All rungs of a study train alike, as long as EoMT does."""
     paper = recipe(task, dataset, "eomt", size=size, pretraining=pretraining)
-    return Defaults(COST_IMAGE_SIZE, f"{paper.epochs}epochs", paper.batch_size, val_images=0)
+    side = INPUT_SIZES.get((dataset, task), COST_IMAGE_SIZE)
+    return Defaults(side, f"{paper.epochs}epochs", paper.batch_size, val_images=0)
 
 
 def _is_short(duration: str, full: Defaults) -> bool:
@@ -380,6 +384,7 @@ def _unlabelled(given: str, dataset: str, data_path: str | Path | None, *, neede
 _TRAINING_IMAGES = {
     "coco": "train2017",
     "ade20k": "ADEChallengeData2016/images/training",
+    "cityscapes": "leftImg8bit/train",
     "custom": "images/train",
 }
 """Data set → where its training images lie in one folder, for ``mim``."""

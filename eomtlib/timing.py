@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from eomtlib.cuda_graph import GraphedPredict
-from eomtlib.data.transforms import EvalTransform
 from eomtlib.evaluation.cost import Timing, attention_kernel, measure_fps
+from eomtlib.evaluation.predicting import predict_in_batches
 from eomtlib.folding import folded
 from eomtlib.models.deformable_attention import set_sampler
 from eomtlib.precision import autocast
+from eomtlib.predictions import MaskLogits
 
 TIMING_MODES = ("eager", "cuda-graph", "compiled", "max-autotune")
 """How the model runs: as written; the same, captured and replayed (``GraphedPredict``, for GPUs);
@@ -43,7 +44,7 @@ def time_model(
     model: nn.Module,
     image: Tensor,
     *,
-    image_size: tuple[int, int],
+    fit: Callable[[Tensor], Tensor],
     post_process: Callable[..., object],
     device: str,
     precision: str,
@@ -58,7 +59,7 @@ def time_model(
         model: for images of ``image_size``; left as it is, and timed as inference runs it:
             LayerScale folded, the final layer only.
         image: ``[3, H, W]`` uint8, at its original size.
-        image_size: height and width of the model's input.
+        fit: makes of the image what the model sees, ``[3, h, w]``, or windows ``[N, 3, h, w]``.
         post_process: ``(prediction, target_sizes) → segmentations``.
         device: that is timed.
         precision: ``float32``, or the 16-bit type of autocast.
@@ -70,16 +71,22 @@ def time_model(
     model = folded(model, precision=precision).to(device)
     set_sampler(model, sampler)
     original = (image.shape[-2], image.shape[-1])
-    fit = EvalTransform(image_size).fit
-    images = fit(image)[None].to(device)
+
+    def fitted() -> Tensor:
+        seen = fit(image)
+        return seen.view(-1, *seen.shape[-3:]).to(device)
+
+    images = fitted()[:1]
     predict = _in_mode(lambda x: model.predict(x, masked=masked), mode)
     predict_final = _in_mode(lambda x: model.predict_final(x, masked=masked), mode)
 
-    def end_to_end() -> object:
-        batch = fit(image)[None].to(device)
+    def predict_kept(batch: Tensor) -> tuple[MaskLogits, Tensor]:
         predicted = predict_final(batch)
-        class_logits = _keep_some(predicted.class_logits[-1])
-        return post_process((predicted.masks[-1], class_logits), [original])
+        return predicted.masks[-1], _keep_some(predicted.class_logits[-1])
+
+    def end_to_end() -> object:
+        predictions = predict_in_batches(predict_kept, fitted(), batch_size=1)
+        return post_process(predictions, [original])
 
     options = {"device": device, "mode": mode, "max_seconds": max_seconds}
     with torch.inference_mode(), autocast(device, precision):

@@ -28,7 +28,7 @@ class ModelConfig:
         image_size: height and width.
         class_names: in the order of the class head; ``unnamed_classes`` where they are not known.
         is_thing: for each class; None where the checkpoint does not say.
-        task: what it was trained for.
+        task: what it was trained for; None where the checkpoint does not say.
         masking, query_blocks, frozen_encoder, lateral_connections, taps: as in ``ModelOptions``.
     """
 
@@ -44,7 +44,7 @@ class ModelConfig:
     frozen_encoder: bool | None = None
     lateral_connections: bool | None = None
     taps: tuple[int, ...] | None = None
-    task: str = "panoptic"
+    task: str | None = None
 
     @property
     def options(self) -> ModelOptions:

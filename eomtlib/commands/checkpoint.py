@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from eomtlib.checkpoints import ModelConfig, load_model
+from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.tasks import TASKS
 from eomtlib.models.segmentation_model import SegmentationModel
 from eomtlib.parameters import parse_image_size
@@ -25,6 +26,20 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help=f"of {', '.join(PRECISIONS)}")
+
+
+def task_of(chosen: argparse.Namespace, config: ModelConfig) -> str:
+    """The task that was asked for, or that the model was trained for.
+
+    Raises:
+        ConfigurationError: when neither the options nor the checkpoint say.
+    """
+    if not (chosen.task or config.task):
+        raise ConfigurationError(
+            f"task is not set, and {chosen.checkpoint} does not say what it was trained for; set "
+            f"it to one of {', '.join(TASKS)}."
+        )
+    return chosen.task or config.task
 
 
 def open_checkpoint(

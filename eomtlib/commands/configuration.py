@@ -17,6 +17,7 @@ import yaml
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.settings import resolve_settings
 
+_PATHS = ("data_path", "weights", "checkpoint", "pretraining_images", "results_dir")
 _OF_A_STUDY = {"rungs": "eomt", "seeds": "0", "results_dir": "results/runs"}
 
 
@@ -56,7 +57,11 @@ def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:
     given = _read_file(Path(chosen.config).expanduser()) if chosen.config else {}
     for name in given:
         check_choice(f"{chosen.config}: parameter", name, known)
-    options = {name: literal(value) for name, value in vars(chosen).items() if name in known}
+    options = {
+        name: value if name in _PATHS else literal(value)
+        for name, value in vars(chosen).items()
+        if name in known
+    }
     return known | given | options
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from eomtlib import distributed
 from eomtlib.accuracy import ACCURACIES
 from eomtlib.checkpoints import identify
-from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint
+from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint, task_of
 from eomtlib.data.loading import eval_loader
 from eomtlib.data.registry import DATASETS, open_dataset
 from eomtlib.errors import ConfigurationError
@@ -22,6 +22,7 @@ from eomtlib.files import write_file
 from eomtlib.inference import Segmenter
 from eomtlib.parameters import resolve_device
 from eomtlib.records import as_json
+from eomtlib.settings import DEFAULTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +42,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Evaluates, prints the figures, and writes what was asked for."""
+    distributed.join(chosen.device)
     device = resolve_device(chosen.device)
-    distributed.join(device)
     try:
         if chosen.export and distributed.world_size() > 1:
             raise ConfigurationError("export: predictions are written by one process; use one.")
@@ -66,11 +67,19 @@ def _tell(chosen: argparse.Namespace, result: Result, task: str) -> None:
 
 def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
     """The figures and the task."""
-    name = chosen.task or identify(chosen.checkpoint).config.task
+    known = identify(chosen.checkpoint).config
+    name = task_of(chosen, known)
     task = get_task(name)
-    dataset = open_dataset(
-        chosen.dataset, chosen.split, task=name, data_path=chosen.data_path or None
-    )
+    kind = device.partition(":")[0]
+    with distributed.first_goes_first():  # it may write the embedded data set
+        dataset = open_dataset(
+            chosen.dataset,
+            chosen.split,
+            task=name,
+            data_path=chosen.data_path or None,
+            image_size=known.image_size,
+            val_images=chosen.val_images or DEFAULTS[known.size, kind].val_images,
+        )
     model, config = open_checkpoint(chosen, classes=dataset.classes)
     predictor = Segmenter(
         model,
@@ -85,12 +94,16 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
         batch_size=chosen.batch_size,
         num_workers=chosen.workers,
         limit=chosen.val_images,
+        pin_memory=kind == "cuda",
         rank=distributed.rank(),
         world_size=distributed.world_size(),
         in_windows=task.in_windows,
     )
     folder = Path(chosen.export).expanduser()
-    exports = partial(exporting, folder, task=name, classes=dataset.classes)
+    stems = {int(image_id): dataset.stem(index) for index, image_id in enumerate(dataset.image_ids)}
+    exports = partial(
+        exporting, folder, task=name, classes=dataset.classes, name_of=stems.__getitem__
+    )
     with exports() if chosen.export else nullcontext() as export:
         result = evaluate(
             predictor.predict,

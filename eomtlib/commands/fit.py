@@ -11,7 +11,6 @@ from eomtlib.commands.configuration import (
     read_configuration,
     write_configuration,
 )
-from eomtlib.parameters import resolve_device
 from eomtlib.sweep import Sweep, grid
 
 
@@ -26,7 +25,7 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.print_config:
         print(write_configuration(parameters), end="")
         return
-    distributed.join(resolve_device(parameters["device"]))
+    distributed.join(parameters["device"])
     try:
         _fit(**parameters)
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint
+from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint, task_of
 from eomtlib.data.own_images import image_files, open_pixels
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.export import exporting
@@ -24,7 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Segment images: an overlay of each, and segments in the formats of the official tools."""
     add_checkpoint(parser)
     parser.add_argument("--images", required=True, nargs="+", help="files and folders")
-    parser.add_argument("--output", required=True, help="a new folder")
+    parser.add_argument(
+        "--output", required=True, help="a new folder; classes are numbered as the model's"
+    )
     parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
     parser.add_argument(
         "--compile", action="store_true", help="faster after the first image, which takes minutes"
@@ -40,7 +42,7 @@ def run(chosen: argparse.Namespace) -> None:
         raise ConfigurationError(f"output={str(output)!r} exists already; choose a new folder.")
     device = resolve_device(chosen.device)
     model, config = open_checkpoint(chosen)
-    name = chosen.task or config.task
+    name = task_of(chosen, config)
     classes = _classes(config.class_names, config.is_thing, task=name)
     task = get_task(name)
     options = task.class_options(classes)
@@ -71,11 +73,14 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _told_apart(paths: list[Path]) -> list[str]:
-    """A name for each file, its number added where several have the same."""
-    stems = [path.stem for path in paths]
-    return [
-        stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems)
-    ]
+    """A name for each file, with a number where others have had it."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name in names:
+            name, number = f"{path.stem}-{number}", number + 1
+        names.append(name)
+    return names
 
 
 def _classes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,9 @@ class SegmentationDataset(Protocol):
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """The image ``[3, H, W]`` uint8 and its segments ``[K, H, W]``, both at full size."""
+
+    def stem(self, index: int) -> str:
+        """The name of an image's file, without folders and ending."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,10 @@ class FileDataset(ABC):
             json_name=self.annotation_of(index),
         )
         return torch.from_numpy(image).permute(2, 0, 1)
+
+    def stem(self, index: int) -> str:
+        """The name of an image's file, without folders and ending."""
+        return PurePosixPath(self._image_names[index].decode()).stem
 
     @abstractmethod
     def read_segments(self, index: int) -> SegmentMap:

@@ -58,9 +58,14 @@ class InMemory:
         )
         self._ids = torch.cat(ids)
         self._labels, self._is_crowd = torch.cat(labels), torch.cat(is_crowd)
+        self._stems = [dataset.stem(index) for index in range(len(dataset))]
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def stem(self, index: int) -> str:
+        """As in ``SegmentationDataset``."""
+        return self._stems[index]
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``; the tensors are views and must not be written to."""

@@ -23,6 +23,10 @@ class SemanticView:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def stem(self, index: int) -> str:
+        """As in ``SegmentationDataset``."""
+        return self.dataset.stem(index)
+
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``; segments in the order of the classes."""
         image, segments = self.dataset.read(index)
@@ -48,6 +52,10 @@ class ThingsView:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def stem(self, index: int) -> str:
+        """As in ``SegmentationDataset``."""
+        return self.dataset.stem(index)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``; things in the order that they have there."""

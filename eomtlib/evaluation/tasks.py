@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any
 
 from eomtlib.accuracy import ACCURACIES
+from eomtlib.data.transforms import EvalTransform
+from eomtlib.data.windows import WindowTransform
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.evaluation.instance_ap import InstanceAP
 from eomtlib.evaluation.mean_iou import MeanIoU
@@ -59,6 +61,10 @@ class Task:
     def heading(self) -> str:
         """What people call that figure."""
         return ACCURACIES[self.figure]
+
+    def transform(self, input_size: tuple[int, int]) -> EvalTransform | WindowTransform:
+        """What makes of an image what a model of that input size sees."""
+        return (WindowTransform if self.in_windows else EvalTransform)(input_size)
 
     def post_processing(
         self, input_size: tuple[int, int], options: Mapping[str, Any]

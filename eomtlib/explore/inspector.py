@@ -67,7 +67,7 @@ class Inspector:
                 classes=named_classes(config, self._classes),
                 device=self._device,
                 label=self.models[model].label,
-                task=config.task,
+                task=config.task or "panoptic",
             )
         return self._made[model, picture]
 

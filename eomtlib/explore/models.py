@@ -83,7 +83,7 @@ def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
                 details=f"{config.size}, pretraining {config.pretraining}",
                 image_size=config.image_size,
                 needs_encoder=found.encoder != "whole",
-                task=config.task,
+                task=config.task or "panoptic",
             )
         )
     if not models:

@@ -29,8 +29,8 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
 
     Returns:
         Columns: data set, image size, steps, size, pretraining, rung, choices within it, masking at
-        inference, images evaluated on; PQ with its spread and the number of seeds; costs; what must
-        be said of it.
+        inference, images evaluated on; accuracies with their spread and the number of seeds; costs;
+        what must be said of it.
     """
     frame = to_dataframe(records)
     if frame.empty:

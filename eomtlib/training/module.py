@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from eomtlib import distributed
 from eomtlib.distributed import mean, world_size
 from eomtlib.errors import EomtlibError
 from eomtlib.randomness import keyed_generator, keyed_seed
@@ -121,10 +122,11 @@ class SegmentationModule(L.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["surplus_segments"] = self.surplus_segments
+        checkpoint["surplus_segments"] = sum(distributed.gathered(self.surplus_segments))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.surplus_segments = checkpoint["surplus_segments"]
+        # Of all processes, which are added up again at the end.
+        self.surplus_segments = checkpoint["surplus_segments"] if distributed.is_first() else 0
 
     def _backward(self, part: Batch, scale: LossScale) -> LossOutput:
         """The loss of a part of a step, its gradients added to those that are there."""
@@ -185,17 +187,18 @@ class SegmentationModule(L.LightningModule):
             )
         self.surplus_segments += int(out.num_surplus)
         logs_now = (self.global_step + 1) % self.trainer.log_every_n_steps == 0
-        # Looked at only where it is logged anyway: looking waits for the GPU.
-        if logs_now and not out.total.isfinite():
-            raise EomtlibError(
-                f"the loss of step {self.global_step} is not finite. Lower the learning rate of "
-                "the recipe, or find the cause with precision='float32' and compile='no'."
-            )
         losses = {"loss": out.total.detach() / len(out.class_loss)}
         parts = {"class": out.class_loss, "mask": out.mask_loss, "dice": out.dice_loss}
         losses |= {f"loss_{name}": layers[-1] for name, layers in parts.items()}
         if logs_now:
             losses = dict(zip(losses, mean(torch.stack(list(losses.values()))), strict=True))
+        # Looked at only where it is logged anyway, for looking waits for the GPU; and the mean over
+        # processes, so that all of them stop.
+        if logs_now and not losses["loss"].isfinite():
+            raise EomtlibError(
+                f"the loss of step {self.global_step} is not finite. Lower the learning rate of "
+                "the recipe, or find the cause with precision='float32' and compile='no'."
+            )
         values = dict(losses)
         values |= {f"masking_{k}": p for k, p in enumerate(probabilities)}
         groups = self.optimizers().param_groups

@@ -11,14 +11,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import (
     CSVLogger,
     Logger,
@@ -26,18 +25,21 @@ from lightning.pytorch.loggers import (
     TensorBoardLogger,
     WandbLogger,
 )
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib import distributed
-from eomtlib.files import write_atomically, write_file
+from eomtlib.files import write_file
 from eomtlib.precision import autocast
+from eomtlib.training.checkpointing import (
+    RESUME_FILE,
+    AtomicCheckpointIO,
+    Checkpoints,
+    RunState,
+)
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.module import SegmentationModule
 from eomtlib.training.optimization import build_optimizer
 
-RESUME_FILE = "resume.ckpt"
-_ASK_OTHERS_EVERY = 5  # steps, of which SLURM's half a minute of grace holds many
 _RANK_ZERO = "lightning.pytorch.utilities.rank_zero"
 _LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -80,74 +82,6 @@ class FitResult:
     final_loss: float
     surplus_segments: int
     resumes: int
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: a kill in between leaves the one before."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
-        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
-
-
-class RunState(Callback):
-    """Carries what Lightning does not across an interruption: time spent, how often resumed."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.resumes = 0
-        self._since = time.perf_counter()
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._since = time.perf_counter()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.total_seconds, "resumes": self.resumes}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
-        self.resumes = state_dict["resumes"] + 1
-
-    @property
-    def total_seconds(self) -> float:
-        """Seconds over all sittings."""
-        return self.seconds + time.perf_counter() - self._since
-
-
-class StopOnSignal(Callback):
-    """Ends a training after the step in which SIGTERM comes, with a checkpoint to go on from.
-
-    SLURM sends it before it takes a machine away.
-
-    Args:
-        path: of the checkpoint.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._asked = False
-        self._before: Any = None
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning's own handler, set by now, talks to the other processes from within a signal.
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._ask)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        alone = trainer.world_size == 1
-        if not alone and trainer.global_step % _ASK_OTHERS_EVERY:
-            return
-        if self._asked if alone else any(distributed.gathered(self._asked)):
-            trainer.save_checkpoint(self._path)
-            trainer.should_stop = True
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _ask(self, *_: Any) -> None:
-        self._asked = True
 
 
 def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
@@ -194,6 +128,7 @@ def _trainer(module: SegmentationModule, options: FitOptions, state: RunState) -
         plugins=[AtomicCheckpointIO()],
         enable_progress_bar=options.progress,
         enable_model_summary=False,
+        enable_checkpointing=False,  # ``Checkpoints`` does it
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         default_root_dir=options.run_dir,
@@ -274,20 +209,8 @@ def measure_step(
 
 def _callbacks(options: FitOptions) -> list[Callback]:
     every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
-    when: dict[str, Any] = (
-        {"train_time_interval": timedelta(minutes=every.value)}
-        if every.unit == "minutes"
-        else {"every_n_train_steps": int(every.value)}
-    )
-    checkpoint = ModelCheckpoint(
-        dirpath=options.run_dir,
-        filename=RESUME_FILE.removesuffix(".ckpt"),
-        enable_version_counter=False,
-        **when,
-    )
-    stop = StopOnSignal(options.run_dir / RESUME_FILE)
     bars = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
-    return [checkpoint, stop, *bars]
+    return [Checkpoints(options.run_dir / RESUME_FILE, every), *bars]
 
 
 def _processes(device: str) -> dict[str, Any]:
