@@ -35,10 +35,14 @@ class Fields:
         value = self._values.get(name)
         return default if value is None else value
 
-    def text(self, name: str, default: str | None = None) -> str:
-        """A text, which must be there where it has no default."""
-        value = self._values.get(name, _MISSING if default is None else default)
-        return self._checked(name, value, str, "a text")
+    def text(self, name: str) -> str:
+        """A text that must be there."""
+        return self._checked(name, self._values.get(name, _MISSING), str, "a text")
+
+    def optional_text(self, name: str, *, missing: str) -> str | None:
+        """A text or null; ``missing`` where there is neither."""
+        value = self._values.get(name, missing)
+        return None if value is None else self._checked(name, value, str, "a text")
 
     def whole(self, name: str, default: int | None = None) -> int:
         """A whole number of at least 1."""

@@ -103,5 +103,5 @@ def read_config(written: Fields) -> ModelConfig:
         frozen_encoder=written.optional_switch("frozen_encoder"),
         lateral_connections=written.optional_switch("lateral_connections"),
         taps=written.optional_wholes("taps"),
-        task=written.text("task", "panoptic"),
+        task=written.optional_text("task", missing="panoptic"),
     )

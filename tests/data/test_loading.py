@@ -19,6 +19,9 @@ class Toy:
     def __len__(self):
         return 10
 
+    def stem(self, index):
+        return f"image {index}"
+
     def read(self, index):
         height, width = self.sizes[index].tolist()
         image = torch.full((3, height, width), 20 * index + 5, dtype=torch.uint8)
