@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -13,3 +14,12 @@ def coco_mini() -> Path:
     if not (path / "annotations" / "panoptic_val2017.json").is_file():
         pytest.skip(f"no COCO sample at {path}; set EOMTLIB_COCO to a folder in COCO's layout")
     return path
+
+
+@pytest.fixture
+def one_thread():
+    """As the processes have that a test starts: how sums are split decides their last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from eomtlib.environment import Environment
@@ -90,3 +92,8 @@ def timing(**changes: Any) -> TimingRecord:
         "num_queries": 40,
     }
     return TimingRecord(**MODEL | values | changes)
+
+
+def weights_digest(run_dir: Path) -> str:
+    """Of a finished training's weights: short enough to show where two differ."""
+    return sha256((run_dir / "model" / "model.safetensors").read_bytes()).hexdigest()

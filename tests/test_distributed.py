@@ -55,12 +55,15 @@ def run(tmp_path, source, *arguments, launcher=()):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rung", ["vit-adapter-m2f", "eomt", "pmt"])
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_train_what_one_trains(rung, tmp_path, tmp_path_factory, monkeypatch):
     cache = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("EOMTLIB_CACHE", str(cache))
-    run(tmp_path, LEARN, tmp_path / "two", rung, json.dumps(OPTIONS), launcher=TWO)
-    Study(results_dir=tmp_path / "one", progress=False, **OPTIONS).learn(rung)
-    parts = OPTIONS | {"gradient_accumulation": 2}
+    # A few steps: later, the last digits decide which query is matched.
+    options = OPTIONS | {"duration": "3steps"}
+    run(tmp_path, LEARN, tmp_path / "two", rung, json.dumps(options), launcher=TWO)
+    Study(results_dir=tmp_path / "one", progress=False, **options).learn(rung)
+    parts = options | {"gradient_accumulation": 2}
     Study(results_dir=tmp_path / "parts", progress=False, **parts).learn(rung)
 
     one, two, parts = (
@@ -84,6 +87,7 @@ def test_two_processes_train_what_one_trains(rung, tmp_path, tmp_path_factory, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["panoptic", "instance", "semantic"])
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_measure_what_one_measures(task, tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     steps = 400 if task == "panoptic" else 80  # until the figure is above zero

@@ -221,4 +221,4 @@ def test_mean_over_two_processes_is_the_loss_of_their_whole_batch(tmp_path):
         generators=generators(0, 1),
     )
     mean = (torch.tensor(found[0]) + torch.tensor(found[1])) / 2
-    torch.testing.assert_close(mean, whole.mask_loss)
+    torch.testing.assert_close(mean, torch.stack([whole.mask_loss, whole.class_loss]))
