@@ -78,6 +78,11 @@ class MaskLogits:
         pixels = self.features[image].to(chosen.dtype).flatten(1)
         return (chosen @ pixels).unflatten(1, self.features.shape[2:]).float()
 
+    def of_images(self, images: slice) -> MaskLogits:
+        """The masks of all queries of some images."""
+        embeddings = None if self.embeddings is None else self.embeddings[images]
+        return MaskLogits(self.features[images], embeddings)
+
     def detach(self) -> MaskLogits:
         """The same without gradients."""
         embeddings = None if self.embeddings is None else self.embeddings.detach()

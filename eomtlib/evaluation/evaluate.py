@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from eomtlib import distributed
 from eomtlib.evaluation.metric import Metric, Result
-from eomtlib.evaluation.predicting import Predict, predict_in_batches
+from eomtlib.evaluation.predicting import Predict, predict_in_batches, split_predictions
 from eomtlib.evaluation.tasks import get_task
 from eomtlib.structures import Batch, ClassInfo
 
@@ -59,9 +59,17 @@ def evaluate(
         images = batch.images.to(device, non_blocking=True)
         # Windows are more than images, and may be many.
         predictions = predict_in_batches(predict, images, batch_size=len(batch))
-        segmented = post_process(*predictions, target_sizes=batch.original_sizes)
-        entries = zip(segmented, batch.segments, batch.image_ids, strict=True)
-        for prediction, target, image_id in entries:
+        views = [chosen.num_views(size, input_size) for size in batch.original_sizes]
+        entries = zip(
+            split_predictions(*predictions, views),
+            batch.original_sizes,
+            batch.segments,
+            batch.image_ids,
+            strict=True,
+        )
+        # An image at a time: the instances of a large photograph may take a gigabyte.
+        for own, size, target, image_id in entries:
+            (prediction,) = post_process(*own, target_sizes=[size])
             metric.update(prediction, target)
             if export is not None:
                 export(prediction, image_id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from eomtlib.errors import ConfigurationError
 from eomtlib.predictions import MaskLogits
 
 Predict = Callable[[Tensor], tuple[Tensor | MaskLogits, Tensor]]
@@ -36,3 +37,24 @@ def predict_in_batches(
         masks.append(mask_logits if isinstance(mask_logits, Tensor) else mask_logits.dense())
         classes.append(class_logits)
     return torch.cat(masks), torch.cat(classes)
+
+
+def split_predictions(
+    masks: Tensor | MaskLogits, class_logits: Tensor, counts: Sequence[int]
+) -> Iterator[tuple[MaskLogits, Tensor]]:
+    """The predictions of each image, where a model saw ``counts`` views of it.
+
+    Raises:
+        ConfigurationError: when there are not as many predictions as views.
+    """
+    masks = MaskLogits(masks) if isinstance(masks, Tensor) else masks
+    if not masks.shape[0] == len(class_logits) == sum(counts):
+        raise ConfigurationError(
+            f"there are mask_logits of {masks.shape[0]} and class_logits of {len(class_logits)}, "
+            f"but the model saw {sum(counts)} images; give all for the same images."
+        )
+    first = 0
+    for count in counts:
+        own = slice(first, first + count)
+        yield masks.of_images(own), class_logits[own]
+        first += count

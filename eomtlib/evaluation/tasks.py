@@ -10,7 +10,7 @@ from typing import Any
 
 from eomtlib.accuracy import ACCURACIES
 from eomtlib.data.transforms import EvalTransform
-from eomtlib.data.windows import WindowTransform
+from eomtlib.data.windows import WindowLayout, WindowTransform
 from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.evaluation.instance_ap import InstanceAP
 from eomtlib.evaluation.mean_iou import MeanIoU
@@ -65,6 +65,10 @@ class Task:
     def transform(self, input_size: tuple[int, int]) -> EvalTransform | WindowTransform:
         """What makes of an image what a model of that input size sees."""
         return (WindowTransform if self.in_windows else EvalTransform)(input_size)
+
+    def num_views(self, size: Sequence[int], input_size: Sequence[int]) -> int:
+        """How many images of ``input_size`` a model sees of one of ``size``."""
+        return len(WindowLayout.of(size, input_size).offsets) if self.in_windows else 1
 
     def post_processing(
         self, input_size: tuple[int, int], options: Mapping[str, Any]

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from eomtlib.evaluation.predicting import predict_in_batches
+from eomtlib.errors import ConfigurationError
+from eomtlib.evaluation.predicting import predict_in_batches, split_predictions
 from eomtlib.predictions import MaskLogits
 
 
@@ -26,3 +27,11 @@ def test_batches_of_any_size_give_what_one_image_after_the_other_gives(batch_siz
         alone, own_classes = predict(image[None])
         torch.testing.assert_close(dense[index], alone.dense()[0])
         torch.testing.assert_close(classes[index], own_classes[0])
+
+
+def test_predictions_that_are_not_of_all_views_are_refused():
+    masks, classes = torch.zeros(5, 2, 4, 4), torch.zeros(5, 2, 3)
+    shares = [tuple(own.shape) for _, own in split_predictions(masks, classes, [1, 3, 1])]
+    assert shares == [(1, 2, 3), (3, 2, 3), (1, 2, 3)]
+    with pytest.raises(ConfigurationError, match=r"mask_logits of 5 .* saw 4 images"):
+        next(split_predictions(masks, classes, [1, 3]))
