@@ -95,10 +95,23 @@ class Study:
         progress: bool = True,
         **parameters: Any,
     ) -> None:
-        self.settings: Settings = resolve_settings(**parameters)
+        settings = resolve_settings(**parameters)
+        self._open(settings, results_dir=results_dir, train=train, progress=progress)
+
+    @classmethod
+    def of(cls, settings: Settings, *, results_dir: str | Path, progress: bool = True) -> Study:
+        """A study that trains, of parameters that are resolved already; errors as above."""
+        study = cls.__new__(cls)
+        study._open(settings, results_dir=results_dir, train=True, progress=progress)
+        return study
+
+    def _open(
+        self, settings: Settings, *, results_dir: str | Path, train: bool | str, progress: bool
+    ) -> None:
+        self.settings = settings
         self.train = switch("train", train, default=True)
         self.store = ResultStore(resolve_results_dir(results_dir))
-        self.experiment = Experiment(self.settings, self.store, progress=progress)
+        self.experiment = Experiment(settings, self.store, progress=progress)
 
     @property
     def name(self) -> str:
@@ -186,6 +199,11 @@ class Study:
         if evaluation is not None:
             task = self.experiment.task
             self.experiment.say(f"{rung}: {task.heading} {evaluation.metrics[task.figure]:.1f}.")
+
+    def is_learnt(self, rung: str) -> bool:
+        """Whether ``learn`` has nothing left to do."""
+        done = self._finished(rung, self._found(rung))
+        return not self.train or {"training", "evaluation"} <= set(done)
 
     def missing_timings(self, rung: str) -> list[TimingJob]:
         """What is still to be timed of a rung, for ``time_in_rounds``."""

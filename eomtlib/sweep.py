@@ -19,6 +19,7 @@ from eomtlib.errors import ConfigurationError
 from eomtlib.ladder import LADDER
 from eomtlib.parameters import parse_rungs, parse_seeds
 from eomtlib.planning import Plan, format_seconds
+from eomtlib.side_by_side import default_jobs, learn_side_by_side, parse_jobs
 from eomtlib.study import RungResult, Study, time_missing
 from eomtlib.timing_rounds import apart
 
@@ -84,6 +85,8 @@ class Sweep:
         results_dir: as ``Study`` takes it.
         train: likewise.
         progress: likewise.
+        jobs: trainings at once, each in a process of its own (a script must then start them under
+            ``if __name__ == "__main__"``); 0 for as many as suit machine and models.
         shared: parameters of ``Study`` that all points have; a point's own come first.
 
     Raises:
@@ -98,9 +101,11 @@ class Sweep:
         results_dir: str | Path = "results/runs",
         train: bool | str = True,
         progress: bool = True,
+        jobs: int | str = 1,
         **shared: Any,
     ) -> None:
         self.points = list(points)
+        self._jobs = parse_jobs(jobs)
         if not self.points:
             raise ConfigurationError("a sweep needs at least one point; name a model to run.")
         self._studies: dict[tuple, Study] = {}
@@ -205,11 +210,27 @@ class Sweep:
         pairs = self._pairs()
         for point, study in pairs:
             study.experiment.check(point["rung"])
+        self._learn_side_by_side(pairs)
         for number, (point, study) in enumerate(pairs, start=1):
             if len(self._studies) > 1:
                 said = ", ".join(f"{name} {_shown(value)}" for name, value in point.items())
                 study.experiment.say(f"Run {number} of {len(self.points)}: {said}")
             study.learn(point["rung"])
+
+    def _learn_side_by_side(self, pairs: Sequence[tuple[Point, Study]]) -> None:
+        """Does what is left where that is best done several at once."""
+        # Points that differ in inference alone share a training.
+        left = {
+            study.experiment.config_hash(point["rung"]): (study, point["rung"])
+            for point, study in pairs
+            if not study.is_learnt(point["rung"])
+        }
+        runs = list(left.values())
+        if len(runs) < 2 or self._jobs == 1:
+            return
+        jobs = self._jobs or default_jobs(runs, seconds=self.plan().seconds)
+        if jobs > 1:
+            learn_side_by_side(runs, jobs=min(jobs, len(runs)))
 
     def note(self, runs: Sequence[SweepRun]) -> str:
         """What must stand beside accuracies and FPS of ``runs``; empty where nothing must."""

@@ -18,7 +18,7 @@ from eomtlib.errors import ConfigurationError, check_choice
 from eomtlib.settings import resolve_settings
 
 _PATHS = ("data_path", "weights", "checkpoint", "pretraining_images", "results_dir")
-_OF_A_STUDY = {"rungs": "eomt", "seeds": "0", "results_dir": "results/runs"}
+_OF_A_STUDY = {"rungs": "eomt", "seeds": "0", "results_dir": "results/runs", "jobs": 0}
 
 
 def known_parameters() -> dict[str, Any]:

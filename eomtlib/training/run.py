@@ -169,6 +169,12 @@ def read_curves(run_dir: Path) -> pd.DataFrame:
     return curves.drop(columns=[c for c in curves if c == "epoch"]).reset_index(drop=True)
 
 
+def trained_steps(run_dir: Path) -> int:
+    """How far a run is, as far as that is logged."""
+    steps = read_curves(run_dir)["step"]
+    return int(steps.iloc[-1]) + 1 if len(steps) else 0
+
+
 def saved_steps(run_dir: Path) -> int | None:
     """The number of steps that an interrupted run had decided on, if it had."""
     path = run_dir / "plan.json"
