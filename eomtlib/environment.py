@@ -40,6 +40,11 @@ class Environment:
     platform: str
 
     @property
+    def hardware(self) -> str:
+        """The device, however much of it was used."""
+        return f"{self.device}, {self.cpu_count} cores, {self.platform}"
+
+    @property
     def machine(self) -> str:
         """What a timing belongs to: two environments of one text are one machine."""
         return f"{self.device}, {self.cpu_count} cores, {self.threads} threads, {self.platform}"

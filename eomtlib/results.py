@@ -230,7 +230,6 @@ def _belongs(
     stated = {
         "rung": evaluation.rung,
         "size": evaluation.size,
-        "machine": evaluation.machine,
         "task": evaluation.task,
         "num_queries": config.get("num_queries"),
         "num_classes": len(classes) if isinstance(classes, list) else config.get("num_classes"),
@@ -240,9 +239,12 @@ def _belongs(
     own = LADDER[timing.rung].inference_masking if timing.rung in LADDER else evaluation.masking
     # Pretrainings may share an architecture, which costs what it costs.
     architectures = {timm_name(r.size, r.pretraining) for r in (timing, evaluation)}
+    # What was trained beside others had fewer threads than a model that is timed alone.
+    hardware = {r.environment.hardware for r in (timing, evaluation)}
     return (
         same
         and len(architectures) == 1
+        and len(hardware) == 1
         and timing.options == options
         and (timing.masking or own) == evaluation.masking
     )

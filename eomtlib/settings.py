@@ -13,6 +13,7 @@ from pathlib import Path
 from eomtlib.checkpoints import ModelConfig, identify
 from eomtlib.data.custom import custom_form
 from eomtlib.data.registry import DATASETS
+from eomtlib.defaults import COST_IMAGE_SIZE, defaults_for, is_short
 from eomtlib.encoder_weights import resolve_pretraining
 from eomtlib.encoders import OWN_SIZES, PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
@@ -29,52 +30,9 @@ from eomtlib.parameters import (
     whole,
 )
 from eomtlib.pretraining import PretrainingConfig, default_config
-from eomtlib.recipes import DATASET_TASKS, INPUT_SIZES, recipe
+from eomtlib.recipes import DATASET_TASKS
 from eomtlib.timing import TIMING_MODES
 from eomtlib.training.duration import parse_duration
-
-COST_IMAGE_SIZE = 640
-"""The image size at which the papers state parameters, GMACs and FPS."""
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a size means on a kind of machine, where nothing else is said.
-
-    Attributes:
-        image_size: training and evaluation, on ``shapes``.
-        duration: of training.
-        batch_size: in total.
-        train_images: of ``shapes``.
-        val_images: to evaluate on.
-        is_schedule: whether the duration is one to learn in; False where it only shows that
-            everything runs.
-    """
-
-    image_size: int
-    duration: str
-    batch_size: int
-    train_images: int = 2000
-    val_images: int = 200
-    is_schedule: bool = True
-
-
-DEFAULTS: dict[tuple[str, str], Defaults] = {
-    ("nano", "cpu"): Defaults(64, "1600steps", 8),
-    ("micro", "cpu"): Defaults(64, "1600steps", 8),
-    ("small", "cpu"): Defaults(128, "30steps", 4, 200, 20, is_schedule=False),
-    ("base", "cpu"): Defaults(128, "15steps", 2, 200, 20, is_schedule=False),
-    ("large", "cpu"): Defaults(128, "20steps", 2, 200, 10, is_schedule=False),
-    ("giant", "cpu"): Defaults(128, "3steps", 1, 200, 10, is_schedule=False),
-    ("nano", "cuda"): Defaults(64, "6000steps", 16, 8000, 500),
-    ("micro", "cuda"): Defaults(96, "6000steps", 16, 8000, 500),
-    ("small", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
-    ("base", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
-    ("large", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
-    ("giant", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
-}
-
-_REAL_DATA_CPU = Defaults(COST_IMAGE_SIZE, "20steps", 1, val_images=10)
 
 
 @dataclass(frozen=True)
@@ -233,13 +191,7 @@ def resolve_settings(
     device = resolve_device(device)
     kind = "cuda" if device.startswith("cuda") else "cpu"
     task = _task(task, dataset, data_path)
-    default = DEFAULTS[size, kind]
-    full = default
-    if dataset != "shapes":
-        named = "none" if pretraining == "auto" else pretraining
-        full = _full_schedule(dataset, size, named, task)
-        if size not in OWN_SIZES:
-            default = full if kind == "cuda" else _REAL_DATA_CPU
+    default, full = defaults_for(dataset, size=size, pretraining=pretraining, task=task, kind=kind)
     resolved_size = parse_image_size(image_size or default.image_size)
     chosen = str(parse_duration(duration or default.duration))
     parse_duration(checkpoint_every, parameter="checkpoint_every")
@@ -281,7 +233,7 @@ def resolve_settings(
         samplers=_samplers(samplers, device),
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
-        short=_is_short(chosen, full),
+        short=is_short(chosen, full),
         options=options,
         pretraining_images=_unlabelled(
             pretraining_images,
@@ -349,23 +301,6 @@ def _loggers(value: str | tuple | list) -> tuple[str, ...]:
                 f"loggers={name!r} needs a package that is not installed: pip install {name}."
             )
     return names
-
-
-def _full_schedule(dataset: str, size: str, pretraining: str, task: str) -> Defaults:
-    """The paper's, on real data. All rungs of a study train alike, as long as EoMT does."""
-    paper = recipe(task, dataset, "eomt", size=size, pretraining=pretraining)
-    side = INPUT_SIZES.get((dataset, task), COST_IMAGE_SIZE)
-    return Defaults(side, f"{paper.epochs}epochs", paper.batch_size, val_images=0)
-
-
-def _is_short(duration: str, full: Defaults) -> bool:
-    """Whether the accuracy of a run says little: it is shorter than what anything was tuned for."""
-    given, needed = parse_duration(duration), parse_duration(full.duration)
-    if not full.is_schedule:
-        return True
-    if given.unit != needed.unit:
-        return needed.unit == "epochs"
-    return given.value < needed.value
 
 
 def _unlabelled(given: str, dataset: str, data_path: str | Path | None, *, needed: bool) -> str:

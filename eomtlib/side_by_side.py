@@ -11,13 +11,14 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 import torch
 from tqdm.auto import tqdm
 
@@ -33,10 +34,10 @@ from eomtlib.training.run import trained_steps
 Runs = Sequence[tuple[Study, str]]
 """Studies, and a rung of each."""
 
-# A process takes some seconds to start, and about 1.5 GiB.
-_WORTH_A_PROCESS = 60.0
+_WORTH_A_PROCESS = 60.0  # seconds; its start takes about eight
+_BYTES_OF_A_PROCESS = 2 << 30
 _MOST_BY_DEFAULT = 8
-_SECONDS_TO_STOP = 60.0
+_SECONDS_TO_STOP = 300.0  # the step that a run is at, and its checkpoint
 
 
 def parse_jobs(jobs: int | str) -> int:
@@ -57,12 +58,12 @@ def parse_jobs(jobs: int | str) -> int:
     return 1
 
 
-def default_jobs(runs: Runs, *, seconds: float) -> int:
+def default_jobs(runs: Runs, *, seconds: Callable[[], float]) -> int:
     """How many of some runs are best trained at once: several only of small models on a CPU.
 
     Args:
         runs: to be trained.
-        seconds: that they are expected to take.
+        seconds: returns how long they are expected to take one after the other.
     """
     small = all(
         study.settings.size in OWN_SIZES
@@ -70,93 +71,53 @@ def default_jobs(runs: Runs, *, seconds: float) -> int:
         and default_workers(study.experiment.train_set) == 0
         for study, _ in runs
     )
-    if not small or seconds < _WORTH_A_PROCESS * len(runs):
+    if not small or seconds() < _WORTH_A_PROCESS * len(runs):
         return 1
-    return min(torch.get_num_threads(), len(runs), _MOST_BY_DEFAULT)
+    memory = psutil.virtual_memory().available // _BYTES_OF_A_PROCESS
+    return max(1, min(torch.get_num_threads(), len(runs), memory, _MOST_BY_DEFAULT))
 
 
 def learn_side_by_side(runs: Runs, *, jobs: int) -> None:
     """Trains and evaluates rungs, ``jobs`` at a time; their records say what came out.
 
-    The threads of this process are shared equally; of several GPUs each process takes one. Where
-    the first run fails, or this process is interrupted, the others write a checkpoint and stop.
+    The threads and loading processes of this process are shared equally; of several GPUs each takes
+    one. Where the first run fails, or this process is interrupted or gone, the others write a
+    checkpoint and stop.
 
     Args:
         runs: of which none trains the same as another.
-        jobs: processes.
+        jobs: processes, at least 1.
 
     Raises:
         EomtlibError: of a run, or when its process was killed.
+        RuntimeError: with the text of any other error of a run.
         KeyboardInterrupt: also at SIGTERM; the same call goes on.
     """
     for study, _ in runs:
         if study.settings.mim is not None:
             study.experiment.encoder_weights()  # one pretraining, which all of them wait for
-    threads = max(1, torch.get_num_threads() // jobs)
     shows = any(study.experiment.progress for study, _ in runs)
-    waiting, running = list(runs), dict.fromkeys(range(jobs))
+    waiting = list(runs)
+    running: dict[int, _Job] = {}  # by a number below ``jobs``
     bar = tqdm(total=len(runs), desc=f"training, {jobs} at once", unit="run", disable=not shows)
-    with bar, _sigterm_interrupts():
+    interrupts = _handling(signal.SIGINT, _interrupt), _handling(signal.SIGTERM, _interrupt)
+    with bar, interrupts[0], interrupts[1]:
         try:
-            while waiting or any(running.values()):
-                for slot in running:
-                    if running[slot] is None and waiting:
-                        running[slot] = _Job.start(*waiting.pop(0), slot=slot, threads=threads)
-                active = {slot: job for slot, job in running.items() if job is not None}
-                wait([job.process.sentinel for job in active.values()], timeout=2)
-                for slot, job in active.items():
-                    if job.is_over():
-                        running[slot] = None
+            while waiting or running:
+                for slot in set(range(jobs)) - set(running):
+                    if waiting:
+                        running[slot] = _job(*waiting.pop(0), slot=slot, jobs=jobs)
+                        running[slot].start()
+                if shows:
+                    bar.set_postfix_str(", ".join(job.said for job in running.values()))
+                answered = wait([job.answer for job in running.values()], timeout=2)
+                for slot, job in list(running.items()):
+                    if job.answer in answered:
+                        job.finish()
+                        del running[slot]
                         bar.update()
-                bar.set_postfix_str(", ".join(job.said for job in active.values()))
         finally:
-            _stop([job for job in running.values() if job is not None])
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A run that a process is at."""
-
-    study: Study
-    rung: str
-    process: BaseProcess
-    answer: Connection
-
-    @classmethod
-    def start(cls, study: Study, rung: str, *, slot: int, threads: int) -> _Job:
-        context = multiprocessing.get_context("spawn")
-        answer, worker = context.Pipe(duplex=False)
-        settings = replace(study.settings, device=device_of(study.settings.device, slot))
-        process = context.Process(
-            target=_learn,
-            args=(settings, rung),
-            kwargs={"results_dir": study.store.root, "threads": threads, "answer": worker},
-            name=f"{rung}, seed {settings.seed}",
-        )
-        process.start()
-        worker.close()
-        return cls(study, rung, process, answer)
-
-    @property
-    def said(self) -> str:
-        """How far it is."""
-        return f"{self.rung} {trained_steps(self.study.experiment.run_dir(self.rung))}"
-
-    def is_over(self) -> bool:
-        """Whether it has ended; raises what it ended with, if that is an error."""
-        if self.process.is_alive():
-            return False
-        self.process.join()
-        try:
-            error = self.answer.recv()
-        except EOFError:
-            error = EomtlibError(
-                f"{self.process.name}: its process ended with code {self.process.exitcode}, as "
-                "where memory runs out; set jobs to a smaller number, and run again to go on."
-            )
-        if error is not None:
-            raise error
-        return True
+            _stop(list(running.values()))
 
 
 def device_of(device: str, slot: int) -> str:
@@ -166,21 +127,83 @@ def device_of(device: str, slot: int) -> str:
     return f"cuda:{slot % torch.cuda.device_count()}"
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A run and the process that is at it."""
+
+    study: Study
+    rung: str
+    process: BaseProcess
+    answer: Connection
+    answers_to: Connection
+
+    def start(self) -> None:
+        """Starts the process, which then holds the other end of ``answer`` alone."""
+        self.process.start()
+        self.answers_to.close()
+
+    @property
+    def said(self) -> str:
+        """How far it is."""
+        steps = trained_steps(self.study.experiment.run_dir(self.rung))
+        return f"{self.process.name}: {steps}"
+
+    def finish(self) -> None:
+        """Takes its answer, or the end of its process; raises the error that either tells of."""
+        try:
+            error = self.answer.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode
+            why = "what it printed may say why (scripts need: if __name__ == '__main__':)"
+            if code == -signal.SIGKILL:
+                why = "as where memory runs out; set jobs to a smaller number, and run again"
+            error = EomtlibError(f"{self.process.name}: its process ended with code {code}, {why}.")
+        self.process.join()
+        if error is not None:
+            raise error
+
+
+def _job(study: Study, rung: str, *, slot: int, jobs: int) -> _Job:
+    """A run whose process is not started yet, so that it is known before it can be left behind."""
+    context = multiprocessing.get_context("spawn")
+    answer, worker = context.Pipe(duplex=False)
+    settings = study.settings
+    workers = settings.workers
+    if workers is None:
+        workers = default_workers(study.experiment.train_set) // jobs
+    settings = replace(settings, device=device_of(settings.device, slot), workers=workers)
+    process = context.Process(
+        target=_learn,
+        args=(settings, rung),
+        kwargs={
+            "results_dir": study.store.root,
+            "threads": max(1, torch.get_num_threads() // jobs),
+            "answer": worker,
+        },
+        name=f"{rung}, seed {settings.seed}",
+    )
+    return _Job(study, rung, process, answer, worker)
+
+
 def _learn(
     settings: Settings, rung: str, *, results_dir: Path, threads: int, answer: Connection
 ) -> None:
     """What a process does: one run, and an answer, None or an error."""
+    # Ctrl-C goes to a whole session; the first process then asks for a last checkpoint.
+    os.setsid()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    error: BaseException | None = None
     try:
         Study.of(settings, results_dir=results_dir, progress=False).learn(rung)
-    except (EomtlibError, KeyboardInterrupt) as error:
-        answer.send(error)
+    except (EomtlibError, KeyboardInterrupt) as known:
+        error = known
     except Exception:
         # Of other errors only the text is sure to be pickled.
-        answer.send(RuntimeError(f"{rung}, seed {settings.seed}:\n{traceback.format_exc()}"))
-    else:
-        answer.send(None)
+        error = RuntimeError(f"{rung}, seed {settings.seed}:\n{traceback.format_exc()}")
+    with suppress(BrokenPipeError):  # nobody listens any more
+        answer.send(error)
 
 
 def _stop_with_parent() -> None:
@@ -191,26 +214,28 @@ def _stop_with_parent() -> None:
 
 def _stop(jobs: Sequence[_Job]) -> None:
     """Asks for a last checkpoint, and waits for it."""
-    for job in jobs:
-        job.process.terminate()
-    for job in jobs:
-        job.process.join(_SECONDS_TO_STOP)
-        job.process.kill()
-        job.process.join()
+    jobs = [job for job in jobs if job.process.pid is not None]
+    with _handling(signal.SIGINT, signal.SIG_IGN), _handling(signal.SIGTERM, signal.SIG_IGN):
+        for job in jobs:
+            job.process.terminate()
+        for job in jobs:
+            job.process.join(_SECONDS_TO_STOP)
+            job.process.kill()
+            job.process.join()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt("training was asked to stop; run again to go on")
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SLURM's SIGTERM ends what is within as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt("training was asked to stop; run again to go on")
-
+def _handling(number: int, handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
+    """Another handler of a signal for what is within, where this thread may set one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

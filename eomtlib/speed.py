@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from eomtlib.defaults import COST_IMAGE_SIZE
 from eomtlib.encoders import (
     OWN_SIZES,
     PAPER_SIZES,
@@ -23,7 +24,6 @@ from eomtlib.ladder import HEAD_SIZES, LADDER
 from eomtlib.parameters import as_list, parse_rungs, resolve_device
 from eomtlib.records import TimingRecord
 from eomtlib.results import paper_models
-from eomtlib.settings import COST_IMAGE_SIZE
 from eomtlib.study import Study
 
 

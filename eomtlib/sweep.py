@@ -219,6 +219,8 @@ class Sweep:
 
     def _learn_side_by_side(self, pairs: Sequence[tuple[Point, Study]]) -> None:
         """Does what is left where that is best done several at once."""
+        if self._jobs == 1:
+            return
         # Points that differ in inference alone share a training.
         left = {
             study.experiment.config_hash(point["rung"]): (study, point["rung"])
@@ -226,9 +228,9 @@ class Sweep:
             if not study.is_learnt(point["rung"])
         }
         runs = list(left.values())
-        if len(runs) < 2 or self._jobs == 1:
+        if len(runs) < 2:
             return
-        jobs = self._jobs or default_jobs(runs, seconds=self.plan().seconds)
+        jobs = self._jobs or default_jobs(runs, seconds=lambda: self.plan().seconds)
         if jobs > 1:
             learn_side_by_side(runs, jobs=min(jobs, len(runs)))
 

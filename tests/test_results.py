@@ -183,7 +183,9 @@ def test_environment_names_the_machine_but_not_the_host():
 
 def test_dataframe_joins_what_belongs_together():
     trained = training(id="training-1")
-    evaluated = evaluation(metrics={"pq": 31.5, "miou": 12.0})
+    # Trained and evaluated beside others, with fewer threads than it is timed with.
+    beside = dataclasses.replace(MACHINE, threads=1)
+    evaluated = evaluation(metrics={"pq": 31.5, "miou": 12.0}, environment=beside)
     untrained = evaluation(training_id="gone", rung="pmt")
     gpu = dataclasses.replace(MACHINE, device="Some GPU")
     timings = [

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
+from eomtlib import sweep
 from eomtlib.errors import ConfigurationError
 from eomtlib.results import ResultStore
 from eomtlib.side_by_side import default_jobs, device_of, learn_side_by_side, parse_jobs
@@ -27,7 +30,14 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_runs_side_by_side_are_those_one_after_the_other(tmp_path):
+def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, monkeypatch):
+    called = []
+
+    def learn(runs, *, jobs):
+        called.append(([rung for _, rung in runs], jobs))
+        learn_side_by_side(runs, jobs=jobs)
+
+    monkeypatch.setattr(sweep, "learn_side_by_side", learn)
     alone, both = (
         Sweep(TWO, results_dir=tmp_path / str(jobs), progress=False, jobs=jobs, **SMOKE).learn()
         for jobs in (1, 2)
@@ -35,8 +45,10 @@ def test_runs_side_by_side_are_those_one_after_the_other(tmp_path):
     assert [r.evaluation.metrics for r in both] == [r.evaluation.metrics for r in alone]
     for one, other in zip(alone, both, strict=True):
         assert weights_digest(one.run_dir) == weights_digest(other.run_dir)
+    assert called == [(["eomt", "eomt"], 2)]
     again = Sweep(TWO, results_dir=tmp_path / "2", progress=False, jobs=2, **SMOKE).learn()
     assert [r.training.id for r in again] == [r.training.id for r in both]
+    assert len(called) == 1
 
 
 def test_points_that_share_a_training_are_trained_once(tmp_path):
@@ -46,6 +58,7 @@ def test_points_that_share_a_training_are_trained_once(tmp_path):
     assert [run.evaluation.masking for run in runs] == ["masked", "unmasked"]
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_raised_here(tmp_path):
     studies = [Study(results_dir=tmp_path, progress=False, seed=n, **SMOKE) for n in range(2)]
     runs = [(study, "eomt") for study in studies]
@@ -60,14 +73,18 @@ def test_an_error_in_a_process_is_raised_here(tmp_path):
 
 def test_several_at_once_only_where_small_models_take_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    free = SimpleNamespace(available=64 << 30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     study = Study(results_dir=tmp_path, progress=False, **SMOKE)
     large = Study(
         results_dir=tmp_path, progress=False, **SMOKE | {"size": "small", "pretraining": "none"}
     )
-    assert default_jobs([(study, "eomt")] * 3, seconds=200) == 3
-    assert default_jobs([(study, "eomt")] * 9, seconds=2000) == 4
-    assert default_jobs([(study, "eomt")] * 3, seconds=100) == 1
-    assert default_jobs([(study, "eomt"), (large, "eomt")], seconds=1000) == 1
+    assert default_jobs([(study, "eomt")] * 3, seconds=lambda: 200) == 3
+    assert default_jobs([(study, "eomt")] * 9, seconds=lambda: 2000) == 4
+    free.available = 5 << 30
+    assert default_jobs([(study, "eomt")] * 9, seconds=lambda: 2000) == 2
+    assert default_jobs([(study, "eomt")] * 3, seconds=lambda: 100) == 1
+    assert default_jobs([(study, "eomt"), (large, "eomt")], seconds=lambda: 1000) == 1
 
 
 def test_each_process_takes_a_gpu_where_none_is_named(monkeypatch):
@@ -87,30 +104,40 @@ def test_jobs_that_are_no_number_are_said(bad):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_all_write_a_checkpoint_where_the_first_process_ends(sent, tmp_path):
     options = SMOKE | {"duration": "4000steps", "checkpoint_every": "9999steps"}
     options |= {"results_dir": tmp_path, "seeds": "0,1", "jobs": 2}
     command = [sys.executable, "-m", "eomtlib", "fit"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     root = str(Path(__file__).parent.parent)
-    environment = os.environ | {"PYTHONPATH": root}
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
-    _wait_until(lambda: _all_runs(tmp_path, lambda folder: trained_steps(folder) > 3))
-    process.send_signal(sent)
-    _, said = process.communicate(timeout=120)
-    assert sent == signal.SIGKILL or (process.returncode == 130 and b"run again to go on" in said)
-    _wait_until(lambda: _all_runs(tmp_path, lambda folder: (folder / RESUME_FILE).is_file()))
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": root},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        while not _all_runs(tmp_path, lambda folder: trained_steps(folder) > 3):
+            assert process.poll() is None
+            time.sleep(0.5)
+        # Ctrl-C in a terminal goes to all that was started there.
+        os.killpg(process.pid, sent)
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    if sent == signal.SIGKILL:  # its processes notice by themselves
+        for _ in range(240):
+            if _all_runs(tmp_path, lambda folder: (folder / RESUME_FILE).is_file()):
+                break
+            time.sleep(0.5)
+    else:
+        assert process.returncode == 130
+        assert b"run again" in said
+    assert _all_runs(tmp_path, lambda folder: (folder / RESUME_FILE).is_file())
 
 
 def _all_runs(results_dir, is_true):
     folders = list(results_dir.glob("runs/*"))
     return len(folders) == 2 and all(is_true(folder) for folder in folders)
-
-
-def _wait_until(is_true):
-    for _ in range(240):
-        if is_true():
-            return
-        time.sleep(0.5)
-    raise AssertionError("not within two minutes")

@@ -41,6 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"eomtlib {chosen.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
-        print(f"eomtlib {chosen.verb}: {interruption or 'interrupted'}", file=sys.stderr)
+        print(f"eomtlib {chosen.verb}: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
     return status or 0

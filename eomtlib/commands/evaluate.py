@@ -13,6 +13,7 @@ from eomtlib.checkpoints import identify
 from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint, task_of
 from eomtlib.data.loading import eval_loader
 from eomtlib.data.registry import DATASETS, open_dataset
+from eomtlib.defaults import DEFAULTS
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.evaluation.export import exporting
@@ -22,7 +23,6 @@ from eomtlib.files import write_file
 from eomtlib.inference import Segmenter
 from eomtlib.parameters import resolve_device
 from eomtlib.records import as_json
-from eomtlib.settings import DEFAULTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -74,13 +74,13 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _told_apart(paths: list[Path]) -> list[str]:
     """A name for each file, with a number where others have had it."""
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order
     for path in paths:
         name, number = path.stem, 1
         while name in names:
             name, number = f"{path.stem}-{number}", number + 1
-        names.append(name)
-    return names
+        names[name] = None
+    return list(names)
 
 
 def _classes(

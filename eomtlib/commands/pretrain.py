@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from eomtlib.defaults import DEFAULTS
 from eomtlib.encoders import SIZES
 from eomtlib.errors import check_choice
 from eomtlib.parameters import (
@@ -14,7 +15,6 @@ from eomtlib.parameters import (
 )
 from eomtlib.precision import PRECISIONS
 from eomtlib.pretraining import default_config, pretrain
-from eomtlib.settings import DEFAULTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -73,6 +73,7 @@ def evaluate(
             metric.update(prediction, target)
             if export is not None:
                 export(prediction, image_id)
+            del prediction  # before the next image's is made
     return _of_all_processes(metric, chosen.metric(classes)).compute()
 
 
