@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from eomtlib.commands import benchmark, check_data, evaluate, fit, predict, pretrain, study
+from eomtlib.commands import benchmark, check_data, evaluate, export, fit, predict, pretrain, study
 from eomtlib.errors import EomtlibError
 
 VERBS = {
     "benchmark": benchmark,
     "check-data": check_data,
     "evaluate": evaluate,
+    "export": export,
     "fit": fit,
     "predict": predict,
     "pretrain": pretrain,

@@ -14,16 +14,17 @@ from eomtlib.precision import PRECISIONS
 from eomtlib.structures import ClassInfo
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which model runs, and how."""
+def add_checkpoint(parser: argparse.ArgumentParser, *, runs_task: bool = True) -> None:
+    """Adds the options that say which model runs, and how; also for which task, if it runs one."""
     parser.add_argument(
         "--checkpoint", required=True, help="ours, the authors' or Hugging Face's: file or folder"
     )
     parser.add_argument("--weights", default="", help="of the encoder, where the file lacks it")
     parser.add_argument("--image-size", default="", help="640, or 480x640 for height x width")
-    parser.add_argument(
-        "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
-    )
+    if runs_task:
+        parser.add_argument(
+            "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
+        )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help=f"of {', '.join(PRECISIONS)}")
 
