@@ -34,15 +34,16 @@ class Chapter:
 
 
 _NANO, _SMALL = {"size": "nano"}, {"size": "small"}
+_OWN = {"pretrainings": "none,mim"}  # a GPU's node may have no network
 _HERE = {"records": "{results_dir}"}
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("ablation", _NANO, _SMALL),
-    Chapter("pretraining", _NANO, _SMALL | {"rungs": "all"}),
+    Chapter("pretraining", _NANO, _SMALL | _OWN | {"rungs": "all"}),
     Chapter("model_size", {"sizes": "nano,micro"}, {"sizes": "small,base,large", "rungs": "all"}),
     Chapter("mask_annealing", _NANO, _SMALL),
     Chapter("query_blocks", _NANO, _SMALL),
-    Chapter("frozen_encoder", _NANO, _SMALL),
+    Chapter("frozen_encoder", _NANO, _SMALL | {"pretraining": "mim"}),
     Chapter("speed", {"sizes": "nano"}, takes_seeds=False),
     Chapter("fidelity", takes_seeds=False),
     Chapter("paper_tables", _HERE, _HERE, takes_seeds=False),

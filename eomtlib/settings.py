@@ -181,8 +181,9 @@ def resolve_settings(
         lateral_connections=switch("lateral_connections", lateral_connections, default=None),
         taps=parse_taps(taps),
     )
-    start = _start(checkpoint, options) if checkpoint else None
-    if start is not None:
+    start = None
+    if checkpoint:
+        start = _start(checkpoint, options, pretraining=pretraining, num_queries=num_queries)
         size, pretraining, num_queries = start.size, start.pretraining, start.num_queries
         image_size, options = image_size or start.image_size, start.options
     check_choice("size", size, SIZES)
@@ -262,14 +263,24 @@ def _task(given: str, dataset: str, data_path: str | Path | None) -> str:
     return check_choice("task", given or DATASET_TASKS[dataset][0], DATASET_TASKS[dataset])
 
 
-def _start(checkpoint: str | Path, options: ModelOptions) -> ModelConfig:
-    """What the model is that training starts from."""
+def _start(
+    checkpoint: str | Path, options: ModelOptions, *, pretraining: str, num_queries: int | None
+) -> ModelConfig:
+    """What the model is that training starts from, which nothing that was given contradicts."""
     if options.chosen():
         raise ConfigurationError(
             f"checkpoint={str(checkpoint)!r} says what its model is; leave out "
             f"{', '.join(options.chosen())}."
         )
-    return identify(Path(checkpoint).expanduser()).config
+    config = identify(Path(checkpoint).expanduser()).config
+    given = {"pretraining": pretraining, "num_queries": num_queries}
+    for name, value in given.items():
+        own = getattr(config, name)
+        if value not in (None, 0, "auto", own):
+            raise ConfigurationError(
+                f"{name}={value!r}, but checkpoint={str(checkpoint)!r} has {own!r}; leave it out."
+            )
+    return config
 
 
 LOGGERS = {"csv": "csv", "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}

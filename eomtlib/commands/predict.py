@@ -9,6 +9,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint, task_of
+from eomtlib.data.class_files import read_classes
 from eomtlib.data.own_images import image_files, open_pixels
 from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.export import exporting
@@ -25,7 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument("--images", required=True, nargs="+", help="files and folders")
     parser.add_argument(
-        "--output", required=True, help="a new folder; classes are numbered as the model's"
+        "--output", required=True, help="a new folder; without --classes, class 0 is the first"
+    )
+    parser.add_argument(
+        "--classes",
+        default="",
+        help="names, things and ids of the model's classes, where the file lacks them: a "
+        "classes.json, or an annotation file in COCO's format, such as panoptic_val2017.json",
     )
     parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
     parser.add_argument(
@@ -43,7 +50,11 @@ def run(chosen: argparse.Namespace) -> None:
     device = resolve_device(chosen.device)
     model, config = open_checkpoint(chosen)
     name = task_of(chosen, config)
-    classes = _classes(config.class_names, config.is_thing, task=name)
+    classes = (
+        _classes_of_file(Path(chosen.classes).expanduser(), len(config.class_names))
+        if chosen.classes
+        else _classes(config.class_names, config.is_thing, task=name)
+    )
     task = get_task(name)
     options = task.class_options(classes)
     if chosen.threshold is not None:
@@ -83,13 +94,24 @@ def _told_apart(paths: list[Path]) -> list[str]:
     return list(names)
 
 
+def _classes_of_file(path: Path, count: int) -> list[ClassInfo]:
+    classes = list(read_classes(path))
+    if len(classes) != count:
+        raise ConfigurationError(
+            f"classes={str(path)!r} lists {len(classes)} classes, and the model predicts {count}; "
+            "name the list that it was trained with."
+        )
+    return classes
+
+
 def _classes(
     names: tuple[str, ...], is_thing: tuple[bool, ...] | None, *, task: str
 ) -> list[ClassInfo]:
     if is_thing is None and task == "panoptic":
         raise ConfigurationError(
             "checkpoint: does not say which classes are things, which a panoptic segmentation "
-            "needs; set task to 'instance' or 'semantic'."
+            "needs; name a file that does by classes, such as COCO's panoptic_val2017.json, or set "
+            "task to 'instance' or 'semantic'."
         )
     things = is_thing or (True,) * len(names)
     return [

@@ -19,8 +19,8 @@ import numpy as np
 
 from eomtlib.data.annotated import InstanceFiles, PanopticFiles
 from eomtlib.data.archives import FolderStore
+from eomtlib.data.class_files import read_classes
 from eomtlib.data.coco import EMPTY_INSTANCES
-from eomtlib.data.coco_index import CocoIndex
 from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.index_masks import MaskFiles
 from eomtlib.data.json_lists import JsonLists
@@ -135,10 +135,8 @@ def _open_masks(root: Path, images: Path, masks: Path, report: Report) -> FileDa
 
 
 def _read_classes(path: Path, report: Report) -> tuple[ClassInfo, ...]:
-    """The classes of ``classes.json``, checked as COCO's categories are."""
-    text = FolderStore(path.parent).read(path.name)
-    lists = JsonLists(b'{"images": [], "categories": ' + text + b"}", str(path))
-    classes = CocoIndex(lists, report, things_by_default=False).classes
+    """The classes of ``classes.json``, whose ids must be values of a PNG's pixels."""
+    classes = read_classes(path, report)
     numbers = np.array([info.category_id for info in classes])
     if not len(numbers) or not 0 <= numbers.min() <= numbers.max() < _VOID_VALUE:
         raise DataError(f"{path}: ids must lie in 0 to {_VOID_VALUE - 1}, and there must be some.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import gcd
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,6 +52,9 @@ def plot_segmentations(
     palette = class_palette(len(class_names))
     handles = [plt.Rectangle((0, 0), 1, 1, color=palette[i] / 255) for i in sorted(present)]
     names = [class_names[i] for i in sorted(present)]
+    if handles:
+        handles.append(plt.Rectangle((0, 0), 1, 1, color="0.2"))
+        names.append("(darkened: no segment)")
     fig.tight_layout(h_pad=0.4, w_pad=0.4)
     if handles:
         per_row = max(2, columns + 1)
@@ -93,8 +97,14 @@ def outlines(values: np.ndarray) -> np.ndarray:
 
 
 def class_palette(num_classes: int) -> np.ndarray:
-    """``[num_classes, 3]`` colours 0 to 255, neighbours far apart in hue."""
-    hues = (np.arange(num_classes) * 0.61803398875) % 1.0
-    values = 0.95 - 0.35 * (np.arange(num_classes) % 3 == 1)
-    hsv = np.column_stack([hues, np.full(num_classes, 0.75), values])
+    """``[num_classes, 3]`` colours 0 to 255: hues far apart from class to class.
+
+    Hues are spaced evenly, and those beside each other differ in saturation and brightness.
+    """
+    step = round(0.618 * num_classes) or 1
+    while gcd(step, num_classes) > 1:
+        step += 1
+    places = np.arange(num_classes) * step % max(num_classes, 1)
+    tones = np.array([(0.85, 0.95), (0.9, 0.55), (0.45, 0.9)])[places % 3]
+    hsv = np.column_stack([places / max(num_classes, 1), tones])
     return 255 * plt.matplotlib.colors.hsv_to_rgb(hsv)

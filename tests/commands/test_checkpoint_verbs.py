@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from eomtlib.commands import main
+from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.tasks import get_task
+from eomtlib.settings import resolve_settings
 from eomtlib.study import Study
 from tests.samples import SMOKE
 
@@ -71,3 +73,38 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
     assert "broken.png cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()  # nothing half-written
+
+
+def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
+    checkpoint = trained.experiment.run_dir("eomt") / "model"
+    image, _ = trained.experiment.val_set.read(0)
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "photo.png")
+    listed = [
+        {"name": f"class {index}", "isthing": index % 2, "id": 10 * index + 10}
+        for index in range(len(trained.classes))
+    ]
+    file, output = tmp_path / "annotations.json", tmp_path / "out"
+    arguments = ["--checkpoint", checkpoint, "--images", tmp_path / "photo.png", "--device", "cpu"]
+    arguments += ["--output", output, "--classes", file, "--task", "instance"]
+    arguments = ["predict", *map(str, arguments)]
+    file.write_text(json.dumps({"images": [], "annotations": [], "categories": listed}))
+    assert main(arguments) == 0
+    found = json.loads((output / "segments" / "instances.json").read_text())
+    numbers = {instance["category_id"] for instance in found}
+    assert numbers
+    assert numbers <= {info["id"] for info in listed}
+    output = tmp_path / "other"
+    arguments[arguments.index("--output") + 1] = str(output)
+    file.write_text(json.dumps(listed[1:]))
+    assert main(arguments) == 2
+    assert f"lists {len(listed) - 1} classes, and the model predicts" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_checkpoint_contradicts_what_it_is_not(trained):
+    checkpoint = str(trained.experiment.run_dir("eomt") / "model")
+    for name, value in (("pretraining", "mim"), ("num_queries", 7)):
+        with pytest.raises(ConfigurationError, match=rf"{name}={value!r}, but checkpoint=.* has"):
+            resolve_settings(checkpoint=checkpoint, **{name: value})
+    agreed = resolve_settings(checkpoint=checkpoint, pretraining="none", num_queries=20)
+    assert (agreed.size, agreed.pretraining, agreed.num_queries) == ("nano", "none", 20)
