@@ -234,7 +234,9 @@ def resolve_settings(
         samplers=_samplers(samplers, device),
         loggers=_loggers(loggers),
         checkpoint_every=checkpoint_every,
-        short=is_short(chosen, full),
+        short=is_short(
+            chosen, full, dataset=dataset, batch_size=int(batch_size or default.batch_size)
+        ),
         options=options,
         pretraining_images=_unlabelled(
             pretraining_images,

@@ -18,6 +18,29 @@ def test_size_alone_is_enough_and_a_short_run_says_so():
     assert coco.image_size == (640, 640)
 
 
+@pytest.mark.parametrize(
+    ("duration", "batch_size", "is_short"),
+    [
+        ("12epochs", 16, False),
+        ("88692steps", 16, False),  # the paper's, of 7,391 an epoch
+        ("88692steps", 8, True),
+        ("80000steps", 16, True),
+        ("11epochs", 16, True),
+        ("600min", 16, True),
+    ],
+)
+def test_a_schedule_is_full_in_epochs_and_in_steps(duration, batch_size, is_short):
+    settings = resolve_settings(
+        size="large",
+        dataset="coco",
+        pretraining="none",
+        duration=duration,
+        batch_size=batch_size,
+        device="cpu",
+    )
+    assert settings.short is is_short
+
+
 def test_what_papermill_hands_over_is_understood():
     settings = resolve_settings(
         device="cpu", image_size="64x96", duration=20, batch_size=0, val_images=-1, weights=""

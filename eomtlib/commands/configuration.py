@@ -14,11 +14,55 @@ from typing import Any
 
 import yaml
 
+from eomtlib.data.registry import DATASETS
+from eomtlib.encoders import PRETRAININGS, SIZES
 from eomtlib.errors import ConfigurationError, check_choice
+from eomtlib.evaluation.tasks import TASKS
+from eomtlib.models.masked_attention import MASKING_MODES
+from eomtlib.precision import PRECISIONS
 from eomtlib.settings import resolve_settings
 
 _PATHS = ("data_path", "weights", "checkpoint", "pretraining_images", "results_dir")
 _OF_A_STUDY = {"rungs": "eomt", "seeds": "0", "results_dir": "results/runs", "jobs": 0}
+
+
+_HELP = {
+    "rungs": "comma-separated, or all (the notebooks' default)",
+    "seeds": "comma-separated",
+    "results_dir": "records, weights and curves; finished work is found there",
+    "jobs": "trainings at once; 0 for as many as suit machine and models",
+    "size": f"of {', '.join(SIZES)}",
+    "pretraining": f"of auto, {', '.join(PRETRAININGS)}",
+    "dataset": f"of {', '.join(DATASETS)}",
+    "task": f"of {', '.join(TASKS)}; the data set's first by default",
+    "data_path": "the data set's folder",
+    "image_size": "640, or 480x640 for height x width",
+    "duration": "300steps, 12epochs or 5min; a number is a number of steps",
+    "batch_size": "in total, over all devices",
+    "gradient_accumulation": "parts that a step is computed in",
+    "num_queries": "of the model; the size's by default",
+    "train_images": "of shapes",
+    "val_images": "to evaluate on, 0 for all",
+    "device": "auto, cpu, cuda or cuda:1",
+    "precision": f"of auto, {', '.join(PRECISIONS)}",
+    "compile": "yes or no; yes on a GPU by default",
+    "activation_checkpointing": "yes or no: less memory, for a second forward pass",
+    "weights": "a file or folder of encoder weights, for machines without network",
+    "checkpoint": "a finished model to fine-tune",
+    "pretraining_images": "a folder of images that mim learns from; the data set's by default",
+    "pretraining_steps": "of mim",
+    "masking": f"in training: {', '.join(MASKING_MODES)}; the rung's by default",
+    "inference_masking": "masked or unmasked; as training ends by default",
+    "query_blocks": "blocks that process queries (EoMT), or of the decoder (PMT)",
+    "frozen_encoder": "yes or no (PMT)",
+    "lateral_connections": "yes or no (PMT)",
+    "taps": "blocks whose output the decoder gets, e.g. 2,3,4,5 (PMT)",
+    "workers": "data loading processes of a training",
+    "timing_modes": "of eager, cuda-graph, compiled, max-autotune, for the notebooks' timings",
+    "samplers": "of deformable attention, pytorch, triton, for the notebooks' timings",
+    "loggers": "of csv, tensorboard, mlflow, wandb",
+    "checkpoint_every": "minutes or steps, e.g. 2min, 500steps",
+}
 
 
 def known_parameters() -> dict[str, Any]:
@@ -43,7 +87,7 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
             dest=name,
             default=argparse.SUPPRESS,
             metavar="VALUE",
-            help="as in the notebooks" if default in (None, "") else f"default: {default}",
+            help=_HELP[name] + (f"; default: {default}" if default not in (None, "") else ""),
         )
 
 
