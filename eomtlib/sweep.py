@@ -236,7 +236,10 @@ class Sweep:
 
     def note(self, runs: Sequence[SweepRun]) -> str:
         """What must stand beside accuracies and FPS of ``runs``; empty where nothing must."""
-        notes = (self.label, apart([run.result.timing for run in runs]))
+        trained = any(run.result.evaluation is not None for run in runs)
+        seeds = {run.study.settings.seed for run in runs}
+        alone = "one seed, which settles no difference" if trained and len(seeds) == 1 else ""
+        notes = (self.label, alone, apart([run.result.timing for run in runs]))
         return "; ".join(note for note in notes if note)
 
     def of_first_study(self, runs: Sequence[SweepRun]) -> list[RungResult]:
