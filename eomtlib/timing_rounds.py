@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from eomtlib.encoders import timm_name
+from eomtlib.encoders import OWN_SIZES, timm_name
 from eomtlib.experiment import Experiment
 from eomtlib.ladder import LADDER
 from eomtlib.records import TimingRecord, config_hash
 from eomtlib.timing import ModelTiming
 
-ROUNDS = 3
+# A machine that others share is slow for seconds at a time: of nine short rounds most are not. A
+# large model's forward pass takes such a time by itself.
+ROUNDS = {True: 9, False: 3}
+"""Whether a size is our own → in how many rounds it is timed."""
+
 _COMPILING = ("compiled", "max-autotune")
 
 
@@ -63,7 +67,9 @@ class TimingJob:
     @property
     def rounds(self) -> int:
         """In how many it is timed: one where each would compile it again, which takes minutes."""
-        return 1 if self.mode in _COMPILING else ROUNDS
+        if self.mode in _COMPILING:
+            return 1
+        return ROUNDS[self.experiment.settings.size in OWN_SIZES]
 
 
 def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
