@@ -18,7 +18,7 @@ from eomtlib.ladder import own_choices
 from eomtlib.models.pmt import PMT
 from eomtlib.models.shared_encoder import SharedEncoder
 from eomtlib.parameters import parse_seeds, parse_taps
-from eomtlib.precision import autocast
+from eomtlib.precision import autocast_inference
 from eomtlib.study import Study
 
 _PAIRS = 7
@@ -78,7 +78,7 @@ def shared_encoder_table(study: Study, *, most: int = 4) -> pd.DataFrame:
         apart = [deepcopy(first) for _ in range(count)]
         shared = SharedEncoder({f"task{i}": _on_encoder_of(first) for i in range(count)})
         sides = (partial(_one_by_one, apart, images), partial(shared.predict_all, images))
-        with torch.inference_mode(), autocast(settings.device, settings.precision):
+        with autocast_inference(settings.device, settings.precision):
             for side in sides:
                 side()
             times = [[_seconds(side, settings.device) for side in sides] for _ in range(_PAIRS)]

@@ -15,7 +15,7 @@ from eomtlib.evaluation.predicting import predict_in_batches
 from eomtlib.evaluation.tasks import get_task
 from eomtlib.folding import folded
 from eomtlib.models.segmentation_model import SegmentationModel
-from eomtlib.precision import PRECISIONS, autocast, fastest_precision
+from eomtlib.precision import PRECISIONS, autocast_inference, fastest_precision
 from eomtlib.predictions import MaskLogits
 
 
@@ -95,7 +95,7 @@ class Segmenter:
 
     def predict(self, images: Tensor) -> tuple[MaskLogits, Tensor]:
         """The final mask logits and class logits of ``[B, 3, H, W]`` images of the input size."""
-        with autocast(self.device, self.precision):
+        with autocast_inference(self.device, self.precision):
             predicted = self._predict_final(images)
         return predicted.masks[-1], predicted.class_logits[-1]
 

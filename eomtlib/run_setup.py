@@ -27,7 +27,7 @@ from eomtlib.evaluation.tasks import Task, get_task
 from eomtlib.ladder import HEAD_SIZES, LADDER, build_model, masking_after, own_choices
 from eomtlib.model_options import ModelOptions
 from eomtlib.models.segmentation_model import SegmentationModel
-from eomtlib.precision import autocast
+from eomtlib.precision import autocast_inference
 from eomtlib.predictions import MaskLogits
 from eomtlib.pretraining import pretraining_hash, written_hash
 from eomtlib.randomness import keyed_seed
@@ -167,7 +167,7 @@ class RunSetup:
         masked = self.inference_masking(rung) == "masked"
 
         def predict(images: Tensor) -> tuple[MaskLogits, Tensor]:
-            with autocast(self.settings.device, self.settings.precision):
+            with autocast_inference(self.settings.device, self.settings.precision):
                 predicted = model.predict_final(images, masked=masked)
             return predicted.masks[-1], predicted.class_logits[-1].float()
 

@@ -14,7 +14,7 @@ from eomtlib.evaluation.cost import Timing, attention_kernel, measure_fps
 from eomtlib.evaluation.predicting import predict_in_batches
 from eomtlib.folding import folded
 from eomtlib.models.deformable_attention import set_sampler
-from eomtlib.precision import autocast
+from eomtlib.precision import autocast_inference
 from eomtlib.predictions import MaskLogits
 
 TIMING_MODES = ("eager", "cuda-graph", "compiled", "max-autotune")
@@ -89,7 +89,7 @@ def time_model(
         return post_process(predictions, [original])
 
     options = {"device": device, "mode": mode, "max_seconds": max_seconds}
-    with torch.inference_mode(), autocast(device, precision):
+    with autocast_inference(device, precision):
         alone = measure_fps(lambda: predict(images), **options)
         whole = measure_fps(end_to_end, **options)
         kernel = attention_kernel(lambda: model.predict(images, masked=masked))

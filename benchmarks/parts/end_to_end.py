@@ -17,7 +17,7 @@ from benchmarks.peers.hugging_face import eomt_pair, processor
 from eomtlib.data.transforms import EvalTransform
 from eomtlib.folding import folded
 from eomtlib.inference import Segmenter
-from eomtlib.precision import autocast, fastest_precision
+from eomtlib.precision import autocast_inference, fastest_precision
 from eomtlib.structures import stuff_classes
 
 NUM_IMAGES = 8
@@ -95,7 +95,7 @@ def _fitted(path: Path) -> Tensor:
 def _apart(model: nn.Module, path: Path, precision: str) -> float:
     """Root mean square of what a precision changes, as a share of the logits' deviation."""
     exact, _ = model.predict(_fitted(path))
-    with autocast("cpu", precision):
+    with autocast_inference("cpu", precision):
         found, _ = folded(model).predict(_fitted(path))
     return ((found - exact).square().mean().sqrt() / exact.std()).item()
 

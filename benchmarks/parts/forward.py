@@ -14,7 +14,7 @@ from benchmarks.inputs import SIDE, Options, random_images
 from benchmarks.peers.hugging_face import eomt_pair
 from eomtlib.evaluation.cost import measure_fps
 from eomtlib.folding import folded
-from eomtlib.precision import fastest_precision
+from eomtlib.precision import autocast_inference, fastest_precision
 
 EAGER = "float32 eager"
 
@@ -70,7 +70,7 @@ def _modes() -> dict[str, Callable[[nn.Module], Callable[[Tensor], tuple[Tensor,
 
     def in_bfloat16(model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         def call(images: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast_inference("cpu", "bfloat16"):
                 return model.predict(images)
 
         return call

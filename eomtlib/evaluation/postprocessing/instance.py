@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eomtlib.evaluation.postprocessing.resizing import checked_masks, pixel_counts, resize_to_image
+from eomtlib.evaluation.postprocessing.resizing import (
+    checked_masks,
+    in_parts,
+    pixel_counts,
+    resize_to_image,
+)
 from eomtlib.predictions import MaskLogits
-
-# Masks that are resized at a time: CPUs take less than half the time for few, which stay
-# in their caches.
-_MASKS_AT_ONCE = 16
 
 
 def post_process_instance_segmentation(
@@ -91,7 +92,7 @@ def _instances(
     Of each pair, ``rows`` says which of the K is its mask.
     """
     claims, means = [], []
-    for part in mask_logits.split(_MASKS_AT_ONCE):
+    for part in in_parts(mask_logits):
         logits = resize_to_image(part, target_size=target_size, input_size=input_size)
         own = logits > 0
         inside = (logits.sigmoid() * own).flatten(1).sum(dim=1)

@@ -8,7 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eomtlib.evaluation.postprocessing.resizing import checked_masks, pixel_counts, resize_to_image
+from eomtlib.evaluation.postprocessing.resizing import (
+    checked_masks,
+    in_parts,
+    pixel_counts,
+    resize_to_image,
+)
 from eomtlib.predictions import MaskLogits
 from eomtlib.structures import VOID
 
@@ -90,13 +95,13 @@ def _segment_image(
     if not count:
         nothing = torch.full(target_size, VOID, dtype=torch.int32, device=mask_logits.device)
         return nothing, []
-    logits = resize_to_image(mask_logits, target_size=target_size, input_size=input_size)
-    probability = logits.sigmoid()
-    own = probability >= mask_threshold
-    own_area = pixel_counts(own)
-    # On CPUs max is several times as fast as argmax.
-    winner = (probability * probability.new_tensor(scores)[:, None, None]).max(dim=0).indices
-    visible = own.gather(0, winner[None])[0]
+    winner, visible, own_area = _surest(
+        mask_logits,
+        mask_logits.new_tensor(scores),
+        target_size=target_size,
+        input_size=input_size,
+        mask_threshold=mask_threshold,
+    )
     # Per query the pixels that it won outside of its own mask, and inside: both from one count.
     won = torch.bincount((2 * winner + visible).flatten(), minlength=2 * count).view(count, 2)
     # The one transfer for the image.
@@ -125,3 +130,45 @@ def _segment_image(
         )
     ids = torch.tensor([*id_of_query, VOID], dtype=torch.int32, device=winner.device)
     return ids[torch.where(visible, winner, count)], segments_info
+
+
+def _surest(
+    mask_logits: Tensor,
+    scores: Tensor,
+    *,
+    target_size: tuple[int, int],
+    input_size: tuple[int, int],
+    mask_threshold: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The query of the highest score times mask probability in each pixel; the first of equals.
+
+    Args:
+        mask_logits: ``[K, h, w]``, K at least 1.
+        scores: ``[K]``.
+        target_size: ``(H, W)``.
+        input_size: of the canvas.
+        mask_threshold: that a mask's probability reaches where it is.
+
+    Returns:
+        The queries ``[H, W]`` int64; whether their own masks are there, ``[H, W]`` bool; and the
+        pixels of each of the K masks, ``[K]`` int32.
+    """
+    best = winner = visible = None
+    own_areas, start = [], 0
+    for part in in_parts(mask_logits):
+        logits = resize_to_image(part, target_size=target_size, input_size=input_size)
+        probability = logits.sigmoid()
+        own = probability >= mask_threshold
+        own_areas.append(pixel_counts(own))
+        # On CPUs max is several times as fast as argmax.
+        found = probability.mul_(scores[start : start + len(part), None, None]).max(dim=0)
+        there = own.gather(0, found.indices[None])[0]
+        if best is None:
+            best, winner, visible = found.values, found.indices, there
+        else:
+            better = found.values > best
+            winner = torch.where(better, found.indices + start, winner)
+            visible = torch.where(better, there, visible)
+            best = torch.maximum(best, found.values)
+        start += len(part)
+    return winner, visible, torch.cat(own_areas)

@@ -72,6 +72,15 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
 
 
+def in_parts(masks: Tensor) -> tuple[Tensor, ...]:
+    """``[K, h, w]`` split into as many masks as are worked on at full size at a time.
+
+    On CPUs that takes half the time, for a few masks stay in the caches; on GPUs more at once are
+    faster, and 128 of them at 640 × 640 are 200 MiB.
+    """
+    return masks.split(8 if masks.device.type == "cpu" else 128)
+
+
 def pixel_counts(masks: Tensor) -> Tensor:
     """``[K, H, W]`` bool → ``[K]`` int32."""
     return masks.flatten(1).sum(dim=1, dtype=torch.int32)
