@@ -7,6 +7,7 @@ they go before the product: few callers need all queries in all pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,15 @@ class MaskLogits:
         return MaskLogits(self.features.detach(), embeddings)
 
 
+def sharing_features(layers: Sequence[MaskLogits]) -> list[list[int]]:
+    """The layers' indices in order, those together that read the same features.
+
+    All layers of a Mask2Former decoder do, and those of an EoMT do not.
+    """
+    by_features = groupby(range(len(layers)), key=lambda layer: id(layers[layer].features))
+    return [list(group) for _, group in by_features]
+
+
 def matched_masks(
     layers: Sequence[MaskLogits], *, images: Tensor, queries: Tensor, counts: Sequence[int]
 ) -> Tensor:
@@ -104,15 +116,12 @@ def matched_masks(
         ``[L * N, h, w]`` float32, ordered by layer, then as given.
     """
     rows = []
-    # Layers that read the same features, as those of a Mask2Former decoder do, read them together.
-    pairs = zip(layers, queries, strict=True)
-    for _, shared in groupby(pairs, key=lambda pair: id(pair[0].features)):
-        group = list(shared)
-        features = group[0][0].features
-        if group[0][0].embeddings is None:
-            rows.extend(features[images, chosen].float() for _, chosen in group)
+    for group in sharing_features(layers):
+        features = layers[group[0]].features
+        if layers[group[0]].embeddings is None:
+            rows.extend(features[images, queries[layer]].float() for layer in group)
             continue
-        chosen = torch.stack([layer.embeddings[images, own] for layer, own in group])
+        chosen = torch.stack([layers[layer].embeddings[images, queries[layer]] for layer in group])
         masks = _OwnImageProduct.apply(features.to(chosen.dtype), chosen, tuple(counts))
         rows.append(masks.flatten(0, 1).float())
     return torch.cat(rows)
@@ -147,9 +156,20 @@ class _OwnImageProduct(torch.autograd.Function):
         for table, of_table, part, rows in zip(tables, of_tables, *parts, strict=True):
             part = part.flatten(2).flatten(0, 1)
             torch.mm(part.T, rows.flatten(0, 1), out=of_table)
-            of_chosen.append((part @ table).unflatten(0, rows.shape[:2]))
+            of_chosen.append(_few_rows(part, table).unflatten(0, rows.shape[:2]))
         of_features = of_tables.unflatten(1, features.shape[2:]).permute(0, 3, 1, 2)
         return of_features, torch.cat(of_chosen, dim=1), None
+
+
+def _few_rows(few: Tensor, table: Tensor) -> Tensor:
+    """``[T, P] @ [P, C]`` for small T and large P.
+
+    CPUs do this product on one core, and in parts of P on all of them.
+    """
+    parts = math.gcd(len(table), _PARTS) if few.device.type == "cpu" else 1
+    return torch.bmm(
+        few.unflatten(1, (parts, -1)).transpose(0, 1), table.unflatten(0, (parts, -1))
+    ).sum(0)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eomtlib.hyperparameters import LossConfig
-from eomtlib.predictions import MaskLogits, Predictions
+from eomtlib.predictions import MaskLogits, Predictions, sharing_features
 from eomtlib.structures import SegmentMap
 from eomtlib.training.point_sampling import (
     bilinear_neighbours,
     chunk_size,
+    in_pixel_order,
     sample_all_segments,
     sample_features,
 )
@@ -83,6 +84,8 @@ def match(
     device = predictions.class_logits[0].device
     sizes = [target.num_segments for target in targets]
     with torch.autocast(device.type, enabled=False):
+        # Their order is no matter: what is asked for are sums over them.
+        points = in_pixel_order(points, predictions.masks[0].shape[2:])
         samples = sample_all_segments(maps, points, max(sizes))
         cost = _mask_cost(predictions.masks, samples, points, config)
         cost -= config.class_weight * _class_probabilities(predictions.class_logits, targets)
@@ -132,29 +135,57 @@ def _mask_cost(
     """
     batch, num_queries, *size = masks[0].shape
     num_points = points.shape[1]
-    chunk = max(1, chunk_size(points.device) // (num_queries * num_points))
-    areas = samples.sum(-1)[:, None]
+    points_at_once = max(1, min(num_points, chunk_size(points.device) // num_queries))
+    images_at_once = max(1, chunk_size(points.device) // (num_queries * points_at_once))
     rows: list[list[Tensor]] = [[] for _ in masks]
-    for start in range(0, batch, chunk):
-        part = slice(start, start + chunk)
+    for image in range(0, batch, images_at_once):
+        part = slice(image, image + images_at_once)
+        places = [
+            slice(point, point + points_at_once) for point in range(0, num_points, points_at_once)
+        ]
         # The layers share their points, and so the pixels around them.
-        neighbours = bilinear_neighbours(points[part], size)
-        segments = samples[part]
-        features, sampled = None, None
-        for layer, costs in zip(masks, rows, strict=True):
-            if layer.features is not features:
-                features = layer.features
-                sampled = sample_features(features[part].float(), neighbours)
-            logits = layer.of_samples(sampled, part).float()
-            # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
-            entropy = F.softplus(logits).mean(1)[..., None]
-            entropy = entropy - (segments @ logits).transpose(1, 2) / num_points
-            probabilities = logits.sigmoid()
-            overlap = (segments @ probabilities).transpose(1, 2)
-            total = probabilities.sum(1)[..., None] + areas[part]
-            dice = 1 - (2 * overlap + 1) / (total + 1)
-            costs.append(config.mask_weight * entropy + config.dice_weight * dice)
+        neighbours = [bilinear_neighbours(points[part, here], size) for here in places]
+        for group in sharing_features(masks):
+            features = masks[group[0]].features[part].float()
+            features = features.contiguous(memory_format=torch.channels_last)
+            sums = [_PointSums() for _ in group]
+            for here, around in zip(places, neighbours, strict=True):
+                sampled = sample_features(features, around)
+                for layer, layer_sums in zip(group, sums, strict=True):
+                    logits = masks[layer].of_samples(sampled, part).float()
+                    layer_sums.add(logits, samples[part, :, here])
+            for layer, layer_sums in zip(group, sums, strict=True):
+                rows[layer].append(layer_sums.cost(num_points, config))
     return torch.stack([torch.cat(costs) for costs in rows])
+
+
+class _PointSums:
+    """What the cost of every pair needs of the points, added up over parts of them.
+
+    Sums over points: ``entropy`` and ``probability`` ``[B, Q]``, of softplus and sigmoid of each
+    query's logits; ``area`` ``[B, S]``, of each segment's share; ``product`` and ``overlap``
+    ``[B, S, Q]``, of the shares times the logits and times their sigmoid.
+    """
+
+    def __init__(self) -> None:
+        self.entropy = self.probability = self.area = self.product = self.overlap = 0
+
+    def add(self, logits: Tensor, segments: Tensor) -> None:
+        """``[B, P, Q]`` logits and ``[B, S, P]`` shares of some points."""
+        # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
+        self.entropy += F.softplus(logits).sum(1)
+        self.product += segments @ logits
+        probabilities = logits.sigmoid()
+        self.probability += probabilities.sum(1)
+        self.overlap += segments @ probabilities
+        self.area += segments.sum(-1)
+
+    def cost(self, num_points: int, config: LossConfig) -> Tensor:
+        """``[B, Q, S]``."""
+        entropy = (self.entropy[:, None] - self.product) / num_points
+        total = self.probability[:, None] + self.area[..., None]
+        dice = 1 - (2 * self.overlap + 1) / (total + 1)
+        return (config.mask_weight * entropy + config.dice_weight * dice).transpose(1, 2)
 
 
 def _class_probabilities(class_logits: Sequence[Tensor], targets: Sequence[SegmentMap]) -> Tensor:

@@ -65,6 +65,16 @@ def bilinear_neighbours(points: Tensor, size: tuple[int, int]) -> Neighbours:
     return Neighbours(torch.stack(pixels, -1), torch.stack(weights, -1))
 
 
+def in_pixel_order(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """``[N, P, 2]`` points, each set ordered by the pixels of a map of ``size`` that they lie in.
+
+    Neighbours in a map are then read while they are in the cache.
+    """
+    column, row = _cells(points, size)[0].unbind(-1)
+    order = (row * size[1] + column).argsort(dim=1)
+    return points.gather(1, order[..., None].expand(-1, -1, 2))
+
+
 def sample_features(features: Tensor, neighbours: Neighbours) -> Tensor:
     """Bilinear samples of all channels of an image in points that they share.
 

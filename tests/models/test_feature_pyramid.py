@@ -8,10 +8,9 @@ from eomtlib.encoders import build_encoder
 from eomtlib.errors import ConfigurationError
 from eomtlib.models.feature_pyramid import (
     FeaturePyramid,
-    LayerNorm2d,
-    ScaleBlock,
     pyramid_strides,
 )
+from eomtlib.models.scale_block import LayerNorm2d, ScaleBlock
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def encoder():
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_up_block_equals_transformers_scale_layer(recomputed, monkeypatch):
     if recomputed:
-        monkeypatch.setattr("eomtlib.models.feature_pyramid._LARGE_MAP", 1)
+        monkeypatch.setattr("eomtlib.models.scale_block._LARGE_MAP", 1)
     torch.manual_seed(0)
     reference = EomtScaleLayer(EomtConfig(hidden_size=8, hidden_act="gelu"))
     names = {"conv1": "resample", "conv2": "depthwise", "layernorm2d": "norm"}
