@@ -29,8 +29,9 @@ def folded(model: _Model, *, precision: str = "float32") -> _Model:
 
     Args:
         model: any rung; left as it is.
-        precision: that it will be run in, under ``precision.autocast``. Layers that autocast runs
-            in 16 bits get their weights so, which spares their conversion in every call.
+        precision: that it will be run in, under ``precision.autocast_inference``. Layers that
+            autocast runs in 16 bits get their weights so, which spares their conversion in every
+            call.
     """
     model = deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():

@@ -37,7 +37,7 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
 
 @contextmanager
 def autocast_inference(device: str, precision: str) -> Iterator[None]:
-    """``autocast`` where no gradient is needed, with attention as the device does it fastest."""
+    """``autocast`` in PyTorch's inference mode, with attention as the device does it fastest."""
     # A mode costs a call's time in every operation: too much on a GPU, which has no use for it.
     suits = device.startswith("cpu") and precision == "bfloat16"
     attention = RowAttention() if suits else nullcontext()

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _PARTS = 64
+"""That a sum over pixels is made in on CPUs, where it can be divided so: some for each core."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 PyTorch's fused attention multiplies 16-bit numbers on CPUs no faster than those of 32 bits, while
 plain matrix products are 2.5 times as fast. So here attention is two products with a softmax
-between them, for as many queries at a time as leave the scores in the cache.
+between them, for so few queries and heads at a time that their scores stay in the cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from torch.overrides import TorchFunctionMode
 MIN_TOKENS = 256
 """With fewer, the calls cost more than the products spare."""
 
-_SCORES_AT_ONCE = 2**21
+_ROWS_AT_ONCE = 256
+_SCORES_AT_ONCE = 2**22
+"""Scores of some heads that are held at a time: 8 MiB."""
 
 
 class RowAttention(TorchFunctionMode):
@@ -36,10 +38,12 @@ class RowAttention(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         if func is F.scaled_dot_product_attention and _suits(*args, **kwargs or {}):
-            return attention_in_rows(*args[:3])
+            return _of_call(*args, **kwargs or {})
         return func(*args, **kwargs or {})
 
 
+# An operator, so that whoever looks which kernel attention takes sees this one.
+@torch.library.custom_op("eomtlib::attention_in_rows", mutates_args=())
 def attention_in_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention of all queries to all keys.
 
@@ -55,23 +59,30 @@ def attention_in_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         ``[B, heads, N, D]``.
     """
-    shape, num_keys = query.shape, key.shape[2]
+    num_keys = key.shape[2]
     # Contiguous, for products read columns that lie apart at half the speed.
-    query = (query * shape[-1] ** -0.5).flatten(0, 1).contiguous()
-    key = (key - key.mean(2, keepdim=True)).flatten(0, 1).contiguous().transpose(1, 2)
-    value = value.flatten(0, 1).contiguous()
+    query = (query * query.shape[-1] ** -0.5).contiguous()
+    key = (key - key.mean(2, keepdim=True)).contiguous()
     out = torch.empty_like(query)
-    rows_at_once = max(1, min(shape[2], _SCORES_AT_ONCE // (len(query) * num_keys)))
+    rows_at_once = min(query.shape[2], _ROWS_AT_ONCE)
+    heads_at_once = max(1, _SCORES_AT_ONCE // (rows_at_once * num_keys))
     # One memory for all scores: what is freed and asked for again is not in the cache.
-    memory = query.new_empty(len(query) * rows_at_once * num_keys)
-    for rows, attended in zip(
-        query.split(rows_at_once, 1), out.split(rows_at_once, 1), strict=True
-    ):
-        scores = memory[: rows.shape[:2].numel() * num_keys].view(*rows.shape[:2], num_keys)
-        torch.bmm(rows, key, out=scores)
-        torch.softmax(scores, -1, out=scores)
-        torch.bmm(scores, value, out=attended)
-    return out.view(shape)
+    memory = query.new_empty(min(heads_at_once, query.shape[:2].numel()) * rows_at_once * num_keys)
+    heads = (whole.flatten(0, 1).split(heads_at_once) for whole in (query, key, value, out))
+    for queries, keys, values, attended in zip(*heads, strict=True):
+        keys, values = keys.transpose(1, 2), values.contiguous()
+        parts = queries.split(rows_at_once, 1), attended.split(rows_at_once, 1)
+        for rows, found in zip(*parts, strict=True):
+            scores = memory[: rows.shape[:2].numel() * num_keys].view(*rows.shape[:2], num_keys)
+            torch.bmm(rows, keys, out=scores)
+            torch.softmax(scores, -1, out=scores)
+            torch.bmm(scores, values, out=found)
+    return out
+
+
+def _of_call(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
+    """A call of ``scaled_dot_product_attention`` whose other options are at their defaults."""
+    return attention_in_rows(query, key, value)
 
 
 def _suits(
@@ -81,15 +92,20 @@ def _suits(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    **others: Any,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> bool:
     return (
         query.device.type == "cpu"
         and query.dtype == key.dtype == value.dtype == torch.bfloat16
         and query.dim() == 4
         and query.shape[2] >= MIN_TOKENS
+        and query.shape[:2] == key.shape[:2]
+        and query.shape[3] == key.shape[3]
+        and key.shape == value.shape
         and attn_mask is None
-        and not (dropout_p or is_causal or any(others.values()))
+        and not (dropout_p or is_causal or enable_gqa)
+        and scale is None
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
     )

@@ -195,6 +195,8 @@ _KERNELS = {
     # The unfused form shows by its name in inference mode, else by its softmax.
     "_scaled_dot_product_attention_math": "math",
     "_safe_softmax": "math",
+    # eomtlib.row_attention
+    "attention_in_rows": "rows (CPU)",
 }
 
 

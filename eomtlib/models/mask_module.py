@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from eomtlib.models.feature_pyramid import ScaleBlock, num_upscalings
+from eomtlib.models.feature_pyramid import num_upscalings
+from eomtlib.models.scale_block import ScaleBlock
 from eomtlib.predictions import MaskLogits
 
 

@@ -2,7 +2,7 @@
 
 2×2 (transposed) convolution of stride 2, GELU, depthwise 3×3 convolution, LayerNorm over channels
 (EoMT, Kerssies et al., CVPR 2025, Section 3.1, after ViTDet, Li et al., ECCV 2022). At a quarter of
-a large image its maps are the largest tensors of a training step, so it counts how many of them
+a large image its maps are the largest tensors of a training step, so it matters how many of them
 there are at a time, and how often each is made.
 """
 
@@ -80,19 +80,20 @@ class _Doubled(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        pixels = x.permute(0, 2, 3, 1)
+        shape = x.permute(0, 2, 3, 1).shape
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, shape[-1])
         # The upper row of each new square, then the lower: ``[pixels, two columns of channels]``.
         rows = gradient.permute(0, 2, 3, 1).unflatten(1, (x.shape[2], 2)).unbind(2)
         of_x, of_rows, of_bias = None, [], 0
         for row, part in zip(rows, weight.unbind(2), strict=True):
-            row = row.reshape(pixels.shape[:-1].numel(), -1)
+            row = row.reshape(len(pixels), -1)
             layer = part.permute(2, 1, 0)
             product = row @ layer.flatten(0, 1)
             of_x = product if of_x is None else of_x.add_(product)
-            of_layer = row.T @ pixels.reshape(len(row), -1)
+            of_layer = row.T @ pixels
             of_rows.append(of_layer.view(layer.shape).permute(2, 1, 0))
             of_bias = of_bias + row.sum(0).view(2, -1).sum(0)
-        of_x = of_x.view(pixels.shape).permute(0, 3, 1, 2)
+        of_x = of_x.view(shape).permute(0, 3, 1, 2)
         return of_x, torch.stack(of_rows, dim=2), of_bias
 
 

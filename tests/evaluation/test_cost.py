@@ -19,6 +19,8 @@ from eomtlib.evaluation.cost import (
     measure_fps,
 )
 from eomtlib.models.deformable_attention import DeformableAttention
+from eomtlib.precision import autocast_inference
+from eomtlib.row_attention import MIN_TOKENS
 
 
 def test_shared_parameters_count_once():
@@ -124,6 +126,11 @@ def test_attention_kernel_is_the_one_that_ran(inference):
         assert attention_kernel(attend) == "math"
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         assert attention_kernel(attend) == "flash (CPU)"
+    many = torch.zeros(1, 2, MIN_TOKENS, 8, dtype=torch.bfloat16)
+    with autocast_inference("cpu", "bfloat16"):
+        assert attention_kernel(lambda: F.scaled_dot_product_attention(many, many, many)) == (
+            "rows (CPU)"
+        )
     assert attention_kernel(lambda: q.softmax(-1)) == "none seen"
 
 

@@ -11,6 +11,7 @@ from eomtlib.models.feature_pyramid import (
     pyramid_strides,
 )
 from eomtlib.models.scale_block import LayerNorm2d, ScaleBlock
+from eomtlib.precision import autocast
 
 
 @pytest.fixture
@@ -44,6 +45,34 @@ def test_up_block_equals_transformers_scale_layer(recomputed, monkeypatch):
         for output, block in zip(outputs, (ours, reference), strict=True)
     )
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("up", [True, False])
+def test_a_large_map_has_the_gradients_of_a_small_one(up, precision, monkeypatch):
+    torch.manual_seed(0)
+    block = ScaleBlock(8, up=up)
+    # Patches among other tokens, as models hand them over; of two images, of which it takes one
+    # after the other.
+    tokens = torch.randn(2, 3 + 6 * 4, 8, requires_grad=True)
+    weights = torch.randn(2, 8, *((12, 8) if up else (3, 2)))
+    found = []
+    for large in (2**21, 1):
+        monkeypatch.setattr("eomtlib.models.scale_block._LARGE_MAP", large)
+        patches = tokens[:, 3:].transpose(1, 2).unflatten(2, (6, 4))
+        with autocast("cpu", precision):
+            out = block(patches)
+        loss = (out.float() * weights).sum()
+        found.append(torch.autograd.grad(loss, [tokens, *block.parameters()]))
+    torch.testing.assert_close(*found)
+
+
+def test_frozen_parameters_of_a_block_are_left_alone():
+    block = ScaleBlock(8, up=True).requires_grad_(False)
+    x = torch.randn(1, 8, 3, 5, requires_grad=True)
+    block(x).sum().backward()
+    assert x.grad is not None
+    assert all(parameter.grad is None for parameter in block.parameters())
 
 
 def test_layer_norm_is_over_channels():

@@ -9,6 +9,7 @@ from eomtlib.errors import ConfigurationError
 from eomtlib.hyperparameters import LossConfig
 from eomtlib.predictions import Predictions
 from eomtlib.structures import SegmentMap
+from eomtlib.training import matching
 from eomtlib.training.matching import match
 from eomtlib.training.point_sampling import stack_maps
 
@@ -65,7 +66,10 @@ def pairs_of(matches, layer, image):
     ]
 
 
-def test_assignment_equals_transformers_on_the_same_points(monkeypatch):
+@pytest.mark.parametrize("at_once", [9 * 50, 2**18])
+def test_assignment_equals_transformers_on_the_same_points(at_once, monkeypatch):
+    # Points in parts of 50, 50 and 28; and the images together.
+    monkeypatch.setattr(matching, "chunk_size", lambda _: at_once)
     # The second image has more segments than there are queries.
     targets = [random_target(count, seed) for seed, count in enumerate((4, 11, 1, 7))]
     predictions = random_predictions(len(targets))

@@ -92,7 +92,7 @@ def _instances(
     Of each pair, ``rows`` says which of the K is its mask.
     """
     claims, means = [], []
-    for part in in_parts(mask_logits):
+    for part in in_parts(mask_logits, target_size):
         logits = resize_to_image(part, target_size=target_size, input_size=input_size)
         own = logits > 0
         inside = (logits.sigmoid() * own).flatten(1).sum(dim=1)

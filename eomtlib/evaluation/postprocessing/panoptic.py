@@ -155,7 +155,7 @@ def _surest(
     """
     best = winner = visible = None
     own_areas, start = [], 0
-    for part in in_parts(mask_logits):
+    for part in in_parts(mask_logits, target_size):
         logits = resize_to_image(part, target_size=target_size, input_size=input_size)
         probability = logits.sigmoid()
         own = probability >= mask_threshold
