@@ -14,11 +14,11 @@ import pandas as pd
 from benchmarks.compare import Comparison
 from benchmarks.figure import plot_curves
 from benchmarks.inputs import Options, find_data
-from eomtlib.environment import environment
-from eomtlib.errors import EomtlibError
-from eomtlib.files import write_atomically
-from eomtlib.plots import save_figure
-from eomtlib.tables import save_table
+from eomtlib.core.atomic_files import write_atomically
+from eomtlib.core.environment import environment
+from eomtlib.core.errors import EomtlibError
+from eomtlib.report.plots import save_figure
+from eomtlib.report.tables import save_table
 
 PARTS = ("loading", "loss", "postprocessing", "forward", "end_to_end", "training_step", "scaling")
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from eomtlib.data.coco import CocoPanoptic
-from eomtlib.data.loading import TrainStream
-from eomtlib.data.transforms import TrainTransform
-from eomtlib.errors import ConfigurationError
-from eomtlib.structures import SegmentMap, fitted_size
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import SegmentMap, fitted_size
+from eomtlib.data.feed.loaders import TrainStream
+from eomtlib.data.feed.transforms import TrainTransform
+from eomtlib.data.sets.coco import CocoPanoptic
 
 SIDE = 640
 NUM_QUERIES = 200

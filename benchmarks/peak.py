@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.inputs import Options
-from eomtlib.evaluation.cost import PeakMemory
+from eomtlib.evaluation.costs import PeakMemory
 
 SIDES = ("ours", "theirs")
 

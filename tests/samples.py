@@ -6,8 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from eomtlib.environment import Environment
-from eomtlib.records import EvaluationRecord, TimingRecord, TrainingRecord, config_hash
+from eomtlib.core.atomic_files import config_hash
+from eomtlib.core.environment import Environment
+from eomtlib.study.records import EvaluationRecord, TimingRecord, TrainingRecord
 
 SMOKE: dict[str, Any] = {
     "size": "nano",

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from benchmarks.compare import Comparison, time_pairs
 from benchmarks.inputs import SIDE, Options, val_set
 from benchmarks.peers.hugging_face import eomt_pair, processor
-from eomtlib.data.transforms import EvalTransform
-from eomtlib.folding import folded
-from eomtlib.inference import Segmenter
-from eomtlib.precision import autocast_inference, fastest_precision
-from eomtlib.structures import stuff_classes
+from eomtlib.core.precision import fastest_precision
+from eomtlib.core.structures import stuff_classes
+from eomtlib.data.feed.transforms import EvalTransform
+from eomtlib.inference.folding import folded
+from eomtlib.inference.row_attention import autocast_inference
+from eomtlib.inference.segmenter import Segmenter
 
 NUM_IMAGES = 8
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from benchmarks.compare import Comparison, Sides, compare
 from benchmarks.inputs import SIDE, Options, random_images
 from benchmarks.peers.hugging_face import eomt_pair
-from eomtlib.evaluation.cost import measure_fps
-from eomtlib.folding import folded
-from eomtlib.precision import autocast_inference, fastest_precision
+from eomtlib.core.precision import fastest_precision
+from eomtlib.evaluation.costs import measure_fps
+from eomtlib.inference.folding import folded
+from eomtlib.inference.row_attention import autocast_inference
 
 EAGER = "float32 eager"
 

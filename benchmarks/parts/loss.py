@@ -12,8 +12,8 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from benchmarks.compare import Comparison, Sides, compare
 from benchmarks.inputs import NUM_QUERIES, Options, training_stream
 from benchmarks.peers.hugging_face import NUM_CLASSES, mask_stacks
-from eomtlib.predictions import MaskLogits, Predictions
-from eomtlib.structures import SegmentMap
+from eomtlib.core.predictions import MaskLogits, Predictions
+from eomtlib.core.structures import SegmentMap
 from eomtlib.training.loss import SegmentationLoss
 
 IMAGES, LAYERS = 8, 4

@@ -13,9 +13,9 @@ from torchmetrics.detection import PanopticQuality as PeerQuality
 from benchmarks.compare import Comparison, Sides, time_pairs
 from benchmarks.inputs import NUM_QUERIES, SIDE, Options, likely_predictions, val_set
 from benchmarks.peers.hugging_face import NUM_CLASSES, processor
-from eomtlib.evaluation.panoptic_quality import PanopticQuality
-from eomtlib.evaluation.postprocessing import post_process_panoptic_segmentation
-from eomtlib.structures import ClassInfo, SegmentMap, stuff_classes
+from eomtlib.core.structures import ClassInfo, SegmentMap, stuff_classes
+from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
+from eomtlib.inference.postprocessing import post_process_panoptic_segmentation
 
 NUM_IMAGES = 16
 

@@ -13,11 +13,11 @@ from benchmarks.inputs import NUM_THINGS, Options, mosaic, random_images
 from benchmarks.parts import forward, loss, postprocessing, training_step
 from benchmarks.peak import peaks_of
 from benchmarks.peers.hugging_face import NUM_CLASSES
-from eomtlib.structures import SegmentMap
+from eomtlib.core.structures import SegmentMap
 
 QUERIES = (50, 100, 200, 400)
 SEGMENTS = (5, 20, 50, 100)
-# Segments per image where something else changes; as many as ``eomtlib.timing`` keeps.
+# Segments per image where something else changes; as many as ``eomtlib.evaluation.timing`` keeps.
 FIXED_SEGMENTS = 20
 LOSS_IMAGES = 2
 TRAINING_SIDE = 320

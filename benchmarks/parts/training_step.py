@@ -11,8 +11,8 @@ from benchmarks.compare import Comparison, Sides, compare
 from benchmarks.inputs import Options, training_stream
 from benchmarks.peak import peaks_of
 from benchmarks.peers.hugging_face import NUM_CLASSES, eomt_pair, mask_stacks
-from eomtlib.hyperparameters import OptimizerConfig
-from eomtlib.structures import SegmentMap
+from eomtlib.core.structures import SegmentMap
+from eomtlib.training.hyperparameters import OptimizerConfig
 from eomtlib.training.loss import SegmentationLoss
 from eomtlib.training.optimization import build_optimizer
 

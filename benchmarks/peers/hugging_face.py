@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import EomtConfig, EomtForUniversalSegmentation, EomtImageProcessor
 
-from eomtlib.checkpoints import load_model
+from eomtlib.models.checkpoints import load_model
 
 SHAPES = {
     "small": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6},

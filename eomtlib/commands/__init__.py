@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from eomtlib.commands import benchmark, check_data, evaluate, export, fit, predict, pretrain, study
-from eomtlib.errors import EomtlibError
+from eomtlib.commands import benchmark, check_data, evaluate, export, fit, predict, pretrain
+from eomtlib.commands import book as study
+from eomtlib.core.errors import EomtlibError
 
 VERBS = {
     "benchmark": benchmark,

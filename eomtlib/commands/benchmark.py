@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from eomtlib.models.deformable_attention import SAMPLERS
-from eomtlib.parameters import resolve_results_dir
-from eomtlib.speed import speed_table, time_ladder
-from eomtlib.tables import save_table
-from eomtlib.timing import TIMING_MODES
+from eomtlib.core.words import SAMPLERS, TIMING_MODES
+from eomtlib.report.tables import save_table
+from eomtlib.study.parameters import resolve_results_dir
+from eomtlib.study.speed_question import speed_table, time_ladder
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from eomtlib.core.errors import DataError, check_choice
+from eomtlib.core.words import TASKS
 from eomtlib.data.checking import Findings, check_split
-from eomtlib.data.custom import custom_form
 from eomtlib.data.dataset import SPLITS
-from eomtlib.data.registry import DATASETS, TASKS, Request
-from eomtlib.errors import DataError, check_choice
+from eomtlib.data.registry import DATASETS, Request
+from eomtlib.data.sets.custom import custom_form
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

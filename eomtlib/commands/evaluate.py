@@ -7,22 +7,22 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from eomtlib import distributed
-from eomtlib.accuracy import ACCURACIES
-from eomtlib.checkpoints import identify
-from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint, task_of
-from eomtlib.data.loading import eval_loader
+from eomtlib.commands.checkpoint_options import add_checkpoint, open_checkpoint, task_of
+from eomtlib.core import distributed
+from eomtlib.core.atomic_files import write_file
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.data.feed.loaders import eval_loader
 from eomtlib.data.registry import DATASETS, open_dataset
-from eomtlib.defaults import DEFAULTS
-from eomtlib.errors import ConfigurationError
 from eomtlib.evaluation.evaluate import evaluate
-from eomtlib.evaluation.export import exporting
-from eomtlib.evaluation.metric import Result
-from eomtlib.evaluation.tasks import get_task
-from eomtlib.files import write_file
-from eomtlib.inference import Segmenter
-from eomtlib.parameters import resolve_device
-from eomtlib.records import as_json
+from eomtlib.evaluation.metrics.metric import Result
+from eomtlib.evaluation.official_files import exporting
+from eomtlib.inference.segmenter import Segmenter
+from eomtlib.inference.tasks import get_task
+from eomtlib.models.checkpoints import identify
+from eomtlib.study.defaults import DEFAULTS
+from eomtlib.study.parameters import resolve_device
+from eomtlib.study.records import as_json
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _tell(chosen: argparse.Namespace, result: Result, task: str) -> None:
-    for name in get_task(task).figures:
+    for name in FIGURES[task]:
         print(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
     for name, text in (("output", "figures"), ("export", "predictions")):
         if path := getattr(chosen, name):

@@ -6,10 +6,10 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint
-from eomtlib.errors import ConfigurationError
-from eomtlib.exported_program import export_program
-from eomtlib.parameters import resolve_device, resolve_precision
+from eomtlib.commands.checkpoint_options import add_checkpoint, open_checkpoint
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.inference.exported_program import export_program
+from eomtlib.study.parameters import resolve_device, resolve_precision
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

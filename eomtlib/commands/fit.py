@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from eomtlib import distributed
-from eomtlib.commands.configuration import (
+from eomtlib.commands.study_options import (
     add_configuration,
     read_configuration,
     write_configuration,
 )
-from eomtlib.sweep import Sweep, grid
+from eomtlib.core import distributed
+from eomtlib.study.sweep import Sweep, grid
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from eomtlib.commands.checkpoint import add_checkpoint, open_checkpoint, task_of
-from eomtlib.data.class_files import read_classes
-from eomtlib.data.own_images import image_files, open_pixels
-from eomtlib.errors import ConfigurationError
-from eomtlib.evaluation.export import exporting
-from eomtlib.evaluation.tasks import get_task
-from eomtlib.files import new_folder
-from eomtlib.inference import Segmenter
-from eomtlib.parameters import resolve_device
-from eomtlib.plots import overlay
-from eomtlib.structures import ClassInfo
+from eomtlib.commands.checkpoint_options import add_checkpoint, open_checkpoint, task_of
+from eomtlib.core.atomic_files import new_folder
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import ClassInfo
+from eomtlib.data.decoding.own_images import image_files, open_pixels
+from eomtlib.data.formats.class_files import read_classes
+from eomtlib.evaluation.official_files import exporting
+from eomtlib.inference.segmenter import Segmenter
+from eomtlib.inference.tasks import get_task
+from eomtlib.report.plots import overlay
+from eomtlib.study.parameters import resolve_device
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

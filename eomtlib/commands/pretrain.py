@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from eomtlib.defaults import DEFAULTS
-from eomtlib.encoders import SIZES
-from eomtlib.errors import check_choice
-from eomtlib.parameters import (
+from eomtlib.core.errors import check_choice
+from eomtlib.core.words import PRECISIONS, SIZES
+from eomtlib.study.defaults import DEFAULTS
+from eomtlib.study.parameters import (
     parse_image_size,
     resolve_device,
     resolve_precision,
     resolve_results_dir,
 )
-from eomtlib.precision import PRECISIONS
-from eomtlib.pretraining import default_config, pretrain
+from eomtlib.training.pretraining import default_config, pretrain
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

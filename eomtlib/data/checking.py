@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 from tqdm.auto import tqdm
 
+from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.structures import SegmentMap
 from eomtlib.data.dataset import FileDataset
-from eomtlib.data.problems import FileError
+from eomtlib.data.decoding.problems import FileError
 from eomtlib.data.registry import Request, open_files
-from eomtlib.errors import ConfigurationError, DataError
-from eomtlib.structures import SegmentMap
 
 
 class Findings:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eomtlib.data.archives import Store
-from eomtlib.data.pictures import decode_image
-from eomtlib.data.problems import FileError, Report, refuse
-from eomtlib.errors import DataError
-from eomtlib.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.core.errors import DataError
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.data.decoding.archives import Store
+from eomtlib.data.decoding.image_files import decode_image
+from eomtlib.data.decoding.problems import FileError, Report, refuse
 
 SPLITS = ("train", "val")
 ON_EMPTY = ("skip", "keep", "error")

@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from eomtlib.data import ade20k, cityscapes
-from eomtlib.data.coco import DOWNLOAD as COCO_DOWNLOAD
-from eomtlib.data.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic
-from eomtlib.data.custom import custom_view, open_custom
+from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.words import TASKS
 from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
-from eomtlib.data.loading import InMemory
-from eomtlib.data.problems import Report, refuse
-from eomtlib.data.shapes import ensure_shapes
-from eomtlib.data.views import as_instances, as_semantic
-from eomtlib.errors import ConfigurationError, check_choice
-
-TASKS = ("panoptic", "instance", "semantic")
+from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.feed.loaders import InMemory
+from eomtlib.data.sets import ade20k, cityscapes
+from eomtlib.data.sets.coco import DOWNLOAD as COCO_DOWNLOAD
+from eomtlib.data.sets.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic
+from eomtlib.data.sets.custom import custom_view, open_custom
+from eomtlib.data.sets.shapes import ensure_shapes
+from eomtlib.data.task_views import as_instances, as_semantic
 
 _IN_MEMORY_BYTES = 512 << 20
 _BYTES_PER_PIXEL = 5  # three of colour, two of segment index

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from eomtlib import distributed
-from eomtlib.evaluation.metric import Metric, Result
-from eomtlib.evaluation.predicting import Predict, predict_in_batches, split_predictions
-from eomtlib.evaluation.tasks import get_task
-from eomtlib.structures import Batch, ClassInfo
+from eomtlib.core import distributed
+from eomtlib.core.structures import Batch, ClassInfo
+from eomtlib.evaluation.metrics import METRICS
+from eomtlib.evaluation.metrics.metric import Metric, Result
+from eomtlib.inference.predicting import Predict, predict_in_batches, split_predictions
+from eomtlib.inference.tasks import get_task
 
 
 @torch.inference_mode()
@@ -38,7 +39,7 @@ def evaluate(
             have.
         loader: batches as ``data.loading.eval_loader`` makes them, with windows where the task
             wants them: images of ``input_size``, and segments at the original size.
-        task: a key of ``tasks.TASKS``.
+        task: of ``words.TASKS``.
         classes: of the data set.
         input_size: height and width of the model's input.
         device: to run on.
@@ -52,7 +53,7 @@ def evaluate(
             do not fit together.
     """
     chosen = get_task(task)
-    metric = chosen.metric(classes)
+    metric = METRICS[task](classes)
     own_options = chosen.class_options(classes) | dict(options or {})
     post_process = chosen.post_processing(input_size, own_options)
     for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
@@ -74,7 +75,7 @@ def evaluate(
             if export is not None:
                 export(prediction, image_id)
             del prediction  # before the next image's is made
-    return _of_all_processes(metric, chosen.metric(classes)).compute()
+    return _of_all_processes(metric, METRICS[task](classes)).compute()
 
 
 def _of_all_processes(own: Metric, merged: Metric) -> Metric:

@@ -9,8 +9,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from eomtlib.errors import ConfigurationError
-from eomtlib.structures import VOID, SegmentMap
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import VOID, SegmentMap
 
 
 def encode_masks(masks: Tensor) -> list[bytes]:

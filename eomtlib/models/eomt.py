@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from eomtlib.encoders import Encoder
-from eomtlib.errors import ConfigurationError
-from eomtlib.models.query_blocks import QueryBlockModel
-from eomtlib.structures import Tokens
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import Tokens
+from eomtlib.models.encoders import Encoder
+from eomtlib.models.parts.query_blocks import QueryBlockModel
 
 
 class EoMT(QueryBlockModel):

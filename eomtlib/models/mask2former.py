@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from eomtlib.encoders import Encoder, check_multiple
-from eomtlib.models.feature_pyramid import FeaturePyramid
-from eomtlib.models.masked_attention import Masking
-from eomtlib.models.pixel_decoder import FeatureProjection, PixelDecoder
-from eomtlib.models.segmentation_model import SegmentationModel
-from eomtlib.models.transformer_decoder import MaskedAttentionDecoder
-from eomtlib.models.vit_adapter import ViTAdapter
-from eomtlib.predictions import Predictions
+from eomtlib.core.predictions import Predictions
+from eomtlib.models.encoders import Encoder, check_multiple
+from eomtlib.models.parts.feature_pyramid import FeaturePyramid
+from eomtlib.models.parts.masked_attention import Masking
+from eomtlib.models.parts.pixel_decoder import FeatureProjection, PixelDecoder
+from eomtlib.models.parts.segmentation_model import SegmentationModel
+from eomtlib.models.parts.transformer_decoder import MaskedAttentionDecoder
+from eomtlib.models.parts.vit_adapter import ViTAdapter
 
 
 class Mask2Former(SegmentationModel):

@@ -14,11 +14,11 @@ from timm.layers import RotaryEmbeddingDinoV3, apply_rot_embed_cat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.encoders import Encoder
-from eomtlib.errors import ConfigurationError
-from eomtlib.models.batch_norm import BatchNorm
-from eomtlib.models.query_blocks import QueryBlockModel
-from eomtlib.structures import Tokens
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import Tokens
+from eomtlib.models.encoders import Encoder
+from eomtlib.models.parts.batch_norm import BatchNorm
+from eomtlib.models.parts.query_blocks import QueryBlockModel
 
 
 class LateralConnection(nn.Module):

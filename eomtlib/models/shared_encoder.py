@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.predictions import Predictions
 from eomtlib.models.pmt import PMT
-from eomtlib.predictions import Predictions
 
 
 class SharedEncoder(nn.Module):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
 
 _UNITS = {
     "step": "steps",

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.distributed import mean
-from eomtlib.errors import DataError
-from eomtlib.hyperparameters import LossConfig
-from eomtlib.predictions import Predictions, matched_masks
-from eomtlib.structures import SegmentMap
+from eomtlib.core.distributed import mean
+from eomtlib.core.errors import DataError
+from eomtlib.core.predictions import Predictions, matched_masks
+from eomtlib.core.structures import SegmentMap
+from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.matching import Matches, match
 from eomtlib.training.point_sampling import (
     chunk_size,

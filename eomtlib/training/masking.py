@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
 
 Window = tuple[float, float]
 

@@ -16,9 +16,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from eomtlib.hyperparameters import LossConfig
-from eomtlib.predictions import MaskLogits, Predictions, sharing_features
-from eomtlib.structures import SegmentMap
+from eomtlib.core.predictions import MaskLogits, Predictions, sharing_features
+from eomtlib.core.structures import SegmentMap
+from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.point_sampling import (
     bilinear_neighbours,
     chunk_size,

@@ -14,15 +14,15 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from eomtlib import distributed
-from eomtlib.distributed import mean, world_size
-from eomtlib.errors import EomtlibError
-from eomtlib.randomness import keyed_generator, keyed_seed
-from eomtlib.recipes import Recipe
-from eomtlib.structures import Batch
+from eomtlib.core import distributed
+from eomtlib.core.distributed import mean, world_size
+from eomtlib.core.errors import EomtlibError
+from eomtlib.core.randomness import keyed_generator, keyed_seed
+from eomtlib.core.structures import Batch
 from eomtlib.training.loss import LossOutput, LossScale, SegmentationLoss, sum_of_parts
 from eomtlib.training.masking import annealing_windows, masking_probabilities
 from eomtlib.training.optimization import build_optimizer
+from eomtlib.training.recipes import Recipe
 
 
 @dataclass(frozen=True)

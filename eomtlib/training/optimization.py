@@ -14,8 +14,8 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from eomtlib.errors import ConfigurationError
-from eomtlib.hyperparameters import OptimizerConfig
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.training.hyperparameters import OptimizerConfig
 
 _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 _BEFORE_BLOCKS = re.compile(r"(?:^|\.)(patch_embed|pos_embed|cls_token|reg_token|norm_pre)(?:\.|$)")

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from eomtlib.errors import DataError
-from eomtlib.structures import VOID, SegmentMap
+from eomtlib.core.errors import DataError
+from eomtlib.core.structures import VOID, SegmentMap
 
 
 def sample_mask_logits(mask_logits: Tensor, points: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from eomtlib.commands import main
-from eomtlib.results import ResultStore
-from eomtlib.study import Study
-from eomtlib.training.run import read_curves
+from eomtlib.study.store import ResultStore
+from eomtlib.study.study import Study
+from eomtlib.training.fit import read_curves
 from tests.samples import SMOKE, weights_digest
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from eomtlib.commands import main
 from eomtlib.data.checking import Findings, check_split
-from eomtlib.data.problems import KINDS
+from eomtlib.data.decoding.problems import KINDS
 from eomtlib.data.registry import Request
 from tests.data.coco_files import H, W
 from tests.data.custom_files import write_instances, write_masks, write_panoptic

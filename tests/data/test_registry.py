@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from eomtlib.data.loading import InMemory
-from eomtlib.data.registry import DATASETS, TASKS, open_dataset
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.words import TASKS
+from eomtlib.data.feed.loaders import InMemory
+from eomtlib.data.registry import DATASETS, open_dataset
 
 
 def test_shapes_opens_without_any_file(tmp_path, monkeypatch):

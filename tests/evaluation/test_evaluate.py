@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from eomtlib import distributed
-from eomtlib.data.loading import eval_loader
-from eomtlib.errors import ConfigurationError
+from eomtlib.core import distributed
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.core.words import FIGURES, TASKS
+from eomtlib.data.feed.loaders import eval_loader
 from eomtlib.evaluation.evaluate import evaluate
-from eomtlib.evaluation.tasks import TASKS
-from eomtlib.structures import ClassInfo, SegmentMap
+from eomtlib.inference.tasks import get_task
 
 CLASSES = (ClassInfo("cup", True, 1), ClassInfo("table", False, 2), ClassInfo("sky", False, 3))
 # Of segments 0, 1 and 2.
@@ -57,7 +58,7 @@ def wrong_about_cups(images):
 
 
 def run(predict, task, **arguments):
-    in_windows = TASKS[task].in_windows
+    in_windows = get_task(task).in_windows
     dataset = ForWindows() if in_windows else Coloured()
     loader = eval_loader(dataset, canvas=CANVAS, batch_size=2, num_workers=0, in_windows=in_windows)
     return evaluate(
@@ -75,7 +76,7 @@ def run(predict, task, **arguments):
 @pytest.mark.parametrize("task", TASKS)
 def test_an_oracle_reaches_the_whole_in_every_task(task):
     result = run(oracle, task)
-    assert result.metrics[TASKS[task].figure] == pytest.approx(100)
+    assert result.metrics[FIGURES[task][0]] == pytest.approx(100)
     assert result.metrics["n"] == 3
     assert set(result.per_class) == {"cup", "table", "sky"}
 
@@ -103,7 +104,7 @@ def test_processes_that_share_a_data_set_add_up_to_one(task, monkeypatch):
     whole = run(wrong_about_cups, task)
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "gathered", gathered)
-    in_windows = TASKS[task].in_windows
+    in_windows = get_task(task).in_windows
     dataset = ForWindows() if in_windows else Coloured()
     for rank in range(2):
         loader = eval_loader(
@@ -138,4 +139,4 @@ def test_what_is_not_known_is_refused():
     with pytest.raises(ConfigurationError, match=r"'treshold' is not known.*'threshold'"):
         run(oracle, "instance", options={"treshold": 0.5})
     with pytest.raises(ConfigurationError, match="stuff_classes is not set"):
-        TASKS["panoptic"].post_processing(CANVAS, {})
+        get_task("panoptic").post_processing(CANVAS, {})

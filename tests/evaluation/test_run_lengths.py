@@ -3,9 +3,9 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import SegmentMap
 from eomtlib.evaluation.run_lengths import encode_masks, encode_segments
-from eomtlib.structures import SegmentMap
 
 
 def decoded(counts, size):

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from eomtlib.encoders import build_encoder
-from eomtlib.errors import ConfigurationError
-from eomtlib.models.feature_pyramid import FeaturePyramid
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.models.encoders import build_encoder
 from eomtlib.models.mask2former import Mask2Former
-from eomtlib.models.pixel_decoder import FeatureProjection, PixelDecoder, PixelDecoderConfig
-from eomtlib.models.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
-from eomtlib.models.vit_adapter import ViTAdapter
+from eomtlib.models.parts.feature_pyramid import FeaturePyramid
+from eomtlib.models.parts.pixel_decoder import FeatureProjection, PixelDecoder, PixelDecoderConfig
+from eomtlib.models.parts.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
+from eomtlib.models.parts.vit_adapter import ViTAdapter
 
 STEPS = (0, 1, 2, 3)
 

@@ -5,8 +5,8 @@ from copy import deepcopy
 import pytest
 import torch
 
-from eomtlib.errors import ConfigurationError
-from eomtlib.ladder import build_model
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.models.ladder import build_model
 from eomtlib.models.shared_encoder import SharedEncoder
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.training.duration import parse_duration
 
 

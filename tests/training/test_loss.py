@@ -6,10 +6,10 @@ import torch.distributed as dist
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from eomtlib.errors import DataError
-from eomtlib.hyperparameters import LossConfig
-from eomtlib.predictions import MaskLogits, Predictions
-from eomtlib.structures import SegmentMap
+from eomtlib.core.errors import DataError
+from eomtlib.core.predictions import MaskLogits, Predictions
+from eomtlib.core.structures import SegmentMap
+from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.loss import SegmentationLoss
 
 NUM_CLASSES = 6

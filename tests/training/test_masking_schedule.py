@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.training.masking import annealing_windows, masking_probabilities
 
 COCO_STEPS = 12 * 7391

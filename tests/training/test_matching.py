@@ -5,11 +5,11 @@ import pytest
 import torch
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerHungarianMatcher
 
-from eomtlib.errors import ConfigurationError
-from eomtlib.hyperparameters import LossConfig
-from eomtlib.predictions import Predictions
-from eomtlib.structures import SegmentMap
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.predictions import Predictions
+from eomtlib.core.structures import SegmentMap
 from eomtlib.training import matching
+from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.matching import match
 from eomtlib.training.point_sampling import stack_maps
 

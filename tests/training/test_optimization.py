@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from eomtlib.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.training.optimization import (
     OptimizerConfig,
     build_optimizer,

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from eomtlib.data.coco import CocoPanoptic
-from eomtlib.data.transforms import EvalTransform, resize_segments
-from eomtlib.data.transforms import Window as CropWindow
-from eomtlib.hyperparameters import LossConfig, OptimizerConfig
-from eomtlib.ladder import LADDER, build_model
-from eomtlib.randomness import keyed_generator
+from eomtlib.core.randomness import keyed_generator
+from eomtlib.data.feed.transforms import EvalTransform, resize_segments
+from eomtlib.data.feed.transforms import Window as CropWindow
+from eomtlib.data.sets.coco import CocoPanoptic
+from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.training.hyperparameters import LossConfig, OptimizerConfig
 from eomtlib.training.loss import SegmentationLoss
 from eomtlib.training.masking import annealing_windows, masking_probabilities
 from eomtlib.training.optimization import build_optimizer

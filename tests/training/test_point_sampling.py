@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional as F
 from transformers.models.mask2former.modeling_mask2former import sample_point
 
-from eomtlib.errors import DataError
-from eomtlib.structures import SegmentMap
+from eomtlib.core.errors import DataError
+from eomtlib.core.structures import SegmentMap
 from eomtlib.training.point_sampling import (
     bilinear_neighbours,
     most_uncertain,

@@ -1,0 +1,61 @@
+"""The words used everywhere: in parameters, records, table columns and plots.
+
+They stand here, where nothing heavy is imported, so that the command line can list them at once.
+"""
+
+from __future__ import annotations
+
+RUNGS = (
+    "vit-adapter-m2f",
+    "no-adapter",
+    "no-pixel-decoder",
+    "single-scale",
+    "eomt-masked",
+    "eomt",
+    "pmt",
+)
+"""The ladder, from the top down; ``models.ladder`` says what each is made of."""
+
+OWN_SIZES = ("nano", "micro")
+"""Sizes of our own, small enough to be trained on a CPU."""
+
+PAPER_SIZES = ("small", "base", "large", "giant")
+SIZES = (*OWN_SIZES, *PAPER_SIZES)
+
+OWN_PRETRAININGS = ("none", "mim")
+"""Those that timm has no weights of: nothing, and masked-image pretraining on this machine
+(``training.pretraining``). The architecture of both is DINOv2's, at every size."""
+
+PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "deit3-in1k")
+
+TASKS = ("panoptic", "instance", "semantic")
+
+DATASET_TASKS: dict[str, tuple[str, ...]] = {
+    "shapes": TASKS,
+    "coco": TASKS,
+    "ade20k": ("panoptic", "semantic"),
+    "cityscapes": ("semantic",),
+    "custom": TASKS,
+}
+"""Data set → its tasks, the first one where none is named."""
+
+FIGURES: dict[str, tuple[str, ...]] = {
+    "panoptic": ("pq", "pq_things", "pq_stuff", "sq", "rq"),
+    "instance": ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    "semantic": ("miou",),
+}
+"""Task → those of its metrics that tables show; the first stands for all."""
+
+ACCURACIES = {"pq": "PQ", "ap": "AP", "miou": "mIoU"}
+"""The figure that stands for a task, as records name it → what people call it."""
+
+MASKING_MODES = ("masked", "annealed", "unmasked")
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+SAMPLERS = ("pytorch", "triton")
+"""Implementations of deformable attention's sampling."""
+
+TIMING_MODES = ("eager", "cuda-graph", "compiled", "max-autotune")
+"""How a timed model runs: as written; the same, captured and replayed (``GraphedPredict``, for
+GPUs); through ``torch.compile``, in its default mode or in the one of that name."""

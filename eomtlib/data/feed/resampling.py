@@ -1,0 +1,265 @@
+"""Windows of a resized image and of its segment map, as training shows them.
+
+Output pixel i shows the source position (offset + i + 0.5) · scale − 0.5, read bilinearly with
+antialiasing from the image and from the nearest pixel of the map. Only what a window shows is
+computed, and it is written where it belongs: into a canvas, mirrored or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eomtlib.core.structures import VOID
+from eomtlib.data.decoding.compiled import compiled
+
+_BITS = 13
+"""Of a weight's fraction: three channels of 8 + 13 bits are summed in one word of 64."""
+
+_FIELD = 21
+_MORE = 8
+"""Bits that an enlarged image keeps beyond the 8 of a pixel between its two passes."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a crop shows of a resized image.
+
+    Attributes:
+        resized: height and width that the whole image would be resized to.
+        offset: row and column of the crop's corner in the resized image.
+        size: rows and columns that are shown.
+    """
+
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    size: tuple[int, int]
+
+
+def draw_image(image: np.ndarray, window: Window, canvas: np.ndarray, *, flip: bool) -> None:
+    """Shows an image's window in a canvas, like Pillow's bilinear resizing to one grey level.
+
+    Args:
+        image: ``[H, W, 3]`` uint8.
+        window: no larger than the canvas.
+        canvas: ``[3, h, w]`` uint8, filled: the window in the upper left corner, the rest with 0.
+        flip: whether the window is shown with left and right exchanged.
+    """
+    (rows, columns), (height, width) = window.size, image.shape[:2]
+    y, row_weights = _weights(window.resized[0], window.offset[0], rows, height)
+    x, weights = _weights(window.resized[1], window.offset[1], columns, width)
+    if flip:
+        x, weights = x[::-1].copy(), weights[::-1].copy()
+    seen = slice(int(y[0]), int(y[-1]) + row_weights.shape[1])
+    left, right = int(x.min()), int(x.max()) + weights.shape[1]
+    pixels = np.ascontiguousarray(image).reshape(height, 3 * width)[seen]
+    # The first pass is better the one that leaves fewer pixels to the other.
+    resize = _shrink_rows_first if rows < len(pixels) else _stretch_columns_first
+    weights = weights.astype(np.uint64)
+    resize(pixels, y - seen.start, row_weights, x - left, weights, (left, right), canvas)
+    canvas[:, :rows, columns:] = 0
+    canvas[:, rows:] = 0
+
+
+def nearest(window: Window, size: tuple[int, int], *, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns of a map of ``size`` that a window shows, int64."""
+    places = []
+    for side, resized, offset, shown in zip(
+        size, window.resized, window.offset, window.size, strict=True
+    ):
+        centres = (np.arange(shown) + (offset + 0.5)) * (side / resized)
+        places.append(np.minimum(centres.astype(np.int64), side - 1))
+    rows, columns = places
+    return rows, columns[::-1].copy() if flip else columns
+
+
+@compiled
+def draw_segments(
+    ids: np.ndarray, rows: np.ndarray, columns: np.ndarray, count: int, canvas: np.ndarray
+) -> np.ndarray:
+    """Shows rows and columns of a segment map in a canvas.
+
+    Args:
+        ids: ``[K, H, W]`` int16.
+        rows: places in H, no more than the canvas has.
+        columns: places in W, no more than the canvas has.
+        count: of segments.
+        canvas: ``[K, h, w]`` int16, filled: the map in the upper left corner, the rest void.
+
+    Returns:
+        Which segments show: ``[S]`` bool; empty when there is an id that is neither void nor below
+        ``count``, and then the canvas is of no use.
+    """
+    shown = np.zeros(count + 1, np.bool_)
+    for number in range(len(ids)):
+        layer, target = ids[number], canvas[number]
+        for i in range(len(rows)):
+            if i > 0 and rows[i] == rows[i - 1]:
+                target[i] = target[i - 1]
+            else:
+                line, last = layer[rows[i]], VOID
+                for j in range(len(columns)):
+                    index = np.int64(line[columns[j]])
+                    target[i, j] = index
+                    if index != last:
+                        if index < VOID or index >= count:
+                            return shown[:0]
+                        shown[index + 1] = True
+                        last = index
+                target[i, len(columns) :] = VOID
+        target[len(rows) :] = VOID
+    return shown[1:]
+
+
+@compiled
+def renumber(ids: np.ndarray, numbers: np.ndarray) -> None:
+    """Gives void and each segment of ``[K, h, w]`` its entry of ``numbers``, ``[1 + S]`` int16."""
+    for layer in ids:
+        for line in layer:
+            for x in range(len(line)):
+                line[x] = numbers[line[x] + 1]
+
+
+@compiled
+def _weights(resized: int, offset: int, shown: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The source pixels of each output pixel, as a triangle filter takes them.
+
+    Returns:
+        The first of them ``[shown]`` int64, and the weight of each ``[shown, taps]`` int32: sums
+        to 2^13.
+    """
+    scale = side / resized
+    reach = max(scale, 1.0)
+    first, last = np.empty(shown, np.int64), np.empty(shown, np.int64)
+    taps = 1
+    for i in range(shown):
+        centre = (offset + i + 0.5) * scale
+        first[i] = max(int(centre - reach + 0.5), 0)
+        last[i] = min(int(centre + reach + 0.5), side)
+        taps = max(taps, last[i] - first[i])
+    weights = np.zeros((shown, taps), np.int32)
+    exact = np.empty(taps, np.float64)
+    for i in range(shown):
+        centre = (offset + i + 0.5) * scale
+        # All have as many pixels: at the far edge some in front of weight 0.
+        start, first[i] = first[i], min(first[i], side - taps)
+        count = last[i] - start
+        for j in range(count):
+            exact[j] = max(1.0 - abs((start + j + 0.5 - centre) / reach), 0.0)
+        total, left, largest = exact[:count].sum(), 1 << _BITS, 0
+        for j in range(count):
+            place = start - first[i] + j
+            weights[i, place] = int(exact[j] / total * (1 << _BITS) + 0.5)
+            left -= weights[i, place]
+            if weights[i, place] > weights[i, largest]:
+                largest = place
+        weights[i, largest] += left
+    return first, weights
+
+
+@compiled
+def _shrink_rows_first(
+    pixels: np.ndarray,
+    y: np.ndarray,
+    row_weights: np.ndarray,
+    x: np.ndarray,
+    column_weights: np.ndarray,
+    seen: tuple[int, int],
+    canvas: np.ndarray,
+) -> None:
+    left, right = seen
+    line = np.empty(pixels.shape[1], np.uint8)
+    packed, mixed = np.empty(right - left, np.uint64), np.empty(len(x), np.uint64)
+    for i in range(len(y)):
+        _mix_rows(pixels, y[i], row_weights[i], _BITS, line)
+        _pack(line[3 * left : 3 * right], packed)
+        _mix_columns(packed, x, column_weights, mixed)
+        for channel in range(3):
+            _unpack(mixed, channel, _BITS, canvas[channel, i])
+
+
+@compiled
+def _stretch_columns_first(
+    pixels: np.ndarray,
+    y: np.ndarray,
+    row_weights: np.ndarray,
+    x: np.ndarray,
+    column_weights: np.ndarray,
+    seen: tuple[int, int],
+    canvas: np.ndarray,
+) -> None:
+    count, taps, (left, right) = len(x), row_weights.shape[1], seen
+    # As many rows as are mixed, each in place of one that is no longer needed.
+    stretched = np.empty((3, taps, count), np.uint16)
+    packed, mixed = np.empty(right - left, np.uint64), np.empty(count, np.uint64)
+    weights = np.empty(taps, np.int32)
+    done = 0
+    for i in range(len(y)):
+        while done < y[i] + taps:
+            _pack(pixels[done, 3 * left : 3 * right], packed)
+            _mix_columns(packed, x, column_weights, mixed)
+            for channel in range(3):
+                _unpack(mixed, channel, _BITS - _MORE, stretched[channel, done % taps])
+            done += 1
+        for j in range(taps):
+            weights[(y[i] + j) % taps] = row_weights[i, j]
+        for channel in range(3):
+            _mix_rows(stretched[channel], 0, weights, _BITS + _MORE, canvas[channel, i, :count])
+
+
+@compiled
+def _mix_rows(
+    rows: np.ndarray, first: int, weights: np.ndarray, bits: int, target: np.ndarray
+) -> None:
+    """The weighted sum of rows from ``first`` on, divided by 2^bits and rounded."""
+    half = np.int32(1 << (bits - 1))
+    if len(weights) == 2:
+        a, b, v, w = rows[first], rows[first + 1], weights[0], weights[1]
+        for x in range(len(target)):
+            target[x] = np.int32(a[x] * v + b[x] * w + half) >> bits
+        return
+    sums = np.full(len(target), half, np.int32)
+    for j in range(len(weights)):
+        row, w = rows[first + j], weights[j]
+        for x in range(len(target)):
+            sums[x] = np.int32(sums[x] + row[x] * w)
+    for x in range(len(target)):
+        target[x] = sums[x] >> bits
+
+
+@compiled
+def _pack(line: np.ndarray, packed: np.ndarray) -> None:
+    """Three channels side by side in one word, so that one multiplication serves them all."""
+    for x in range(len(packed)):
+        packed[x] = (
+            np.uint64(line[3 * x])
+            | np.uint64(line[3 * x + 1]) << np.uint64(_FIELD)
+            | np.uint64(line[3 * x + 2]) << np.uint64(2 * _FIELD)
+        )
+
+
+@compiled
+def _mix_columns(
+    packed: np.ndarray, first: np.ndarray, weights: np.ndarray, mixed: np.ndarray
+) -> None:
+    """The weighted sums of packed pixels from each ``first`` on, still to be divided by 2^13."""
+    if weights.shape[1] == 2:
+        for x in range(len(first)):
+            start = first[x]
+            mixed[x] = packed[start] * weights[x, 0] + packed[start + 1] * weights[x, 1]
+        return
+    for x in range(len(first)):
+        total = np.uint64(0)
+        for j in range(weights.shape[1]):
+            total += packed[first[x] + j] * weights[x, j]
+        mixed[x] = total
+
+
+@compiled
+def _unpack(mixed: np.ndarray, channel: int, bits: int, target: np.ndarray) -> None:
+    """One channel, divided by 2^bits and rounded."""
+    half = np.uint64(1 << (_FIELD * channel + bits - 1))
+    shift = np.uint64(_FIELD * channel + bits)
+    for x in range(len(mixed)):
+        target[x] = (mixed[x] + half) >> shift

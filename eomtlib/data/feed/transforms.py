@@ -1,0 +1,213 @@
+"""Augmentation and resizing of an image together with its segment map.
+
+Image and map go through one mapping of pixel centres, which ``feed.resampling`` describes. Training
+computes only what a crop shows, with a resampling of its own; evaluation resizes whole images with
+Pillow. Every draw comes from the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as colour_ops
+
+from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.structures import VOID, SegmentMap, fitted_size
+from eomtlib.data.feed.resampling import Window, draw_image, draw_segments, nearest, renumber
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """What is drawn for a training image (EoMT, supplementary: flip, scale jitter, crop).
+
+    Attributes:
+        flip: probability of a horizontal flip.
+        scale: range of the uniform scale; at 1 the image just fits inside the crop (large-scale
+            jitter: Ghiasi et al., Simple Copy-Paste, CVPR 2021).
+        brightness, contrast, saturation: the factor is uniform in [1 − x, 1 + x]; 0 for off.
+        hue: the shift is uniform in [−x, x] of a turn; 0 for off.
+        colour: probability of each colour change that is on (SSD's photometric distortion, Liu et
+            al., ECCV 2016, section 3.6).
+        crop_attempts: draws of scale and crop before one without any segment is accepted.
+
+    Raises:
+        ConfigurationError: for a value out of range.
+    """
+
+    flip: float = 0.5
+    scale: tuple[float, float] = (0.1, 2.0)
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    colour: float = 0.5
+    crop_attempts: int = 5
+
+    def __post_init__(self) -> None:
+        limits = {"flip": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
+        for name, limit in {**limits, "colour": 1}.items():
+            value = self.__dict__[name]
+            if not 0 <= value <= limit:
+                raise ConfigurationError(f"{name}={value} must lie in [0, {limit}].")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ConfigurationError(f"scale={self.scale} must be a range above 0, low ≤ high.")
+        if self.crop_attempts < 1:
+            raise ConfigurationError(f"crop_attempts={self.crop_attempts} must be at least 1.")
+
+
+class TrainTransform:
+    """Flip, scale jitter, pad, random crop and colour jitter to images of one size.
+
+    Args:
+        size: height and width of the result.
+        config: what is drawn.
+    """
+
+    def __init__(self, size: tuple[int, int], config: AugmentationConfig | None = None) -> None:
+        self.size = (int(size[0]), int(size[1]))
+        self.config = config or AugmentationConfig()
+
+    def __call__(
+        self,
+        image: Tensor,
+        segments: SegmentMap,
+        generator: torch.Generator,
+        *,
+        canvas: Tensor | None = None,
+    ) -> tuple[Tensor, SegmentMap]:
+        """Augments one image.
+
+        Args:
+            image: ``[3, H, W]`` uint8.
+            segments: of the same size.
+            generator: on the CPU; the result is a function of its state.
+            canvas: ``[3, *size]`` uint8, contiguous, to write the image to; None for a new one.
+
+        Returns:
+            The image ``[3, *size]``, padded with 0 at the bottom and right, and its segments,
+            padded with void. Segments that the crop does not show are gone and the rest
+            renumbered; none may be left. Before colours change, the image is within one grey level
+            of what Pillow makes of the same crop.
+        """
+        flip = torch.rand((), generator=generator).item() < self.config.flip
+        for _ in range(self.config.crop_attempts):
+            window = self._draw_window(segments.size, generator)
+            cropped = resize_segments(segments, window, size=self.size, flip=flip, only_shown=True)
+            # Crowds are no training target, so a crop of nothing else teaches nothing.
+            if not cropped.is_crowd.all():
+                break
+        if canvas is None:
+            canvas = torch.empty((3, *self.size), dtype=torch.uint8)
+        draw_image(image.permute(1, 2, 0).numpy(), window, canvas.numpy(), flip=flip)
+        self._jitter_colours(canvas[:, : window.size[0], : window.size[1]], generator)
+        return canvas, cropped
+
+    def _draw_window(self, original: tuple[int, int], generator: torch.Generator) -> Window:
+        low, high = self.config.scale
+        scale, *places = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+        scale = low + (high - low) * scale
+        ratio = scale * min(self.size[0] / original[0], self.size[1] / original[1])
+        resized = [max(1, round(side * ratio)) for side in original]
+        size = [min(a, b) for a, b in zip(resized, self.size, strict=True)]
+        offset = [
+            int(place * (a - b + 1)) for place, a, b in zip(places, resized, size, strict=True)
+        ]
+        return Window((resized[0], resized[1]), (offset[0], offset[1]), (size[0], size[1]))
+
+    def _jitter_colours(self, shown: Tensor, generator: torch.Generator) -> None:
+        config, image = self.config, shown
+        if not (config.brightness or config.contrast or config.saturation or config.hue):
+            return
+        switches = (torch.rand(4, generator=generator) < config.colour).tolist()
+        *draws, order = (torch.rand(5, generator=generator) * 2 - 1).tolist()
+        steps = [
+            ("brightness", config.brightness, colour_ops.adjust_brightness),
+            ("saturation", config.saturation, colour_ops.adjust_saturation),
+            ("hue", config.hue, colour_ops.adjust_hue),
+        ]
+        # Contrast comes before or after the changes of colour, as in SSD.
+        contrast = ("contrast", config.contrast, colour_ops.adjust_contrast)
+        steps.insert(1 if order < 0 else 3, contrast)
+        for (name, strength, adjust), on, draw in zip(steps, switches, draws, strict=True):
+            if on and strength:
+                image = adjust(image, draw * strength + (0.0 if name == "hue" else 1.0))
+        if image is not shown:
+            shown.copy_(image)
+
+
+class EvalTransform:
+    """Fits an image into a canvas, its aspect ratio kept; segments stay at the original size.
+
+    Args:
+        canvas: height and width of the result.
+    """
+
+    def __init__(self, canvas: tuple[int, int]) -> None:
+        self.canvas = (int(canvas[0]), int(canvas[1]))
+
+    def __call__(self, image: Tensor, segments: SegmentMap) -> tuple[Tensor, SegmentMap]:
+        """Resizes ``[3, H, W]`` to ``fitted_size`` and pads it with 0 at the bottom and right."""
+        return self.fit(image), segments
+
+    def fit(self, image: Tensor) -> Tensor:
+        """The image alone, ``[3, H, W]`` → ``[3, *canvas]``."""
+        fitted = fitted_size(image.shape[-2:], self.canvas)
+        return _pad_image(resize_image(image, fitted), self.canvas)
+
+
+def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``[3, H, W]`` uint8 → ``[3, *size]``, bilinear with antialiasing."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    source = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+    resized = source.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+
+
+def resize_segments(
+    segments: SegmentMap,
+    window: Window,
+    *,
+    size: tuple[int, int] | None = None,
+    flip: bool = False,
+    only_shown: bool = False,
+) -> SegmentMap:
+    """The window of a segment map, from the nearest pixels.
+
+    Args:
+        segments: the whole map.
+        window: what to show of it.
+        size: what to pad the window to, with void at the bottom and right; None for no padding.
+        flip: whether the window is shown with left and right exchanged.
+        only_shown: whether to drop the segments that do not show and renumber the rest, order kept.
+    """
+    rows, columns = nearest(window, segments.size, flip=flip)
+    # NumPy, since for arrays as small as the labels PyTorch's calls cost more than their work.
+    ids = segments.ids.contiguous().numpy()
+    labels, is_crowd = segments.labels.numpy(), segments.is_crowd.numpy()
+    canvas = np.empty((len(ids), *(size or window.size)), ids.dtype)
+    shown = draw_segments(ids, rows, columns, len(labels), canvas)
+    if len(shown) != len(labels):
+        raise DataError(
+            f"a segment map holds ids from {ids.min()} to {ids.max()}, but {len(labels)} labels; "
+            "ids are -1 for void, else positions in the labels. Mend the data set's read()."
+        )
+    if only_shown and not shown.all():
+        numbers = np.full(len(labels) + 1, VOID, ids.dtype)
+        numbers[1:][shown] = np.arange(np.count_nonzero(shown))
+        renumber(canvas[:, : len(rows), : len(columns)], numbers)
+        labels, is_crowd = labels[shown], is_crowd[shown]
+    return SegmentMap(*(torch.from_numpy(array) for array in (canvas, labels, is_crowd)))
+
+
+def _pad_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = image.shape[-2:]
+    if (height, width) == size:
+        return image.contiguous()
+    canvas = image.new_zeros((3, *size))
+    canvas[:, :height, :width] = image
+    return canvas

@@ -1,0 +1,1 @@
+"""How annotations are written, whatever data set they are of."""

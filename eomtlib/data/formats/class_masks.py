@@ -1,0 +1,186 @@
+"""Images with PNGs whose values are class numbers: semantic targets, a segment for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import torch
+
+from eomtlib.core.errors import DataError
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.data.dataset import MAX_SIDE, FileDataset, Images, read_file
+from eomtlib.data.decoding.archives import Store
+from eomtlib.data.decoding.image_files import open_picture
+from eomtlib.data.decoding.problems import FileError, Report, refuse
+
+_HEADER_BYTES = 24
+_HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_UNKNOWN = VOID - 1
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class MaskFiles(FileDataset):
+    """Images and, under the same name but for its end, PNGs of one byte a pixel.
+
+    Image ids are positions in the sorted names. A PNG may be grey or have a palette.
+
+    Args:
+        images: files of the images; files with other endings than images have are passed over.
+        masks: files of the PNGs.
+        classes: in the order of the class indices.
+        values: PNG value → class index, or ``VOID``. Any other value is an error.
+        image_suffix: what the images' names end in after what they share with their PNGs; empty
+            for ``.jpg``, ``.jpeg`` or ``.png``.
+        mask_suffix: what the PNGs' names end in; files with other ends are passed over.
+        report: is given what is found to be wrong before anything is read.
+
+    Raises:
+        DataError: when there is no image with a PNG.
+    """
+
+    def __init__(
+        self,
+        images: Store,
+        masks: Store,
+        *,
+        classes: tuple[ClassInfo, ...],
+        values: Mapping[int, int],
+        image_suffix: str = "",
+        mask_suffix: str = ".png",
+        report: Report = refuse,
+    ) -> None:
+        pairs = _pairs(images, masks, image_suffix, mask_suffix, report)
+        kept, sizes = [], []
+        for pair in pairs:
+            try:
+                sizes.append(_png_size(masks, pair[1]))
+                kept.append(pair)
+            except FileError as error:
+                report(error)
+        if not kept and report is refuse:
+            raise DataError(f"{images.where('')}: there is no image in it with a mask.")
+        names = np.array([image.encode() for image, _ in kept], np.bytes_)
+        listed = Images(
+            images, names, np.arange(len(kept)), np.array(sizes, np.int32).reshape(-1, 2)
+        )
+        super().__init__(listed, classes)
+        self._masks = masks
+        self._mask_names = np.array([mask.encode() for _, mask in kept], np.bytes_)
+        self._table = np.full(256, _UNKNOWN, np.int16)
+        for value, index in values.items():
+            self._table[value] = index
+
+    def read_segments(self, index: int) -> SegmentMap:
+        """The classes that occur, as segments ``[1, H, W]``, in the order of the classes."""
+        values = self.read_values(self._masks, index, modes=("L", "P"))
+        return by_class(self.to_classes(values, index), len(self.classes))
+
+    def read_values(self, store: Store, index: int, *, modes: Sequence[str]) -> np.ndarray:
+        """The PNG of an image in a store, ``[H, W]`` or ``[H, W, C]`` uint8.
+
+        Raises:
+            FileError: for a damaged file, or one of another size or mode.
+        """
+        name = self._mask_names[index].decode()
+        where = store.where(name)
+        picture = open_picture(
+            read_file(store, name, "unreadable mask"),
+            self.size(index),
+            where=where,
+            json_name=self.annotation_of(index),
+            kind="unreadable mask",
+        )
+        if picture.mode not in modes:
+            what = f"is a PNG of mode {picture.mode}; it must be one of {', '.join(modes)}."
+            raise FileError("unreadable mask", where, what)
+        return np.asarray(picture)
+
+    def to_classes(self, values: np.ndarray, index: int) -> np.ndarray:
+        """PNG values ``[H, W]`` as class indices int16, −1 for void.
+
+        Raises:
+            FileError: for values that stand for nothing.
+        """
+        found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+        strange = found[self._table[found] == _UNKNOWN]
+        if len(strange):
+            numbers = ", ".join(map(str, strange[:5].tolist()))
+            what = f"holds {len(strange)} value(s) that stand for no class and not for void: "
+            raise FileError("unknown id", self.annotation_of(index), f"{what}{numbers}.")
+        return self._table[values]
+
+    def annotation_of(self, index: int) -> str:
+        """The PNG."""
+        return self._masks.where(self._mask_names[index].decode())
+
+
+def by_class(classes: np.ndarray, num_classes: int) -> SegmentMap:
+    """A map of class indices, ``[H, W]`` int16 with −1 for void, as a segment for each class."""
+    shown = np.bincount(classes.ravel() + 1, minlength=num_classes + 1)[1:] > 0
+    numbers = np.full(num_classes + 1, VOID, np.int16)
+    numbers[1:][shown] = np.arange(np.count_nonzero(shown))
+    labels = np.flatnonzero(shown)
+    return SegmentMap(
+        ids=torch.from_numpy(numbers[classes + 1])[None],
+        labels=torch.from_numpy(labels),
+        is_crowd=torch.zeros(len(labels), dtype=torch.bool),
+    )
+
+
+def _pairs(
+    images: Store, masks: Store, image_suffix: str, mask_suffix: str, report: Report
+) -> list[tuple[str, str]]:
+    """Names of images and of their masks, sorted."""
+    image_names = _by_stem(images, lambda name: _image_stem(name, image_suffix), report)
+    mask_names = _by_stem(
+        masks,
+        lambda name: name.removesuffix(mask_suffix) if name.endswith(mask_suffix) else None,
+        report,
+    )
+    for stem in sorted(image_names.keys() - mask_names.keys()):
+        what = f"missing, and {images.where(image_names[stem])} needs it; fetch it or make it."
+        report(FileError("missing mask", masks.where(stem + mask_suffix), what))
+    for stem in sorted(mask_names.keys() - image_names.keys()):
+        what = f"missing, and {masks.where(mask_names[stem])} is for it; fetch it."
+        report(FileError("missing image", images.where(stem + (image_suffix or ".jpg")), what))
+    shared = sorted(image_names.keys() & mask_names.keys())
+    return [(image_names[stem], mask_names[stem]) for stem in shared]
+
+
+def _by_stem(store: Store, stem_of: Callable[[str], str | None], report: Report) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in store.names():
+        stem = stem_of(name)
+        if stem is not None and stem in found:
+            what = f"has the name of {found[stem]} but for its end; rename one of them."
+            report(FileError("duplicate id", store.where(name), what))
+        elif stem is not None:
+            found[stem] = name
+    return found
+
+
+def _image_stem(name: str, suffix: str) -> str | None:
+    path = PurePosixPath(name)
+    if path.name.startswith("."):
+        return None
+    if suffix:
+        return name.removesuffix(suffix) if name.endswith(suffix) else None
+    return str(path.with_suffix("")) if path.suffix.lower() in _IMAGE_SUFFIXES else None
+
+
+def _png_size(store: Store, name: str) -> tuple[int, int]:
+    """Height and width as a PNG's first bytes give them."""
+    where = store.where(name)
+    try:
+        head = store.head(name, _HEADER_BYTES)
+    except DataError as error:
+        what = str(error).removeprefix(f"{where}: ")
+        raise FileError("unreadable mask", where, what) from error
+    width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+    sound = head.startswith(_HEADER) and len(head) == _HEADER_BYTES
+    if not sound or not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
+        what = f"is no PNG of at most {MAX_SIDE} pixels a side; fetch it again."
+        raise FileError("unreadable mask", where, what)
+    return height, width

@@ -1,0 +1,110 @@
+"""What COCO's annotation files have in common: categories and images, checked, kept as arrays."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+import numpy as np
+
+from eomtlib.core.structures import ClassInfo
+from eomtlib.data.dataset import MAX_SIDE
+from eomtlib.data.decoding.archives import check_name
+from eomtlib.data.decoding.json_lists import JsonLists
+from eomtlib.data.decoding.problems import FileError, Report
+
+MAX_SEGMENTS = np.iinfo(np.int16).max
+
+
+class EntryError(ValueError):
+    """What is wrong with an entry, by its kind (of ``problems.KINDS``)."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(what)
+        self.kind = kind
+
+
+class CocoIndex:
+    """An annotation file as arrays: 118,000 images as Python objects would be copied to workers.
+
+    Args:
+        lists: the JSON file.
+        report: is given what is wrong with an entry; if it returns, the entry is left out.
+        things_by_default: whether a category without ``isthing`` is a thing; else it is an error.
+
+    Attributes:
+        where: how error messages name the file.
+        classes: in the file's order.
+        image_ids: ``[N]`` int64; where the file's ids are texts, their positions in the file.
+        sizes: ``[N, 2]`` int32, height and width.
+        image_names: ``[N]`` bytes, the file names.
+        faulty: ``[N]`` bool, images whose annotation was left out for an error.
+
+    Raises:
+        DataError: when the file is no such object of lists.
+        FileError: from ``report``, naming the file and the entry that cannot be used.
+    """
+
+    def __init__(self, lists: JsonLists, report: Report, *, things_by_default: bool) -> None:
+        self.where = lists.where
+        self._lists, self._report = lists, report
+        self._things_by_default = things_by_default
+        self._classes: dict[int, ClassInfo] = {}
+        self.each("categories", self._add_class)
+        self.classes = tuple(self._classes.values())
+        self.class_of = {number: index for index, number in enumerate(self._classes)}
+        self.rows: dict[int | str, int] = {}
+        self._ids, self._sizes, self._names = array("q"), array("i"), []
+        self.each("images", self._add_image)
+        self.image_ids = np.array(self._ids, np.int64)
+        self.sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
+        self.image_names = np.array(self._names, np.bytes_)
+        self.faulty = np.zeros(len(self.rows), bool)
+        del self._ids, self._sizes, self._names, self._classes
+
+    def each(self, part: str, add: Callable[[int, dict, np.ndarray], None]) -> None:
+        """Hands each entry of a list to ``add``, with its position and its span in the text."""
+        for position, span in enumerate(self._lists.spans(part)):
+            try:
+                add(position, self._lists.entry(span), span)
+                continue
+            except EntryError as error:
+                kind, what = error.kind, str(error)
+            except KeyError as error:
+                kind, what = "malformed entry", f"lacks the field {error}"
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+                kind, what = "malformed entry", str(error)
+            advice = "correct the entry or fetch the file again"
+            self._report(FileError(kind, self.where, f"{part}[{position}]: {what}; {advice}."))
+
+    def row_of(self, entry: dict) -> int:
+        """The position of the image that an annotation belongs to."""
+        row = self.rows.get(entry["image_id"])
+        if row is None:
+            what = f"image_id {entry['image_id']!r} is not among the images"
+            raise EntryError("unknown id", what)
+        return row
+
+    def _add_class(self, position: int, entry: dict, span: np.ndarray) -> None:
+        name, number = str(entry["name"]), int(entry["id"])
+        default = {"isthing": True} if self._things_by_default else {}
+        is_thing = bool((default | entry)["isthing"])
+        if number in self._classes:
+            raise EntryError("duplicate id", f"id {number} comes twice")
+        if any(info.name == name for info in self._classes.values()):
+            raise EntryError("duplicate id", f"the name {name!r} comes twice")
+        self._classes[number] = ClassInfo(name, is_thing, number)
+
+    def _add_image(self, position: int, entry: dict, span: np.ndarray) -> None:
+        image_id = entry["id"]
+        number = position if isinstance(image_id, str) else int(image_id)
+        height, width = int(entry["height"]), int(entry["width"])
+        name = check_name(str(entry["file_name"]), self.where)
+        if not 0 < min(height, width) <= max(height, width) <= MAX_SIDE or abs(number) >> 63:
+            raise ValueError(f"id {image_id}, height × width {height} × {width}")
+        if image_id in self.rows:
+            raise EntryError("duplicate id", f"id {image_id} comes twice")
+        self.rows[image_id] = len(self.rows)
+        self._ids.append(number)
+        self._sizes.extend((height, width))
+        self._names.append(name.encode())

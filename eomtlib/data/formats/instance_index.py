@@ -1,0 +1,119 @@
+"""COCO's instance annotation file, checked entry by entry and kept as arrays and text."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from typing import Any
+
+import numpy as np
+import torch
+
+from eomtlib.data.decoding.json_lists import JsonLists
+from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.formats.coco_index import MAX_SEGMENTS, CocoIndex, EntryError
+from eomtlib.data.formats.outlines import text_pixels
+
+_MIN_NUMBERS = 6
+"""Of a polygon: three corners."""
+
+
+class InstanceIndex(CocoIndex):
+    """An instance annotation file as arrays; arguments and errors as of ``CocoIndex``.
+
+    Outlines stay the text that they are in the file, which takes less room than their numbers.
+
+    Attributes:
+        starts, counts: ``[N]``; segments of image i are ``[starts[i] : starts[i] + counts[i]]``
+            of the following, in the file's order. An image that is not annotated has none.
+        labels: ``[T]`` int32, positions in ``classes``.
+        is_crowd: ``[T]`` bool.
+    """
+
+    def __init__(self, lists: JsonLists, report: Report = refuse) -> None:
+        super().__init__(lists, report, things_by_default=True)
+        # Row of the image, class, crowd or not, begin and end of the entry's text.
+        self._segments = tuple(array(code) for code in "iibqq")
+        self._totals = np.zeros(len(self.rows), np.int64)
+        self._seen: set[int | str] = set()
+        self.each("annotations", self._add_annotation)
+        rows, labels, is_crowd, begins, ends = (np.array(part) for part in self._segments)
+        order = np.argsort(rows, kind="stable")
+        self.counts = np.bincount(rows, minlength=len(self.rows)).astype(np.int32)
+        self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
+        self.labels, self.is_crowd = labels[order].astype(np.int32), is_crowd[order].astype(bool)
+        self._keep_text(begins[order], ends[order])
+        del self._segments, self._seen, self._totals, self._lists, self.rows
+
+    def outline(self, segment: int) -> Any:
+        """A segment's polygons or run lengths, as the file gives them: argument of ``rasterise``.
+
+        Args:
+            segment: position among the T.
+        """
+        begin, end = self._bounds[segment : segment + 2].tolist()
+        return json.loads(self._text[begin:end].numpy().tobytes())["segmentation"]
+
+    def _add_annotation(self, position: int, entry: dict, span: np.ndarray) -> None:
+        row = self.row_of(entry)
+        faulty, self.faulty[row] = self.faulty[row], True  # until it is found to be in order
+        number = entry.get("id", f"position {position}")
+        if number in self._seen:
+            raise EntryError("duplicate id", f"id {number} comes twice")
+        self._seen.add(number)
+        if entry["category_id"] not in self.class_of:
+            what = f"category_id {entry['category_id']!r} is not among the categories"
+            raise EntryError("unknown class", what)
+        self._totals[row] += 1
+        if self._totals[row] > MAX_SEGMENTS:
+            raise ValueError(f"its image has more than {MAX_SEGMENTS} segments")
+        is_crowd = bool(entry.get("iscrowd", 0))
+        _check_outline(entry["segmentation"], self._sizes_of(row))
+        label = self.class_of[entry["category_id"]]
+        for part, value in zip(self._segments, (row, label, is_crowd, *span), strict=True):
+            part.append(int(value))
+        self.faulty[row] = faulty
+
+    def _sizes_of(self, row: int) -> tuple[int, int]:
+        return int(self.sizes[row, 0]), int(self.sizes[row, 1])
+
+    def _keep_text(self, begins: np.ndarray, ends: np.ndarray) -> None:
+        bounds = np.concatenate(([0], np.cumsum(ends - begins)))
+        # Tensors: worker processes share their memory, whichever way they start.
+        self._bounds = torch.from_numpy(bounds)
+        self._text = torch.empty(int(bounds[-1]), dtype=torch.uint8)
+        source, target = np.frombuffer(self._lists.text, np.uint8), self._text.numpy()
+        for begin, end, place in zip(begins, ends, bounds[:-1], strict=True):
+            target[place : place + end - begin] = source[begin:end]
+
+
+def _check_outline(outline: Any, size: tuple[int, int]) -> None:
+    """Refuses what pycocotools would make no mask of, or a mask of any size."""
+    height, width = size
+    if not outline:
+        raise EntryError("zero-area segment", "segmentation is empty")
+    if isinstance(outline, list):
+        for polygon in outline:
+            numbers = array("d", polygon)
+            if len(numbers) < _MIN_NUMBERS or len(numbers) % 2:
+                raise ValueError(
+                    f"a polygon of {len(numbers)} numbers; it needs x and y of three corners"
+                )
+            # A polygon's cost is its length, so none may lead far out of the image.
+            reach = 2 * max(height, width)
+            if not -reach <= min(numbers) <= max(numbers) <= reach or math.isnan(sum(numbers)):
+                raise ValueError("a polygon lies far outside of its image, or is not finite")
+        return
+    counts, own_size = outline["counts"], tuple(outline["size"])
+    if own_size != size:
+        what = f"run lengths for height × width {own_size}, but its image is {size}"
+        raise EntryError("size mismatch", what)
+    if isinstance(counts, str):
+        pixels = text_pixels(np.frombuffer(counts.encode(), np.uint8))
+    elif isinstance(counts, list):
+        pixels = sum(counts) if min(counts, default=0) >= 0 else -1
+    else:
+        raise ValueError("counts must be a list of run lengths, or COCO's text of them")
+    if pixels != height * width:
+        raise ValueError(f"run lengths do not add up to {height} × {width} pixels")

@@ -1,0 +1,105 @@
+"""Mean intersection over union of semantic segmentation, from one confusion matrix.
+
+Everingham et al., *The PASCAL Visual Object Classes Challenge*, IJCV 2010, which calls it accuracy:
+counts are summed over all images before anything is divided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.evaluation.metrics.metric import (
+    Result,
+    add_state,
+    check_labels,
+    check_size,
+    checked_classes,
+)
+
+
+class MeanIoU:
+    """Counts pixels over images. Void and crowds are ignored, whatever was predicted there.
+
+    Args:
+        classes: of the data set; the position is the class index.
+
+    Raises:
+        ConfigurationError: when two classes have the same name.
+    """
+
+    def __init__(self, classes: Sequence[ClassInfo]) -> None:
+        self.classes = checked_classes(classes)
+        self._confusion = np.zeros((len(self.classes),) * 2, np.int64)
+
+    def update(self, prediction: Tensor, target: SegmentMap) -> None:
+        """Adds an image.
+
+        Args:
+            prediction: ``[H, W]`` integers, the class of each pixel, on any device.
+            target: the ground truth at the same size, in one layer, on the CPU.
+
+        Raises:
+            ConfigurationError: when sizes or classes do not fit; nothing was added then.
+        """
+        count = len(self.classes)
+        if target.ids.shape[0] != 1:
+            raise ConfigurationError(
+                f"target has {target.ids.shape[0]} layers; mean IoU needs one class for each pixel."
+            )
+        check_size(prediction.shape, target)
+        check_labels("target", target.labels.numpy(), count)
+        low, high = torch.stack(prediction.aminmax()).tolist() if prediction.numel() else (0, 0)
+        if not 0 <= low <= high < count:
+            raise ConfigurationError(
+                f"prediction holds classes from {low} to {high}, but there are {count}."
+            )
+        ignored = torch.where(target.is_crowd, count, target.labels)
+        # The last entry stands for void, which −1 points to; what is ignored has a row of its own.
+        rows = torch.cat((ignored, torch.tensor([count]))).to(prediction.device)
+        truth = rows[target.ids[0].to(prediction.device).long()]
+        pairs = truth * count + prediction
+        counts = torch.bincount(pairs.flatten(), minlength=(count + 1) * count)
+        self._confusion += counts.view(count + 1, count)[:count].cpu().numpy()
+
+    def state(self) -> Tensor:
+        """``[classes, classes]`` int64 pixel counts, a row for each true class.
+
+        The states of several processes add up: reduce them by summation.
+        """
+        return torch.from_numpy(self._confusion.copy())
+
+    def merge(self, state: Tensor) -> None:
+        """Adds what another process has accumulated.
+
+        Raises:
+            ConfigurationError: when it is the state of other classes.
+        """
+        add_state(self._confusion, state)
+
+    def compute(self) -> Result:
+        """Figures over all images so far.
+
+        Returns:
+            ``miou`` in percent, the mean over the ``n`` classes that occur, in the ground truth or
+            in predictions; NaN where none does. Per class ``iou`` in percent, 0 where the class
+            does not occur, and the ``pixels`` of it in the ground truth and ``predicted``.
+        """
+        hits = self._confusion.diagonal()
+        pixels, predicted = self._confusion.sum(1), self._confusion.sum(0)
+        union = pixels + predicted - hits
+        occurs = union > 0
+        iou = 100 * np.divide(hits, union, where=occurs, out=np.zeros(len(hits)))
+        mean = float(iou[occurs].mean()) if occurs.any() else math.nan
+        columns = {"iou": iou, "pixels": pixels, "predicted": predicted}
+        per_class = {
+            info.name: {name: float(values[index]) for name, values in columns.items()}
+            for index, info in enumerate(self.classes)
+        }
+        return Result({"miou": mean, "n": int(occurs.sum())}, per_class)

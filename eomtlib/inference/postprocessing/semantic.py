@@ -1,0 +1,125 @@
+"""Semantic segmentations: what classes all queries together give to each pixel, over windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from eomtlib.core.predictions import MaskLogits
+from eomtlib.data.feed.windows import WindowLayout
+from eomtlib.inference.postprocessing.resizing import checked_masks, resize
+
+# Classes that are resized to an image at a time: 150 maps of a large photograph would take
+# gigabytes.
+_CLASSES_AT_ONCE = 16
+
+
+def post_process_semantic_segmentation(
+    mask_logits: Tensor | MaskLogits,
+    class_logits: Tensor,
+    *,
+    target_sizes: Sequence[tuple[int, int]],
+    input_size: tuple[int, int],
+) -> list[Tensor]:
+    """Makes a semantic segmentation of each image: the class of the highest score in each pixel.
+
+    Args:
+        mask_logits: ``[N, Q, h, w]``, or the factors of it, of the windows of all images in the
+            order of ``data.windows.WindowTransform``.
+        class_logits: ``[N, Q, classes + 1]``, "no object" last.
+        target_sizes: height and width of each image, as it was before it was resized.
+        input_size: height and width of a window.
+
+    Returns:
+        For each image ``[H, W]`` int64 on the device of the logits, classes in every pixel.
+
+    Raises:
+        ConfigurationError: when numbers of windows or queries do not fit together.
+    """
+    all_scores = semantic_scores(
+        mask_logits, class_logits, target_sizes=target_sizes, input_size=input_size
+    )
+    return [
+        _best_class(scores, tuple(size))
+        for scores, size in zip(all_scores, target_sizes, strict=True)
+    ]
+
+
+def semantic_scores(
+    mask_logits: Tensor | MaskLogits,
+    class_logits: Tensor,
+    *,
+    target_sizes: Sequence[tuple[int, int]],
+    input_size: tuple[int, int],
+) -> Iterator[Tensor]:
+    """The score of each class in each pixel of each resized image, one image after the other.
+
+    A query gives a pixel its class probabilities times its mask probability there, the queries
+    add up, and windows are averaged where they overlap (EoMT's evaluation; within a window it is
+    Mask2Former's, Cheng et al., CVPR 2022).
+
+    Args:
+        mask_logits: as ``post_process_semantic_segmentation`` takes it.
+        class_logits: likewise.
+        target_sizes: likewise.
+        input_size: likewise.
+
+    Yields:
+        ``[classes, *WindowLayout.size]`` float32, sums of probabilities, so 0 or more.
+
+    Raises:
+        ConfigurationError: when numbers of windows or queries do not fit together.
+    """
+    layouts = [WindowLayout.of(size, input_size) for size in target_sizes]
+    count = sum(len(layout.offsets) for layout in layouts)
+    masks = checked_masks(mask_logits, class_logits, expected=count, counted="windows")
+    probabilities = class_logits.float().softmax(dim=-1)[..., :-1].transpose(1, 2)
+    first = 0
+    for layout in layouts:
+        last = first + len(layout.offsets)
+        windows = (
+            _window_scores(masks, probabilities[index], index, input_size)
+            for index in range(first, last)
+        )
+        yield _averaged(windows, layout)
+        first = last
+
+
+def _window_scores(
+    masks: MaskLogits, probabilities: Tensor, window: int, input_size: tuple[int, int]
+) -> Tensor:
+    """``[classes, *input_size]`` of one window, from ``[classes, Q]``."""
+    own = masks.of_queries(window, range(masks.shape[1]))
+    claims = resize(own, input_size).sigmoid()
+    return (probabilities @ claims.flatten(1)).unflatten(1, tuple(input_size))
+
+
+def _averaged(windows: Iterator[Tensor], layout: WindowLayout) -> Tensor:
+    """The mean over the windows that show a pixel."""
+    if len(layout.offsets) == 1:
+        return next(windows)
+    total = counts = None
+    for scores, (top, left) in zip(windows, layout.offsets, strict=True):
+        if total is None:
+            total = scores.new_zeros(len(scores), *layout.size)
+            counts = scores.new_zeros(layout.size)
+        part = slice(top, top + scores.shape[1]), slice(left, left + scores.shape[2])
+        total[:, *part] += scores
+        counts[part] += 1
+    return total.div_(counts)
+
+
+def _best_class(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """The class of the highest score after resizing ``[classes, h, w]``; the first of equals."""
+    best = winner = None
+    for start in range(0, len(scores), _CLASSES_AT_ONCE):
+        # On CPUs max is several times as fast as argmax.
+        found = resize(scores[start : start + _CLASSES_AT_ONCE], size).max(dim=0)
+        if best is None:
+            best, winner = found
+            continue
+        winner = torch.where(found.values > best, found.indices + start, winner)
+        best = torch.maximum(best, found.values)
+    return winner

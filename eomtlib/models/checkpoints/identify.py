@@ -1,0 +1,326 @@
+"""Recognising a segmentation checkpoint, and reading what model it holds.
+
+Nothing is built here, and nothing in a file is executed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eomtlib.core.errors import CheckpointError
+from eomtlib.models.checkpoints.fields import Fields
+from eomtlib.models.checkpoints.own import (
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    ModelConfig,
+    read_config,
+    unnamed_classes,
+)
+from eomtlib.models.encoders import PATCH_SIZE
+from eomtlib.models.weights.layouts import (
+    AUTHORS_EOMT,
+    AUTHORS_EOMT_DINOV3,
+    AUTHORS_PMT,
+    AUTHORS_PMT_DINOV3,
+    HF_EOMT,
+    HF_EOMT_DINOV3,
+    HF_EOMT_GATE_APART,
+    HF_EOMT_GATED,
+    Layout,
+)
+from eomtlib.models.weights.weight_files import (
+    SHARD_INDEX,
+    StateDict,
+    open_state_dict,
+    without_leading_ones,
+)
+
+OURS = Layout(title="eomtlib", rules=())
+
+_RELEASED = "pytorch_model.bin"
+_DEFAULT_IMAGE_SIZE = 640
+_SIZES = {384: "small", 768: "base", 1024: "large", 1536: "giant"}
+
+# Hugging Face leaves out of a configuration what is at its default; values are (default, needed).
+_HF_FIXED: dict[str, dict[str, tuple[object, object]]] = {
+    "eomt": {
+        "patch_size": (16, 16),
+        "num_channels": (3, 3),
+        "hidden_act": ("gelu", "gelu"),
+        "layer_norm_eps": (1e-6, 1e-6),
+        "mlp_ratio": (4, 4),
+    },
+    "eomt_dinov3": {
+        "patch_size": (16, 16),
+        "num_channels": (3, 3),
+        "hidden_act": ("gelu", "gelu"),
+        "layer_norm_eps": (1e-6, 1e-5),
+        "query_bias": (True, True),
+        "key_bias": (False, False),
+        "value_bias": (True, True),
+        "use_gated_mlp": (False, False),
+        "rope_theta": (100.0, 100.0),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file or folder turned out to be.
+
+    Attributes:
+        path: of the file that holds the entries, or of the index of its parts.
+        layout: how the entries are called.
+        config: the model that they are of.
+        encoder: ``whole``, ``difference`` (to the pretrained encoder's) or ``absent``.
+        tells_size: whether the image size was read, not assumed.
+    """
+
+    path: Path
+    layout: Layout
+    config: ModelConfig
+    encoder: str = "whole"
+    tells_size: bool = True
+
+
+def open_entries(path: Path) -> StateDict:
+    """A file's entries, without the prefix that the authors' training program puts in front."""
+    return {name.removeprefix("network."): value for name, value in open_state_dict(path).items()}
+
+
+def identify(
+    path: str | Path, *, trained_size: tuple[int, int] | None = None, pretraining: str | None = None
+) -> Checkpoint:
+    """Says which of the known kinds a checkpoint is, and what model it holds.
+
+    Args:
+        path: a folder of ours or of Hugging Face's, or the authors' ``pytorch_model.bin`` (or the
+            folder that holds it).
+        trained_size: height and width of the images in training, for files that do not tell (DINOv3
+            and PMT: 640 when None) or whose positions make no square.
+        pretraining: of the encoder, for files that do not tell: PMT's decoder alone (``dinov3``
+            when None), and encoders that share an architecture.
+
+    Raises:
+        CheckpointError: when it is of no known kind, or a part is missing or damaged.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise CheckpointError(f"{path}: does not exist. Give a checkpoint's file or folder.")
+    if path.is_file():
+        return _authors(path, trained_size=trained_size, pretraining=pretraining)
+    fields = Fields(path / CONFIG) if (path / CONFIG).is_file() else None
+    if fields and fields.raw("format") == FORMAT:
+        return Checkpoint(_existing(path, WEIGHTS), OURS, read_config(fields))
+    if fields and str(fields.raw("model_type")) in _HF_FIXED:
+        return _hugging_face(path, fields)
+    if (path / _RELEASED).is_file():
+        return _authors(path / _RELEASED, trained_size=trained_size, pretraining=pretraining)
+    if not fields:
+        raise CheckpointError(
+            f"{path}: no saved model there: {CONFIG} is missing. Give the folder that holds "
+            f"{CONFIG} and {WEIGHTS}, or the authors' {_RELEASED}."
+        )
+    raise CheckpointError(
+        f"{path / CONFIG}: is no configuration of a known model: its format is "
+        f"{fields.raw('format')!r} and its model_type {fields.raw('model_type')!r}, where ours has "
+        f"the format {FORMAT!r} and Hugging Face's the model_type {' or '.join(_HF_FIXED)}."
+    )
+
+
+def describe(path: str | Path, **options: Any) -> str:
+    """What a checkpoint is, in a sentence of Markdown; arguments as for ``identify``."""
+    found = identify(path, **options)
+    config = found.config
+    height, width = config.image_size
+    names = ", ".join(config.class_names[:3]) + (", …" if len(config.class_names) > 3 else "")
+    blocks = f", {config.query_blocks} query blocks" if config.query_blocks else ""
+    assumed = "" if found.tells_size else " (assumed: the file does not tell)"
+    return (
+        f"`{found.path.name}` is **{found.layout.title}** (encoder: {found.encoder}): rung "
+        f"`{config.rung}`, size `{config.size}`, pretraining `{config.pretraining}`, "
+        f"{height}×{width}{assumed}, {config.num_queries} queries, "
+        f"{len(config.class_names)} classes ({names}){blocks}."
+    )
+
+
+def _authors(
+    path: Path, *, trained_size: tuple[int, int] | None, pretraining: str | None
+) -> Checkpoint:
+    state = open_entries(path)
+    is_pmt = "decoder.q.weight" in state
+    at = "decoder." if is_pmt else ""
+    if f"{at}q.weight" not in state or f"{at}class_head.weight" not in state:
+        known = "; the first of its entries: " + ", ".join(list(state)[:3]) if state else ""
+        raise CheckpointError(
+            f"{path}: is no file of the authors' EoMT or PMT: it lacks entries: {at}q.weight or "
+            f"{at}class_head.weight{known}. For a model of ours or of Hugging Face's give the "
+            f"folder that holds it and its {CONFIG}."
+        )
+    num_queries, width = _matrix(state, f"{at}q.weight", path)
+    num_classes = _matrix(state, f"{at}class_head.weight", path)[0] - 1
+    has_encoder = any(name.startswith("encoder.backbone.") for name in state)
+    is_dinov3 = "encoder.backbone.patch_embed.patch_embeddings.weight" in state
+    if pretraining is None and not has_encoder:
+        warnings.warn(
+            f"{path}: holds a decoder alone, which does not tell its encoder: DINOv3 is assumed. "
+            "Set pretraining to say so, or to name another.",
+            stacklevel=4,
+        )
+    if pretraining is None:
+        pretraining = "dinov3" if is_dinov3 or not has_encoder else _timm_pretraining(state)
+    if is_pmt:
+        layout = AUTHORS_PMT_DINOV3 if is_dinov3 else AUTHORS_PMT
+        encoder = "whole" if has_encoder else "absent"
+        blocks = _count(state, r"decoder\.blocks\.(\d+)\.norm1\.weight")
+    else:
+        layout = AUTHORS_EOMT_DINOV3 if is_dinov3 else AUTHORS_EOMT
+        encoder = "difference" if is_dinov3 else "whole"
+        blocks = state["attn_mask_probs"].numel() if "attn_mask_probs" in state else None
+    masking = _masking(state, f"{at}attn_mask_probs")
+    positions = "encoder.backbone.pos_embed"
+    tells_size = positions in state
+    image_size = trained_size or (_DEFAULT_IMAGE_SIZE, _DEFAULT_IMAGE_SIZE)
+    if tells_size:
+        # EVA-02 has a position for its class token as well.
+        prefix = 1 if pretraining == "eva02" else 0
+        count = _matrix(state, positions, path)[0] - prefix
+        image_size = _image_size(count, trained_size, path)
+    config = ModelConfig(
+        rung="pmt" if is_pmt else _eomt_rung(masking),
+        size=_size(width, path),
+        pretraining=pretraining,
+        image_size=image_size,
+        num_queries=num_queries,
+        masking=masking,
+        class_names=unnamed_classes(num_classes),
+        is_thing=None,
+        query_blocks=blocks,
+    )
+    return Checkpoint(path, layout, config, encoder, tells_size or trained_size is not None)
+
+
+def _hugging_face(folder: Path, fields: Fields) -> Checkpoint:
+    model_type, where = fields.text("model_type"), fields.path
+    rope = fields.raw("rope_parameters", {})
+    for name, (default, needed) in _HF_FIXED[model_type].items():
+        given = fields.raw(name, rope.get(name, default) if isinstance(rope, dict) else default)
+        if given not in (needed, [needed, needed]):
+            raise CheckpointError(
+                f"{where}: {name} is {given!r}; models of this library have {needed!r}."
+            )
+    files = [folder / name for name in (WEIGHTS, WEIGHTS + SHARD_INDEX, _RELEASED)]
+    path = next((file for file in files if file.is_file()), None) or _existing(folder, WEIGHTS)
+    state = open_entries(path)
+    for name in ("query.weight", "class_predictor.weight"):
+        if name not in state:
+            raise CheckpointError(f"{path}: lacks entries: {name}. Is it Hugging Face's EoMT?")
+    num_queries, width = _matrix(state, "query.weight", path)
+    num_classes = _matrix(state, "class_predictor.weight", path)[0] - 1
+    labels = fields.raw("id2label")
+    if labels is not None and not isinstance(labels, dict):
+        raise CheckpointError(f"{where}: id2label is no object of names.")
+    found = {
+        "hidden_size": width,
+        "num_queries": num_queries,
+        "num_hidden_layers": _count(state, r"layers\.(\d+)\.norm1\.weight"),
+        "num_labels": num_classes,
+    }
+    for name, value in found.items():
+        stated = len(labels) if name == "num_labels" and labels else fields.raw(name, value)
+        if stated != value:
+            raise CheckpointError(
+                f"{where}: {name} is {stated!r}, but the entries of {path.name} have {value}."
+            )
+    is_dinov3 = model_type == "eomt_dinov3"
+    masking = _masking(state, "attn_mask_probs")
+    config = ModelConfig(
+        rung=_eomt_rung(masking),
+        size=_size(width, path),
+        pretraining="dinov3" if is_dinov3 else "dinov2",
+        image_size=fields.size("image_size", _DEFAULT_IMAGE_SIZE),
+        num_queries=num_queries,
+        masking=masking,
+        class_names=_hf_names(labels, num_classes),
+        is_thing=None,
+        query_blocks=fields.whole("num_blocks", 4),
+    )
+    return Checkpoint(path, HF_EOMT_DINOV3 if is_dinov3 else _hf_layout(state), config)
+
+
+def _hf_layout(state: StateDict) -> Layout:
+    """The giant's gated MLPs have been published under two sets of names."""
+    if "layers.0.mlp.weights_in.weight" in state:
+        return HF_EOMT_GATED
+    return HF_EOMT_GATE_APART if "layers.0.mlp.gate_proj.weight" in state else HF_EOMT
+
+
+def _matrix(state: StateDict, name: str, path: Path) -> tuple[int, int]:
+    """Rows and columns of an entry, axes of length 1 in front left out."""
+    shape = without_leading_ones(state[name].shape, keep=2)
+    if len(shape) != 2 or min(shape) < 1:
+        raise CheckpointError(
+            f"{path}: {name} has the shape {shape}, where rows and columns are expected."
+        )
+    return shape
+
+
+def _existing(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise CheckpointError(f"{folder}: {name} is missing beside {CONFIG}. Fetch it as well.")
+    return folder / name
+
+
+def _timm_pretraining(state: StateDict) -> str:
+    """Which of timm's ViTs an encoder is; DeiT-III's two pretrainings share an architecture."""
+    if "encoder.backbone.reg_token" in state:
+        return "dinov2"
+    return "deit3-in21k" if "encoder.backbone.blocks.0.ls1.gamma" in state else "eva02"
+
+
+def _size(width: int, path: Path) -> str:
+    if width not in _SIZES:
+        raise CheckpointError(
+            f"{path}: its queries are {width} wide; known are {', '.join(map(str, _SIZES))}."
+        )
+    return _SIZES[width]
+
+
+def _image_size(count: int, trained_size: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+    """From the number of positions: a square, or the size of training where that is given."""
+    side = math.isqrt(count)
+    size = trained_size or (side * PATCH_SIZE, side * PATCH_SIZE)
+    if (size[0] // PATCH_SIZE) * (size[1] // PATCH_SIZE) != count:
+        given = f"not those of trained_size={size}" if trained_size else "which make no square"
+        raise CheckpointError(
+            f"{path}: has {count} positions, {given}; set trained_size to the height and width of "
+            "the images that it was trained on."
+        )
+    return size
+
+
+def _masking(state: StateDict, name: str) -> str:
+    """Annealed, where the file does not say that its masks still applied when it was saved."""
+    return "masked" if name in state and bool((state[name] > 0).any()) else "annealed"
+
+
+def _eomt_rung(masking: str) -> str:
+    return "eomt-masked" if masking == "masked" else "eomt"
+
+
+def _count(state: StateDict, pattern: str) -> int:
+    return len({found[1] for found in (re.fullmatch(pattern, name) for name in state) if found})
+
+
+def _hf_names(labels: dict[str, Any] | None, count: int) -> tuple[str, ...]:
+    if not labels or set(labels) != {str(i) for i in range(count)}:
+        return unnamed_classes(count)
+    names = tuple(str(labels[str(i)]) for i in range(count))
+    placeholders = tuple(f"LABEL_{i}" for i in range(count))
+    return unnamed_classes(count) if names == placeholders else names

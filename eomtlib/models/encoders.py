@@ -1,0 +1,343 @@
+"""Encoders: size × pretraining → a plain ViT of timm, run block by block.
+
+An encoder normalises its images, embeds them, runs whole timm blocks one at a time and applies the
+final norm. It holds no state of an input (that travels in ``Tokens``), so several heads can share
+one. Two small classes cover timm's two families of ViT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import timm
+import torch
+from timm.layers import LayerScale
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.structures import Tokens
+from eomtlib.core.words import OWN_PRETRAININGS, PAPER_SIZES, PRETRAININGS, SIZES
+
+PATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class OwnSize:
+    """A ViT of our own, in DINOv2's form, small enough to be trained on a CPU."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    patch_size: int
+
+
+OWN_VITS = {
+    "nano": OwnSize(embed_dim=128, depth=6, num_heads=4, patch_size=8),
+    "micro": OwnSize(embed_dim=192, depth=8, num_heads=6, patch_size=8),
+}
+
+_DINOV2 = {size: f"vit_{size}_patch14_reg4_dinov2.lvd142m" for size in PAPER_SIZES}
+_THREE_SIZES = ("small", "base", "large")
+
+TIMM_NAMES: dict[str, dict[str, str]] = {
+    "dinov2": _DINOV2,
+    "dinov3": {s: f"vit_{s}_patch16_dinov3_qkvb.lvd1689m" for s in _THREE_SIZES},
+    "eva02": {
+        "small": "eva02_small_patch14_224.mim_in22k",
+        "base": "eva02_base_patch14_224.mim_in22k",
+        "large": "eva02_large_patch14_224.mim_m38m",
+    },
+    "deit3-in21k": {s: f"deit3_{s}_patch16_384.fb_in22k_ft_in1k" for s in _THREE_SIZES},
+    "deit3-in1k": {s: f"deit3_{s}_patch16_384.fb_in1k" for s in _THREE_SIZES},
+}
+"""Pretraining → size → the name under which timm publishes architecture and weights."""
+
+
+class Encoder(nn.Module):
+    """A timm ViT, run block by block.
+
+    Images are ``[B, 3, H, W]`` with values 0 to 255, of any dtype; H and W are fixed by
+    ``set_image_size``.
+
+    Args:
+        backbone: the timm model, built with ``num_classes=0``.
+        mean: of the red, green and blue channel, for values scaled to [0, 1].
+        std: likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+    activation_checkpointing = False
+    """Whether training keeps only each block's input and computes the rest again (Chen et al.,
+    *Training Deep Nets with Sublinear Memory Cost*, 2016): memory for a second forward pass."""
+    rope_is_dinov3: ClassVar[bool] = False
+
+    def __init__(
+        self, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width D of a token."""
+        return self.backbone.embed_dim
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.backbone.blocks)
+
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a block."""
+        return self.backbone.blocks[0].attn.num_heads
+
+    @property
+    def num_prefix(self) -> int:
+        """Class and register tokens."""
+        return self.backbone.num_prefix_tokens
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.backbone.patch_embed.patch_size[0]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images it takes."""
+        return tuple(self.backbone.patch_embed.img_size)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return tuple(self.backbone.patch_embed.grid_size)
+
+    def set_image_size(self, image_size: tuple[int, int]) -> None:
+        """Resamples the position embedding (bicubically, as timm does) for another image size."""
+        check_multiple(image_size, self.patch_size)
+        self.backbone.set_input_size(img_size=image_size)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Values 0 to 255 → zero mean and unit variance of the encoder's own statistics."""
+        return (images - self.mean) / self.std
+
+    def embed(self, images: Tensor) -> Tokens:
+        """``[B, 3, H, W]`` images → tokens before the first block."""
+        raise NotImplementedError
+
+    def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None = None) -> Tokens:
+        """Runs one block.
+
+        Args:
+            index: of the block, from 0.
+            tokens: its input.
+            attn_mask: bool, broadcastable to ``[B, heads, N, N]``, True = attend; None for all.
+        """
+        options = self.block_options(tokens) | {"attn_mask": attn_mask}
+        return tokens.with_x(self.call(self.backbone.blocks[index], tokens.x, **options))
+
+    def call(self, block: Callable[..., Tensor], x: Tensor, **options: Tensor | None) -> Tensor:
+        """Calls a block, of this encoder or on top of it, as ``activation_checkpointing`` says."""
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, use_reentrant=False, **options)
+        return block(x, **options)
+
+    def tap(self, images: Tensor, blocks: Sequence[int]) -> tuple[Tokens, list[Tensor]]:
+        """Runs the encoder and looks at some blocks.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            blocks: indices, ascending; what comes after the last is not computed.
+
+        Returns:
+            The tokens before the first block, for their layout and rotary table, and for each of
+            ``blocks`` its output after the final norm, ``[B, N, D]``.
+        """
+        embedded = tokens = self.embed(images)
+        tapped = []
+        for index in range(blocks[-1] + 1):
+            tokens = self.run_block(index, tokens)
+            if index in blocks:
+                tapped.append(self.norm(tokens.x))
+        return embedded, tapped
+
+    def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
+        """What a block takes besides tokens and mask."""
+        return {}
+
+    def take_layer_scales(self) -> list[tuple[nn.Linear, Tensor]]:
+        """Removes LayerScale.
+
+        Returns:
+            The linear layers whose outputs it multiplied, each with the factor ``[D]``; none for an
+            encoder without.
+        """
+        return [pair for block in self.backbone.blocks for pair in self.take_block_scales(block)]
+
+    def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        """``take_layer_scales`` of one block."""
+        raise NotImplementedError
+
+    def norm(self, x: Tensor) -> Tensor:
+        """The final norm on ``[B, N, D]``."""
+        return self.backbone.norm(x)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """All tokens after the last block and the final norm, ``[B, N, D]``."""
+        tokens = self.embed(images)
+        for index in range(self.depth):
+            tokens = self.run_block(index, tokens)
+        return self.norm(tokens.x)
+
+
+class PlainEncoder(Encoder):
+    """timm's ``VisionTransformer``: DINOv2, DeiT-III and our own sizes."""
+
+    backbone: VisionTransformer
+
+    def embed(self, images: Tensor) -> Tokens:
+        x = self.backbone.patch_embed(self.normalize(images))
+        x = self.backbone.norm_pre(self.backbone._pos_embed(x))
+        return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix)
+
+    def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        taken = [
+            (layer, scale.gamma)
+            for layer, scale in ((block.attn.proj, block.ls1), (block.mlp.fc2, block.ls2))
+            if isinstance(scale, LayerScale)
+        ]
+        block.ls1, block.ls2 = nn.Identity(), nn.Identity()
+        return taken
+
+
+class RotaryEncoder(Encoder):
+    """timm's ``Eva``: EVA-02 and DINOv3, whose attention rotates the patch tokens."""
+
+    backbone: Eva
+
+    @property
+    def rope_is_dinov3(self) -> bool:
+        """Whether the rotary table is DINOv3's: (sin, cos) for the rotate-half layout."""
+        return self.backbone.blocks[0].attn.rotate_half
+
+    def embed(self, images: Tensor) -> Tokens:
+        x = self.backbone.patch_embed(self.normalize(images))
+        x, rope = self.backbone._pos_embed(x)
+        x = self.backbone.norm_pre(x)
+        return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix, rope=rope)
+
+    def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
+        return {"rope": tokens.rope}
+
+    def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        taken = [
+            (layer, factor)
+            for layer, factor in ((block.attn.proj, block.gamma_1), (block.mlp.fc2, block.gamma_2))
+            if factor is not None
+        ]
+        block.gamma_1, block.gamma_2 = None, None
+        return taken
+
+    def norm(self, x: Tensor) -> Tensor:
+        # Built without a classifier, EVA-02 keeps its final LayerNorm under another name.
+        if isinstance(self.backbone.norm, nn.Identity):
+            return self.backbone.fc_norm(x)
+        return self.backbone.norm(x)
+
+
+def check_multiple(image_size: tuple[int, int], divisor: int, *, why: str = "patch size") -> None:
+    """Raises a ``ConfigurationError`` unless both sides are positive multiples of ``divisor``."""
+    if all(side > 0 and side % divisor == 0 for side in image_size):
+        return
+    near = tuple(max(divisor, round(side / divisor) * divisor) for side in image_size)
+    raise ConfigurationError(
+        f"image_size={image_size[0]}×{image_size[1]} is no multiple of the {why}, {divisor}. "
+        f"The nearest that is: {near[0]}×{near[1]}."
+    )
+
+
+def has_encoder(size: str, pretraining: str) -> bool:
+    """Whether a known pretraining exists at a known size."""
+    return pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
+
+
+def check_encoder(size: str, pretraining: str) -> None:
+    """Raises a ``ConfigurationError`` unless this pretraining exists at this size."""
+    check_choice("size", size, SIZES)
+    check_choice("pretraining", pretraining, PRETRAININGS)
+    if not has_encoder(size, pretraining):
+        sizes = ", ".join(TIMM_NAMES[pretraining])
+        raise ConfigurationError(
+            f"pretraining={pretraining!r} does not exist at size={size!r}, only at {sizes}. "
+            "Choose one of these sizes, or pretraining='none' or 'mim'."
+        )
+
+
+def timm_name(size: str, pretraining: str) -> str:
+    """The timm architecture behind a size and a pretraining (without one of timm's: DINOv2's)."""
+    check_encoder(size, pretraining)
+    names = _DINOV2 if pretraining in OWN_PRETRAININGS else TIMM_NAMES[pretraining]
+    return names.get(size, _DINOV2["small"])
+
+
+def _initialize_narrow(backbone: VisionTransformer) -> None:
+    """Starts a narrow ViT at variances that suit its width.
+
+    timm's standard deviation of 0.02 is meant for 384 channels and more: at 128, patches and
+    positions start so faint that learning from scratch takes twice as long.
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+    projection = backbone.patch_embed.proj.weight
+    nn.init.xavier_uniform_(projection.flatten(1))
+    nn.init.normal_(backbone.pos_embed, std=0.2)
+
+
+def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -> Encoder:
+    """An encoder with random weights; ``encoder_weights.load_pretrained`` fills it.
+
+    For ``OWN_PRETRAININGS`` the architecture is DINOv2's (class token, four registers, LayerScale),
+    with LayerScale started at 1: DINOv2's own 1e-5 is meant for its training recipe, and keeps
+    blocks that are trained from scratch for a few thousand steps from learning.
+
+    Args:
+        size: one of ``SIZES``.
+        pretraining: one of ``PRETRAININGS``; it decides the architecture.
+        image_size: height and width, multiples of the patch size.
+
+    Raises:
+        ConfigurationError: for an unknown name, or an image size that does not fit.
+    """
+    name = timm_name(size, pretraining)
+    own = OWN_VITS.get(size)
+    patch_size = own.patch_size if own else PATCH_SIZE
+    check_multiple(image_size, patch_size)
+    options: dict[str, object] = {}
+    if pretraining in OWN_PRETRAININGS:
+        options["init_values"] = 1.0
+    if own:
+        options |= {"embed_dim": own.embed_dim, "depth": own.depth, "num_heads": own.num_heads}
+    if pretraining == "dinov3":
+        # The authors train with rescaled coordinates; a static size keeps the table on the device.
+        options |= {"rope_rescale_coords": 2.0, "dynamic_img_size": False}
+    backbone = timm.create_model(
+        name,
+        pretrained=False,
+        img_size=image_size,
+        patch_size=patch_size,
+        num_classes=0,
+        **options,
+    )
+    if own:
+        _initialize_narrow(backbone)
+    family = RotaryEncoder if isinstance(backbone, Eva) else PlainEncoder
+    return family(backbone, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])

@@ -1,0 +1,60 @@
+"""What every rung of the ladder is: a network that predicts classes and masks of queries."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from eomtlib.core.predictions import Predictions
+from eomtlib.models.parts.masked_attention import Masking
+
+
+class SegmentationModel(nn.Module):
+    """Base of the ladder's models.
+
+    Attributes:
+        masking: which blocks are masked, and how often.
+    """
+
+    masking: Masking
+
+    @property
+    def num_queries(self) -> int:
+        """Q."""
+        raise NotImplementedError
+
+    @property
+    def size_divisor(self) -> int:
+        """What the image's sides must be multiples of."""
+        raise NotImplementedError
+
+    def set_image_size(self, image_size: tuple[int, int]) -> None:
+        """Resamples what depends on the image's height and width."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
+        """Predictions of every supervised layer, the final one last.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            mask_draws: uniform numbers ``[B, masked blocks, Q]`` that decide, in mode ``annealed``,
+                which queries' masks apply; drawn from torch's generator when None.
+        """
+        raise NotImplementedError
+
+    def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
+        """The final layer alone, and nothing that it does not need.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            masked: whether attention is masked; by default as the model was trained to end up.
+        """
+        raise NotImplementedError
+
+    def predict(self, images: Tensor, *, masked: bool | None = None) -> tuple[Tensor, Tensor]:
+        """The final mask logits ``[B, Q, h, w]`` and class logits ``[B, Q, classes + 1]``.
+
+        Args:
+            images: ``[B, 3, H, W]``, values 0 to 255.
+            masked: whether attention is masked; by default as the model was trained to end up.
+        """
+        return self.predict_final(images, masked=masked).final

@@ -1,0 +1,1 @@
+"""Encoder weights of other people's files."""

@@ -1,0 +1,237 @@
+"""Pretrained weights for encoders: from timm's hub, its cache, or a local file or folder.
+
+Files from outside are read as safetensors or with ``weights_only``; nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import timm
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from safetensors import safe_open
+from timm.layers import resample_abs_pos_embed
+from timm.models import eva, vision_transformer
+
+from eomtlib.core.errors import CheckpointError, ConfigurationError
+from eomtlib.core.words import OWN_SIZES
+from eomtlib.models.encoders import Encoder, PlainEncoder, check_encoder, timm_name
+from eomtlib.models.weights.layouts import DINOV3_RELEASE
+from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict, same_name
+
+_OWN_FILE = "encoder.safetensors"
+_FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pth")
+_RESAMPLED = ("patch_embed.proj.weight", "pos_embed")
+_IGNORED = ("head.", "fc_norm.", "mask_token", "norm.")
+
+
+def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | None = None) -> str:
+    """Says what ``auto`` means here: ``dinov2`` where its weights are at hand, else ``none``.
+
+    At hand means: given as ``weights``, in the Hugging Face cache, or downloadable (it is then
+    downloaded). The sizes of our own have no pretrained weights.
+
+    Args:
+        pretraining: ``auto`` or the name of a pretraining, which is returned as it is.
+        size: of the encoder.
+        weights: a local file or folder, or None.
+    """
+    if pretraining != "auto":
+        check_encoder(size, pretraining)
+        return pretraining
+    check_encoder(size, "none")
+    if size in OWN_SIZES:
+        return "none"
+    if weights:
+        return "dinov2"
+    try:
+        _hub_file(size, "dinov2")
+    except ConfigurationError as error:
+        warnings.warn(f"pretraining='auto' becomes 'none': {error}", stacklevel=2)
+        return "none"
+    return "dinov2"
+
+
+def load_pretrained(
+    encoder: Encoder, *, size: str, pretraining: str, weights: str | Path | None = None
+) -> str:
+    """Fills an encoder with pretrained weights, resampled to its patch size and grid.
+
+    Args:
+        encoder: as built for the same size and pretraining.
+        size: of the encoder.
+        pretraining: one of ``encoders.PRETRAININGS``; ``none`` leaves the encoder as it is.
+        weights: a file, or a folder that holds one; None for timm's hub or its cache. With ``mim``
+            what ``eomtlib.training.pretraining`` has written, which must be given.
+
+    Returns:
+        Where the weights came from, for the record: a file name, or the hub's name.
+
+    Raises:
+        ConfigurationError: when neither a file nor the network has the weights.
+        CheckpointError: when a file cannot be read or does not fit; the encoder is then unchanged.
+    """
+    if pretraining == "none":
+        return "random"
+    if pretraining == "mim" and not weights:
+        raise ConfigurationError(_how_to_pretrain(size))
+    path = find_weights(weights, size, pretraining) if weights else _hub_file(size, pretraining)
+    read = _read_own if pretraining == "mim" else _read
+    try:
+        first = read(path, encoder)
+    except CheckpointError:
+        raise
+    except (
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        ValueError,
+        TypeError,
+        AssertionError,
+    ) as error:
+        raise CheckpointError(
+            f"{path}: these are no weights of {timm_name(size, pretraining)} ({error}). "
+            "Set weights to a file of that model, or change size or pretraining."
+        ) from error
+    names = DINOV3_RELEASE.names if _is_dinov3_release(first) else same_name
+    copy_entries(
+        encoder.backbone.state_dict(),
+        lambda: read(path, encoder, resampled={n: first[n] for n in _RESAMPLED if n in first}),
+        path=path,
+        names=names,
+        is_ignored=lambda name: name.startswith(_IGNORED) or DINOV3_RELEASE.is_ignored(name),
+    )
+    return path.name if weights else timm_name(size, pretraining)
+
+
+def find_weights(weights: str | Path, size: str, pretraining: str) -> Path:
+    """The file that ``weights``, a file or a folder, stands for.
+
+    Raises:
+        ConfigurationError: when it is neither, or the folder holds no file of a known name.
+    """
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return path
+    name = timm_name(size, pretraining)
+    names = [f"{name}{suffix}" for suffix in (".safetensors", ".bin", ".pth")]
+    if pretraining == "mim":
+        names = [_OWN_FILE]
+    candidates = [path / n for n in names] + [path / name / n for n in _FILE_NAMES]
+    candidates += [path / n for n in _FILE_NAMES]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    what = "holds none of these files" if path.is_dir() else "does not exist"
+    raise ConfigurationError(
+        f"weights={str(weights)!r} {what}; set it to a file, or to a folder that holds one of: "
+        f"{', '.join([*names, *_FILE_NAMES])}."
+    )
+
+
+def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:
+    """A file's entries under timm's names, resampled to the encoder's patch size and grid.
+
+    Resampling the patch embedding takes a second, so that what was resampled before can be given.
+    """
+    state = open_state_dict(path)
+    if _is_dinov3_release(state):
+        return state
+    if resampled:
+        state.pop(_RESAMPLED[0], None)
+    family = vision_transformer if isinstance(encoder, PlainEncoder) else eva
+    state = family.checkpoint_filter_fn(state, encoder.backbone)
+    # Built without a classifier, EVA-02 keeps its final LayerNorm as fc_norm; files may not.
+    if "fc_norm.weight" not in state and "fc_norm.weight" in encoder.backbone.state_dict():
+        for entry in ("weight", "bias"):
+            if f"norm.{entry}" in state:
+                state[f"fc_norm.{entry}"] = state.pop(f"norm.{entry}")
+    # Without the patch embedding timm does not know the grid that positions were made for.
+    return state | (resampled or {})
+
+
+def _read_own(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:
+    """``_read`` for a file of our own pretraining: its grid is known, its patches stay as they are.
+
+    timm would guess the grid that positions were made for, and resample patches of another size.
+    """
+    state = open_state_dict(path)
+    if resampled:
+        return state | resampled
+    have, need = (
+        (shape[0], *shape[2:])
+        for shape in (
+            state["patch_embed.proj.weight"].shape,
+            encoder.backbone.patch_embed.proj.weight.shape,
+        )
+    )
+    if have != need:
+        raise CheckpointError(
+            f"{path}: is an encoder of width {have[0]} with patches of {have[1]} × {have[2]} "
+            f"pixels, and the model's has width {need[0]} and patches of {need[1]} × {need[2]}. "
+            "Set size to the one that was pretrained, or pretrain this one."
+        )
+    positions = state["pos_embed"]
+    grid = _own_grid(path, positions.shape[1], encoder.patch_size)
+    if grid != encoder.grid_size:
+        state["pos_embed"] = resample_abs_pos_embed(
+            positions, new_size=list(encoder.grid_size), old_size=list(grid), num_prefix_tokens=0
+        )
+    return state
+
+
+def _own_grid(path: Path, num_patches: int, patch_size: int) -> tuple[int, int]:
+    """The rows and columns that an encoder of ours was pretrained at; a square where none say."""
+    side = math.isqrt(num_patches)
+    grid = (side, side)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            written = (file.metadata() or {}).get("image_size")
+        if written:
+            height, width = (int(part) for part in written.split("x"))
+            grid = (height // patch_size, width // patch_size)
+    if grid[0] * grid[1] != num_patches:
+        raise CheckpointError(
+            f"{path}: holds positions for {num_patches} patches, which are no grid of "
+            f"{grid[0]} × {grid[1]}. Use the file as it was written: its image size is in it."
+        )
+    return grid
+
+
+def _how_to_pretrain(size: str) -> str:
+    return (
+        "pretraining='mim' has no published weights, and weights is not set. Pretrain on this "
+        f"machine: python -m eomtlib pretrain --size {size}; it prints the file to set weights to."
+    )
+
+
+def _is_dinov3_release(state: StateDict) -> bool:
+    return "embeddings.register_tokens" in state and "layer.0.layer_scale1.lambda1" in state
+
+
+def _hub_file(size: str, pretraining: str) -> Path:
+    """The file of the weights in the Hugging Face cache, downloaded there if need be."""
+    name = timm_name(size, pretraining)
+    config = timm.get_pretrained_cfg(name)
+    repository = config.hf_hub_id
+    repository = f"timm/{name}" if repository in (None, "timm/") else repository
+    for file_name in ("model.safetensors", "pytorch_model.bin"):
+        cached = try_to_load_from_cache(repository, file_name)
+        if isinstance(cached, str):
+            return Path(cached)
+    try:
+        return Path(hf_hub_download(repository, "model.safetensors"))
+    except Exception as error:  # any failure of hub or network has the same remedy
+        raise ConfigurationError(_how_to_fetch(name, repository, pretraining, error)) from error
+
+
+def _how_to_fetch(name: str, repository: str, pretraining: str, error: Exception) -> str:
+    licence = " Its licence must be accepted on that page first." if pretraining == "dinov3" else ""
+    return (
+        f"the weights of {name} are neither in the Hugging Face cache nor could they be fetched "
+        f"({type(error).__name__}). On a machine with network, fetch model.safetensors of "
+        f"https://huggingface.co/{repository}, put it where this machine sees it, and set weights "
+        f"to that file (or to a folder that holds it as {name}.safetensors).{licence}"
+    )

@@ -1,0 +1,113 @@
+"""Models × pictures: each pair is inspected once, when somebody wants to see it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+from tqdm.auto import tqdm
+
+from eomtlib.core.structures import ClassInfo
+from eomtlib.models.checkpoints import ModelConfig
+from eomtlib.models.checkpoints.own import unnamed_classes
+from eomtlib.report.explore.inspection import Inspection, inspect
+from eomtlib.report.explore.models import ExploredModel
+from eomtlib.report.explore.sources import Picture
+
+_COCO_CLASSES, _COCO_THINGS = 133, 80
+"""COCO's panoptic classes, things first: the order of every published checkpoint on it."""
+
+
+class Inspector:
+    """Inspections of models on pictures, kept once they are made.
+
+    One model is in memory at a time, the one that was used last.
+
+    Args:
+        models: to look into.
+        pictures: to look at.
+        classes: of the data set, to name the classes of checkpoints that hold no names.
+        device: to run on.
+        image_size: height and width to resample every model to; its own when None.
+        weights: a file or folder of encoder weights, for checkpoints without an encoder.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ExploredModel],
+        pictures: Sequence[Picture],
+        *,
+        classes: Sequence[ClassInfo] = (),
+        device: str = "cpu",
+        image_size: tuple[int, int] | None = None,
+        weights: str | Path | None = None,
+    ) -> None:
+        self.models, self.pictures = tuple(models), tuple(pictures)
+        self._classes, self._device = tuple(classes), device
+        self._image_size, self._weights = image_size, weights
+        self._loaded: tuple[int, nn.Module, ModelConfig] | None = None
+        self._made: dict[tuple[int, int], Inspection] = {}
+
+    def __call__(self, model: int, picture: int) -> Inspection:
+        """What a model makes of a picture.
+
+        Args:
+            model: its position in ``models``.
+            picture: its position in ``pictures``.
+        """
+        if (model, picture) not in self._made:
+            network, config = self._load(model)
+            self._made[model, picture] = inspect(
+                network,
+                self.pictures[picture],
+                title=self.models[model].title,
+                rung=config.rung,
+                classes=named_classes(config, self._classes),
+                device=self._device,
+                label=self.models[model].label,
+                task=config.task or "panoptic",
+            )
+        return self._made[model, picture]
+
+    def run_all(self) -> None:
+        """Inspects every picture by every model, so that views need not wait; model by model."""
+        pairs = [(m, p) for m in range(len(self.models)) for p in range(len(self.pictures))]
+        for model, picture in tqdm(pairs, desc="inspecting", delay=3):
+            self(model, picture)
+
+    def of_picture(self, picture: int) -> list[Inspection]:
+        """What every model makes of a picture."""
+        return [self(model, picture) for model in range(len(self.models))]
+
+    def _load(self, index: int) -> tuple[nn.Module, ModelConfig]:
+        if self._loaded is None or self._loaded[0] != index:
+            self._loaded = None
+            gc.collect()
+            network, config = self.models[index].load(
+                image_size=self._image_size, weights=self._weights
+            )
+            self._loaded = (index, network.to(self._device), config)
+        return self._loaded[1:]
+
+
+def named_classes(
+    config: ModelConfig, dataset_classes: Sequence[ClassInfo] = ()
+) -> tuple[ClassInfo, ...]:
+    """A model's classes, from the data set where the checkpoint does not name them.
+
+    Where nobody says what is stuff, as many classes as COCO's are taken for COCO's, and any others
+    for things.
+    """
+    own = config.class_names
+    names = tuple(info.name for info in dataset_classes)
+    unnamed = own == unnamed_classes(len(own))
+    if len(names) == len(own) and (names == own or unnamed):
+        return tuple(dataset_classes)
+    is_thing = config.is_thing
+    if is_thing is None:
+        things = _COCO_THINGS if len(own) == _COCO_CLASSES else len(own)
+        is_thing = tuple(index < things for index in range(len(own)))
+    pairs = zip(own, is_thing, strict=True)
+    return tuple(ClassInfo(name, thing, index) for index, (name, thing) in enumerate(pairs))

@@ -1,0 +1,187 @@
+"""The models to look into: checkpoints that somebody names, or finished runs of a study."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.models.checkpoints import ModelConfig, identify, load_model
+from eomtlib.models.ladder import LADDER
+from eomtlib.study.parameters import parse_image_size, parse_rungs, resolve_results_dir
+from eomtlib.study.records import TrainingRecord
+from eomtlib.study.store import ResultStore
+from eomtlib.training.duration import parse_duration
+
+
+@dataclass(frozen=True)
+class ExploredModel:
+    """Where a model is, and how it is called.
+
+    Attributes:
+        path: as ``checkpoints.load_model`` takes it.
+        rung: of the ladder.
+        details: size, pretraining and seed, as far as they are known.
+        image_size: height and width that it is trained at.
+        needs_encoder: whether the file lacks the pretrained encoder or holds the difference to it.
+        label: what must stand beside what it predicts, empty where nothing must.
+        task: that it was trained for.
+    """
+
+    path: Path
+    rung: str
+    details: str
+    image_size: tuple[int, int]
+    needs_encoder: bool = False
+    label: str = ""
+    task: str = "panoptic"
+
+    @property
+    def title(self) -> str:
+        """The rung's title and what tells it from others of the rung."""
+        return f"{LADDER[self.rung].title} ({self.details})"
+
+    def load(
+        self, *, image_size: tuple[int, int] | None = None, weights: str | Path | None = None
+    ) -> tuple[nn.Module, ModelConfig]:
+        """The model in eval mode, and what it is; see ``checkpoints.load_model``."""
+        weights = weights if self.needs_encoder else None
+        return load_model(self.path, image_size=image_size, weights=weights or None)
+
+
+def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
+    """The models of a comma-separated list of checkpoints.
+
+    Args:
+        checkpoints: files or folders, as ``checkpoints.load_model`` takes them. Relative paths are
+            looked for in the current folder and then in the project's.
+
+    Raises:
+        ConfigurationError: when nothing is named, or what is named does not exist.
+        CheckpointError: when one is of no known kind.
+    """
+    models = []
+    for name in filter(None, (part.strip() for part in checkpoints.split(","))):
+        path = Path(name).expanduser()
+        path = path if path.exists() else resolve_results_dir(path)
+        if not path.exists():
+            raise ConfigurationError(
+                f"checkpoints={checkpoints!r}: {name} does not exist. Give a checkpoint's file or "
+                "folder; empty for the finished runs of results_dir."
+            )
+        found = identify(path)
+        config = found.config
+        models.append(
+            ExploredModel(
+                path=path,
+                rung=config.rung,
+                details=f"{config.size}, pretraining {config.pretraining}",
+                image_size=config.image_size,
+                needs_encoder=found.encoder != "whole",
+                task=config.task or "panoptic",
+            )
+        )
+    if not models:
+        raise ConfigurationError(f"checkpoints={checkpoints!r} names nothing.")
+    return _told_apart(models)
+
+
+def finished_runs(
+    store: ResultStore,
+    *,
+    rungs: str | Sequence[str] = "all",
+    size: str,
+    pretraining: str = "auto",
+    dataset: str,
+    task: str = "",
+    seed: int = 0,
+    duration: str | int = "",
+    image_size: int | str | tuple[int, int] = 0,
+) -> list[ExploredModel]:
+    """The newest finished runs under these parameters, one for each rung, in the ladder's order.
+
+    All are of one configuration, the newest run's, so that rungs can be compared.
+
+    Args:
+        store: the results folder.
+        rungs: to look for.
+        size: of the runs.
+        pretraining: ``auto`` for any.
+        dataset: of the runs.
+        task: of the runs; empty for any.
+        seed: of the runs.
+        duration: empty for any.
+        image_size: 0 for any.
+    """
+    wanted: dict[str, Any] = {"size": size, "dataset": dataset, "seed": seed}
+    if task:
+        wanted["task"] = task
+    if pretraining != "auto":
+        wanted["pretraining"] = pretraining
+    if image_size:
+        wanted["image_size"] = parse_image_size(image_size)
+    chosen = parse_rungs(rungs)
+    records = [
+        record
+        for record in store.records("training", **wanted)
+        if record.rung in chosen
+        and _lasted(record, duration)
+        and (store.root / record.checkpoint).exists()
+    ]
+    if not records:
+        return []
+    newest = _configuration(records[-1])
+    by_rung = {record.rung: record for record in records if _configuration(record) == newest}
+    return _told_apart(
+        [
+            ExploredModel(
+                path=store.root / by_rung[rung].checkpoint,
+                rung=rung,
+                details=_details(by_rung[rung]),
+                image_size=by_rung[rung].image_size,
+                label=by_rung[rung].label,
+                task=by_rung[rung].task,
+            )
+            for rung in chosen
+            if rung in by_rung
+        ]
+    )
+
+
+def _details(record: TrainingRecord) -> str:
+    said = f"{record.size}, pretraining {record.pretraining}, seed {record.seed}"
+    options = record.config.get("options", {})
+    return ", ".join([said, *(f"{name}={value}" for name, value in options.items())])
+
+
+def _lasted(record: TrainingRecord, duration: str | int) -> bool:
+    if not duration:
+        return True
+    lasted = record.config.get("duration", "")
+    return bool(lasted) and parse_duration(lasted) == parse_duration(duration)
+
+
+def _configuration(record: TrainingRecord) -> dict[str, Any]:
+    """What runs of one study share."""
+    return {k: v for k, v in record.config.items() if k not in ("rung", "recipe")}
+
+
+def _told_apart(models: list[ExploredModel]) -> list[ExploredModel]:
+    """Adds its folder's name where a title is not the only one of its kind."""
+    counts = Counter(model.title for model in models)
+    return [
+        model
+        if counts[model.title] == 1
+        else replace(model, details=f"{model.details}, {_short_name(model.path)}")
+        for model in models
+    ]
+
+
+def _short_name(path: Path) -> str:
+    """What a checkpoint is called; its folder, where the file's own name is every checkpoint's."""
+    return path.parent.name if path.name in ("model", "pytorch_model.bin") else path.name

@@ -1,0 +1,133 @@
+"""The images to look at: the first ones of a data set with their targets, or somebody's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.structures import ClassInfo
+from eomtlib.data.dataset import SegmentationDataset
+from eomtlib.data.decoding.own_images import image_files, open_image
+from eomtlib.data.registry import open_dataset
+from eomtlib.report.explore.segments import Segments
+from eomtlib.study.parameters import resolve_results_dir
+
+MAX_SIDE = 1024
+"""Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to look at.
+
+    Attributes:
+        title: how views and menus call it.
+        pixels: ``[H, W, 3]`` uint8.
+        target: None where nobody annotated it.
+    """
+
+    title: str
+    pixels: np.ndarray
+    target: Segments | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def open_pictures(
+    images: str,
+    *,
+    dataset: str,
+    task: str = "",
+    data_path: str | Path | None,
+    image_size: tuple[int, int],
+    count: int,
+) -> tuple[list[Picture], tuple[ClassInfo, ...]]:
+    """The pictures that a notebook's parameters ask for, and the classes of the data set.
+
+    Args:
+        images: files or a folder, see ``own_pictures``; empty for the first validation images.
+        dataset: whose validation images; with ``images`` of one's own it is opened for its classes
+            where ``data_path`` is given, and else not needed.
+        task: whose targets and classes; empty for panoptic.
+        data_path: the data set's folder; empty for ``shapes``.
+        image_size: height and width of the images that ``shapes`` draws.
+        count: how many.
+
+    Raises:
+        ConfigurationError, DataError: when what is asked for cannot be read.
+    """
+    if count < 1:
+        raise ConfigurationError(f"num_images={count} must be at least 1.")
+    if images and not data_path:
+        return own_pictures(images, count), ()
+    # An image of shapes is the same in a set of any size: a few need not be drawn with thousands.
+    opened = open_dataset(
+        dataset,
+        "val",
+        task=task or "panoptic",
+        data_path=data_path or None,
+        image_size=image_size,
+        train_images=1,
+        val_images=count,
+    )
+    pictures = own_pictures(images, count) if images else val_pictures(opened, count)
+    return pictures, tuple(opened.classes)
+
+
+def val_pictures(dataset: SegmentationDataset, count: int) -> list[Picture]:
+    """The first ``count`` images of a data set, with their targets."""
+    names = tuple(info.name for info in dataset.classes)
+    pictures = []
+    for index in range(min(count, len(dataset))):
+        image, segments = dataset.read(index)
+        target = Segments(segments.ids.amax(0).numpy(), tuple(segments.labels.tolist()), names)
+        pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+        pictures.append(Picture(f"image {dataset.image_ids[index]}", pixels, target))
+    return pictures
+
+
+def own_pictures(images: str, count: int) -> list[Picture]:
+    """Image files, or the first of a folder.
+
+    Args:
+        images: a comma-separated list of files, or a folder. Relative paths are looked for in the
+            current folder and then in the project's.
+        count: how many of a folder; a list is taken whole.
+
+    Returns:
+        Upright as their EXIF data say, and at most ``MAX_SIDE`` pixels long.
+
+    Raises:
+        ConfigurationError: when there is no such file or folder, or no image in it.
+        DataError: when a file cannot be read as an image.
+    """
+    paths = [_found(name.strip(), images) for name in images.split(",") if name.strip()]
+    if not paths:
+        raise ConfigurationError(f"images={images!r} names no file; give files or a folder.")
+    chosen: list[Path] = []
+    for path in paths:
+        chosen += image_files([path])[: count if path.is_dir() else 1]
+    return [Picture(path.name, _read(path)) for path in chosen]
+
+
+def _found(name: str, images: str) -> Path:
+    path = Path(name).expanduser()
+    for candidate in (path, resolve_results_dir(path)):
+        if candidate.exists():
+            return candidate
+    raise ConfigurationError(
+        f"images={images!r}: {path} does not exist. Give image files, separated by commas, or a "
+        "folder; empty for the data set's validation images."
+    )
+
+
+def _read(path: Path) -> np.ndarray:
+    image = open_image(path)
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    return np.array(image)

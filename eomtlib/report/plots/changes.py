@@ -1,0 +1,100 @@
+"""What was gained or lost, with the intervals that the seeds give."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from eomtlib.core.words import ACCURACIES
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.plots.style import (
+    GREY,
+    PRETRAINING_LINES,
+    RUNG_COLORS,
+    RUNG_MARKERS,
+    SIZE_POINTS,
+    finish,
+    small_print,
+)
+
+_APART = 0.2
+
+
+def plot_changes(
+    changes: pd.DataFrame,
+    *,
+    axis: str = "rung",
+    beside: str | None = None,
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """The accuracy that each model gains over another, a row for each, and whether seeds settle it.
+
+    Filled points are settled: their interval leaves zero out. Hollow ones are not.
+
+    Args:
+        changes: as ``tables.change_table`` returns it.
+        axis: the column that was compared; rungs have colours, and come in the ladder's order.
+        beside: a further column, ``pretraining`` or ``size``, whose values share a row.
+        title: of the figure.
+        note: small print below it.
+    """
+    present = list(dict.fromkeys(changes[axis]))
+    names = [rung for rung in LADDER if rung in present] if axis == "rung" else present
+    groups = list(changes[beside].unique()) if beside else [None]
+    height = 1.3 + 0.34 * len(names) * max(1.0, 0.6 * len(groups))
+    fig, ax = plt.subplots(figsize=(7.2, height))
+    ax.axvline(0, color=GREY, lw=0.8, zorder=0)
+    for place, group in enumerate(groups):
+        shift = (place - (len(groups) - 1) / 2) * _APART
+        part = changes if group is None else changes[changes[beside] == group]
+        for _, row in part.iterrows():
+            _draw_gain(ax, row, names.index(row[axis]) + shift, beside, group)
+    ax.set_yticks(range(len(names)), [_title(name) for name in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    against = set(changes["against"])
+    other = _title(against.pop()) if len(against) == 1 else "the rung before"
+    ax.set_xlabel(f"{_heading(changes)} against {other}")
+    finish(ax, title)
+    ax.grid(visible=False, axis="y")
+    if beside:
+        handles = [_handle(beside, group) for group in groups]
+        ax.legend(handles=handles, title=beside, fontsize=8, title_fontsize=8, frameon=False)
+    fig.tight_layout()
+    small_print(fig, [note])
+    return fig
+
+
+def _heading(changes: pd.DataFrame | pd.Series) -> str:
+    """The column, or the entry of a row, that holds what was gained."""
+    return next(heading for heading in ACCURACIES.values() if heading in changes)
+
+
+def _title(name: object) -> str:
+    return LADDER[name].title if name in LADDER else str(name)
+
+
+def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group: object) -> None:
+    rung = row.get("rung")
+    color, has_interval = RUNG_COLORS.get(rung, "#000000"), not pd.isna(row["from"])
+    if has_interval:
+        line = PRETRAINING_LINES[group] if beside == "pretraining" else "-"
+        ax.plot([row["from"], row["to"]], [y, y], color=color, lw=1.6, ls=line, zorder=1)
+    settled = has_interval and (row["from"] > 0 or row["to"] < 0)
+    ax.plot(
+        row[_heading(row)],
+        y,
+        marker=RUNG_MARKERS.get(rung, "o"),
+        color=color,
+        mfc=color if settled else "white",
+        ms=SIZE_POINTS[group] if beside == "size" else 8,
+        ls="",
+        zorder=2,
+    )
+
+
+def _handle(beside: str, group: str) -> plt.Line2D:
+    if beside == "pretraining":
+        return plt.Line2D([], [], color=GREY, ls=PRETRAINING_LINES[group], label=group)
+    return plt.Line2D([], [], color=GREY, ls="", marker="o", ms=SIZE_POINTS[group], label=group)

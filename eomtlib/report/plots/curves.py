@@ -1,0 +1,79 @@
+"""What was logged while a model was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, finish
+
+
+def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss per predicted layer over training, and the masking probabilities of annealed rungs.
+
+    Args:
+        curves: rung → its logged values, with the columns ``step``, ``loss`` and ``masking_k``.
+    """
+    annealed = {r: c for r, c in curves.items() if LADDER[r].masking == "annealed"}
+    fig, axes = plt.subplots(
+        1, 2 if annealed else 1, figsize=(11 if annealed else 6.5, 3.9), squeeze=False
+    )
+    ax = axes[0, 0]
+    for rung, frame in curves.items():
+        frame = frame.dropna(subset=["loss"])
+        smooth = frame["loss"].rolling(max(1, len(frame) // 12), min_periods=1).mean()
+        ax.plot(
+            frame["step"],
+            smooth,
+            color=RUNG_COLORS[rung],
+            lw=1.5,
+            marker=RUNG_MARKERS[rung],
+            ms=5,
+            markevery=max(1, len(frame) // 6),
+            label=LADDER[rung].title,
+        )
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss per predicted layer (running mean)")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(plt.ScalarFormatter())
+    ax.yaxis.set_minor_formatter(plt.ScalarFormatter())
+    ax.legend(fontsize=8, frameon=False)
+    if annealed:
+        rung = "eomt" if "eomt" in annealed else next(iter(annealed))
+        _draw_annealing(axes[0, 1], annealed[rung], LADDER[rung].title)
+    for axis in axes.flat:
+        finish(axis)
+    fig.tight_layout()
+    return fig
+
+
+def plot_annealing(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """The probability that a query's mask applies, over training, a panel for each model.
+
+    Args:
+        curves: title → logged values with the columns ``step`` and ``masking_k``.
+    """
+    fig, axes = plt.subplots(1, len(curves), figsize=(5.0 * len(curves), 3.6), squeeze=False)
+    for ax, (title, frame) in zip(axes[0], curves.items(), strict=True):
+        _draw_annealing(ax, frame, title)
+        finish(ax)
+    fig.tight_layout()
+    return fig
+
+
+def _draw_annealing(ax: Axes, frame: pd.DataFrame, title: str) -> None:
+    columns = [c for c in frame if c.startswith("masking_")]
+    shades = plt.get_cmap("viridis")(np.linspace(0.1, 0.8, len(columns)))
+    for column, shade, style in zip(columns, shades, ["-", "--", "-.", ":"] * 3, strict=False):
+        block = int(column.removeprefix("masking_")) + 1
+        ax.plot(frame["step"], frame[column], color=shade, ls=style, label=f"query block {block}")
+    ax.set_xlabel("step")
+    ax.set_ylabel("probability that a mask applies")
+    ax.set_title(f"mask annealing of {title}", loc="left", fontsize=10)
+    ax.legend(fontsize=8, frameon=False)

@@ -1,0 +1,104 @@
+"""A figure over the steps of some choice, a line for each rung."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from eomtlib.core.words import ACCURACIES
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.frame import accuracy_of
+from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, finish, small_print
+
+
+def plot_lines(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    order: list[object] | None = None,
+    y: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """One line for each rung over the steps of some choice, labelled at its end.
+
+    Args:
+        table: one row per point, with ``rung``, ``x``, ``y``, and ``y_std`` for error bars.
+        x: the column of the choice, drawn at even distances.
+        order: its values from left to right; as they come when None.
+        y: the column that is drawn; the task's accuracy when empty.
+        xlabel: of the axis; the column's name when empty.
+        ylabel: likewise; an accuracy has its own.
+        title: of the figure.
+        note: small print below it.
+    """
+    y = y or accuracy_of(table)
+    ylabel = ylabel or (f"{ACCURACIES[y]} (%)" if y in ACCURACIES else y)
+    shown = table.dropna(subset=[y])
+    order = [v for v in (order or list(shown[x].unique())) if v in set(shown[x])]
+    fig, ax = plt.subplots(figsize=(7.2, 4.4))
+    ends = []
+    for rung in (rung for rung in LADDER if rung in set(shown["rung"])):
+        part = shown[shown["rung"] == rung]
+        part = part.set_index(x).reindex([v for v in order if v in set(part[x])]).reset_index()
+        places = [order.index(value) for value in part[x]]
+        spread = part.get(f"{y}_std")
+        error = None if spread is None or spread.isna().all() else spread.fillna(0)
+        ax.errorbar(
+            places,
+            part[y],
+            yerr=error,
+            color=RUNG_COLORS[rung],
+            marker=RUNG_MARKERS[rung],
+            ms=7,
+            mec="white",
+            mew=0.6,
+            lw=1.4,
+            capsize=2.5,
+        )
+        ends.append((places[-1], float(part[y].iloc[-1]), rung))
+    ax.set_xticks(range(len(order)), [str(value) for value in order])
+    ax.set_xlim(-0.25, len(order) - 0.75 + 0.1)
+    ax.set_xlabel(xlabel or x)
+    ax.set_ylabel(ylabel)
+    finish(ax, title)
+    fig.tight_layout()
+    _label_ends(ax, ends)
+    small_print(fig, [note])
+    return fig
+
+
+def _label_ends(ax: plt.Axes, ends: list[tuple[float, float, str]]) -> None:
+    """Titles to the right of the lines' ends, moved apart where they would overlap."""
+    if not ends:
+        return
+    low, high = ax.get_ylim()
+    height = 9.5 / 72 * ax.figure.dpi / ax.get_window_extent().height * (high - low)
+    ends = sorted(ends, key=lambda end: end[1])
+    heights = np.array([end[1] for end in ends])
+    for _ in range(200):
+        gaps = np.diff(heights)
+        tight = np.flatnonzero(gaps < height - 1e-9)
+        if not len(tight):
+            break
+        for index in tight:
+            push = (height - (heights[index + 1] - heights[index])) / 2
+            heights[index] -= push
+            heights[index + 1] += push
+    right = max(end[0] for end in ends)
+    for (x, y, rung), label_y in zip(ends, heights, strict=True):
+        ax.annotate(
+            LADDER[rung].title,
+            (x, y),
+            xytext=(right + 0.12, label_y),
+            textcoords="data",
+            va="center",
+            fontsize=8.5,
+            color=RUNG_COLORS[rung],
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 4},
+        )

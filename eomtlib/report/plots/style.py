@@ -1,0 +1,59 @@
+"""What every figure has in common: colours, markers, frames, and how figures are written.
+
+Colours and markers belong to rungs, line styles to pretrainings and sizes of points to sizes of
+encoders; they are the same in every figure. Rungs are told apart by shape and label as well as by
+colour, so that a figure survives grey print.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eomtlib.core.words import PRETRAININGS, SIZES
+
+# Okabe and Ito's palette, which the colour-blind can tell apart.
+RUNG_COLORS = {
+    "vit-adapter-m2f": "#000000",
+    "no-adapter": "#E69F00",
+    "no-pixel-decoder": "#56B4E9",
+    "single-scale": "#009E73",
+    "eomt-masked": "#CC79A7",
+    "eomt": "#D55E00",
+    "pmt": "#0072B2",
+}
+RUNG_MARKERS = dict(zip(RUNG_COLORS, ("s", "D", "^", "v", "P", "o", "X"), strict=True))
+SIZE_POINTS = dict(zip(SIZES, (6, 7.5, 9, 10.5, 12, 13.5), strict=True))
+"""Size of the encoder → size of a point in printer's points."""
+_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
+GREY = "#777777"
+
+
+def finish(ax: Axes, title: str = "") -> None:
+    """A light grid, no box, and the title on the left."""
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    if title:
+        ax.set_title(title, loc="left", fontsize=11)
+
+
+def small_print(fig: Figure, notes: list[str]) -> None:
+    """Writes what must be said below a figure."""
+    text = "  ".join(note for note in notes if note)
+    if text:
+        # Letters of this size are about half as wide as high.
+        text = textwrap.fill(text, width=int(fig.get_size_inches()[0] * 72 / 4.2))
+        fig.text(0.01, -0.02, text, fontsize=8, color=GREY, va="top")
+
+
+def save_figure(fig: Figure, path: Path) -> list[Path]:
+    """Writes a figure as PNG and as SVG; returns both paths."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
+    for target in paths:
+        fig.savefig(target, dpi=150, bbox_inches="tight", facecolor="white")
+    return paths

@@ -1,0 +1,26 @@
+"""Tables: measured beside printed, never mixed; as DataFrame, CSV, Markdown and LaTeX."""
+
+from eomtlib.report.tables.formats import style, style_plain
+from eomtlib.report.tables.measured import (
+    ablation_table,
+    beside_paper,
+    change_table,
+    closing_table,
+    ladder_table,
+    measured_table,
+)
+from eomtlib.report.tables.records import records_table
+from eomtlib.report.tables.writing import save_table
+
+__all__ = [
+    "ablation_table",
+    "beside_paper",
+    "change_table",
+    "closing_table",
+    "ladder_table",
+    "measured_table",
+    "records_table",
+    "save_table",
+    "style",
+    "style_plain",
+]

@@ -1,0 +1,135 @@
+"""What was measured, a row for each model, beside what the papers print of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from eomtlib.core.words import ACCURACIES
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.frame import accuracy_of
+from eomtlib.report.tables.formats import HEADINGS
+from eomtlib.report.uncertainty import differences, estimates, over_seeds
+from eomtlib.study.store import load_paper_table
+
+_COSTS = ("params_m", "gmacs", "fps")
+
+
+def ladder_table() -> pd.DataFrame:
+    """What each rung loses and why the papers ask for it."""
+    rows = [
+        {"step": r.step, "rung": r.name, "model": r.title, "it loses": r.loses, "why": r.why}
+        for r in LADDER.values()
+    ]
+    return pd.DataFrame(rows).set_index("step")
+
+
+def measured_table(frame: pd.DataFrame, by: Sequence[str] = ("rung",)) -> pd.DataFrame:
+    """One row for each model, over its seeds.
+
+    Args:
+        frame: as ``sweep.to_frame`` returns it.
+        by: the columns that tell models apart.
+
+    Returns:
+        Indexed by ``by``: costs and accuracies as means, ``pq_std`` over seeds (or another task's),
+        ``seeds``.
+    """
+    summary = over_seeds(frame, by)
+    return summary[[column for column in HEADINGS if column in summary]]
+
+
+def beside_paper(measured: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """Column groups ``measured`` (this machine's) and ``paper``, which are never mixed.
+
+    Args:
+        measured: as ``measured_table`` returns it.
+        paper: with the columns of the index, and what is printed.
+    """
+    keys = list(measured.index.names)
+    printed = paper.set_index(keys)
+    columns = [name for name in (*_COSTS, *_accuracies(measured)) if name in printed]
+    return pd.concat(
+        {"measured": measured, "paper": printed.reindex(measured.index)[columns]}, axis=1
+    )
+
+
+def ablation_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per rung, beside EoMT's Table 1."""
+    return beside_paper(measured_table(frame), load_paper_table("eomt_table1_ladder"))
+
+
+def change_table(
+    frame: pd.DataFrame,
+    *,
+    axis: str,
+    base: object | Mapping[object, object],
+    within: Sequence[str] = (),
+) -> pd.DataFrame:
+    """What each model gains over another, paired by seed, and whether the seeds settle it.
+
+    Args:
+        frame: as ``sweep.to_frame`` returns it.
+        axis: the column whose values are compared.
+        base: what each is compared with, as ``uncertainty.differences`` takes it.
+        within: columns that must be equal in both.
+
+    Returns:
+        Columns ``within``, ``axis``, ``against``, ``PQ`` (or another task's accuracy), ``from`` and
+        ``to`` (the 95 % interval), ``seeds`` and ``what the seeds say``.
+    """
+    figure = accuracy_of(frame)
+    gains = differences(
+        frame.dropna(subset=[figure]), axis=axis, base=base, within=within, metric=figure
+    )
+    found = estimates(gains, [*within, axis, "base"])
+    return _judged(found, ("better", "worse"), heading=ACCURACIES[figure])
+
+
+def closing_table(
+    frame: pd.DataFrame, *, axis: str, base: object, between: str, against: object
+) -> pd.DataFrame:
+    """What each model gains on ``base`` by another value of ``between``, paired by seed.
+
+    Where a model lies behind ``base``, what it gains is what is closed of its gap.
+
+    Args:
+        frame: as ``sweep.to_frame`` returns it.
+        axis: the column whose values have the gaps, such as ``rung``.
+        base: the value of it that gaps are taken to.
+        between: the column that may change them, such as ``pretraining``.
+        against: the value of it that the others are compared with.
+
+    Returns:
+        As ``change_table``, a row for each value of ``between`` and ``axis``: its difference to
+        ``base`` less that under ``against``.
+    """
+    figure = accuracy_of(frame)
+    gaps = differences(
+        frame.dropna(subset=[figure]), axis=axis, base=base, within=[between], metric=figure
+    )
+    closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
+    found = estimates(closed, [between, axis, "base"])
+    return _judged(found, ("gained", "fell behind"), heading=ACCURACIES[figure])
+
+
+def _accuracies(measured: pd.DataFrame) -> list[str]:
+    """The task's figures among the columns: that which stands for it, and those named after it."""
+    figure = accuracy_of(measured)
+    return [name for name in measured if name.startswith(figure)]
+
+
+def _judged(found: pd.DataFrame, words: tuple[str, str], *, heading: str) -> pd.DataFrame:
+    """Headed for people, with what the seeds say: one of two words where they settle it."""
+    verdicts = []
+    for row in found.itertuples():
+        if row.seeds < 2:
+            verdicts.append("one seed cannot say")
+        elif not row.settled:
+            verdicts.append("not settled")
+        else:
+            verdicts.append(words[0] if row.gain > 0 else words[1])
+    found = found.assign(**{"what the seeds say": verdicts}).reset_index()
+    renamed = {"base": "against", "gain": heading, "low": "from", "high": "to"}
+    return found.drop(columns="settled").rename(columns=renamed)

@@ -1,0 +1,143 @@
+"""What several seeds say: means, spreads, and differences paired by seed with their intervals.
+
+Two models trained from one seed see the same images in the same order, so that the difference
+between them is taken seed by seed; its interval is Student's at 95 %. A difference whose interval
+holds zero is not stated as one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from eomtlib.report.frame import accuracy_of
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its interval.
+
+    Attributes:
+        mean: of the values.
+        low, high: ends of the 95 % interval; NaN from one value, which has none.
+        count: number of values.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of independent values and its 95 % interval; NaN among them is left out."""
+    kept = np.asarray([value for value in values if not math.isnan(value)], float)
+    if len(kept) == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean = float(kept.mean())
+    if len(kept) == 1:
+        return Estimate(mean, math.nan, math.nan, 1)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(kept) - 1) * kept.std(ddof=1) / len(kept) ** 0.5
+    return Estimate(mean, mean - float(half), mean + float(half), len(kept))
+
+
+def over_seeds(
+    frame: pd.DataFrame, by: Sequence[str], *, spread_of: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row for each combination of ``by``, in the order in which they come.
+
+    Args:
+        frame: one row for each seed.
+        by: columns that tell rows apart.
+        spread_of: columns whose standard deviation over seeds is added, as ``pq_std``; NaN from
+            one seed. By default the task's accuracy.
+
+    Returns:
+        Indexed by ``by``: numbers as means, anything else as the first row has it, and ``seeds``,
+        how many rows have one of ``spread_of``.
+    """
+    spread_of = spread_of or [accuracy_of(frame)]
+    groups = frame.groupby(list(by), sort=False, dropna=False)
+    kinds = {
+        column: "mean" if pd.api.types.is_numeric_dtype(frame[column]) else "first"
+        for column in frame
+        if column not in by
+    }
+    summary = groups.agg(kinds)
+    for column in spread_of:
+        place = summary.columns.get_loc(column) + 1
+        summary.insert(place, f"{column}_std", groups[column].std(ddof=1))
+    summary["seeds"] = groups[list(spread_of)].count().max(axis=1)
+    return summary
+
+
+def differences(
+    frame: pd.DataFrame,
+    *,
+    axis: str,
+    base: object,
+    within: Sequence[str] = (),
+    metric: str = "pq",
+) -> pd.DataFrame:
+    """What a value of ``axis`` gains over ``base``, seed by seed.
+
+    Args:
+        frame: one row for each run, with a column ``seed``.
+        axis: the column whose values are compared.
+        base: the value that the others are compared with; or a mapping from a value to the one it
+            is compared with, such as each rung to the one before it.
+        within: columns that must be equal in both.
+        metric: the column whose difference is taken.
+
+    Returns:
+        A row for each pair that has a run: ``within``, ``axis``, ``base``, ``seed`` and ``gain``.
+    """
+    keys = [*within, "seed"]
+    values = frame.set_index([*keys, axis])[metric]
+    if not values.index.is_unique:
+        raise ValueError(f"several runs have the same {', '.join([*keys, axis])}")
+    rows = []
+    for key, value in values.items():
+        *shared, own = key
+        other = base.get(own) if isinstance(base, Mapping) else base
+        if other is None or other == own or (*shared, other) not in values.index:
+            continue
+        gain = value - values.loc[(*shared, other)]
+        rows.append(
+            {**dict(zip(keys, shared, strict=True)), axis: own, "base": other, "gain": gain}
+        )
+    return pd.DataFrame(rows, columns=[*keys, axis, "base", "gain"])
+
+
+def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows of ``differences`` over seeds: ``gain``, ``low``, ``high``, ``seeds``, ``settled``.
+
+    Args:
+        gains: as ``differences`` returns them.
+        by: columns that tell the differences apart.
+    """
+    rows = {}
+    for key, group in gains.groupby(list(by), sort=False):
+        found = estimate(group["gain"].tolist())
+        rows[key] = {
+            "gain": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "seeds": found.count,
+            "settled": found.is_settled,
+        }
+    index = pd.MultiIndex.from_tuples(rows, names=list(by)) if rows else None
+    columns = ["gain", "low", "high", "seeds", "settled"]
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)

@@ -1,0 +1,25 @@
+"""Masked-image pretraining of an encoder, for machines that cannot fetch weights."""
+
+from eomtlib.training.pretraining.config import PretrainingConfig, default_config
+from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, reconstruct
+from eomtlib.training.pretraining.reconstructions import reconstructions
+from eomtlib.training.pretraining.run import (
+    find_pretrained,
+    load_autoencoder,
+    pretrain,
+    pretraining_hash,
+    written_hash,
+)
+
+__all__ = [
+    "MaskedAutoencoder",
+    "PretrainingConfig",
+    "default_config",
+    "find_pretrained",
+    "load_autoencoder",
+    "pretrain",
+    "pretraining_hash",
+    "reconstruct",
+    "reconstructions",
+    "written_hash",
+]

@@ -1,0 +1,155 @@
+"""The papers' hyper-parameters as data: what a run does, for each task, data set, rung and encoder.
+
+No training code holds a number of these. What changes over a run is a function of progress, so that
+a recipe holds for any number of steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.words import DATASET_TASKS, OWN_SIZES, TASKS
+from eomtlib.data.feed.transforms import AugmentationConfig
+from eomtlib.models.encoders import check_encoder
+from eomtlib.models.ladder import HEAD_SIZES, LADDER
+from eomtlib.models.options import ModelOptions
+from eomtlib.training.hyperparameters import (
+    AnnealingConfig,
+    LossConfig,
+    OptimizerConfig,
+)
+
+INPUT_SIZES: dict[tuple[str, str], int] = {
+    ("ade20k", "semantic"): 512,
+    ("cityscapes", "semantic"): 1024,
+}
+"""Data set and task → the papers' input size, where it is not 640."""
+
+_EPOCHS = {"shapes": 12, "coco": 12, "ade20k": 31, "cityscapes": 107, "custom": 12}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All hyper-parameters of a run but its image size.
+
+    Attributes:
+        optimizer: learning rates and their course.
+        loss: weights and points.
+        annealing: how masks are given up, where they are.
+        augmentation: what is drawn for a training image.
+        gradient_clip: largest norm of all gradients together.
+        epochs: length of a full schedule.
+        batch_size: in total, over all devices.
+    """
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
+    annealing: AnnealingConfig = AnnealingConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    gradient_clip: float = 0.01
+    epochs: int = 12
+    batch_size: int = 16
+
+
+EOMT = Recipe()
+"""EoMT, Section 4.1, with DINOv2 (and EVA-02, DeiT-III) on COCO; for the first five rungs as well,
+which the paper trains alike."""
+
+PMT = replace(
+    EOMT,
+    optimizer=OptimizerConfig(lr=2e-4, warmup_steps=(6000,), schedule="cosine", final_lr=1e-9),
+    annealing=AnnealingConfig(first_window_steps=3000),
+)
+"""PMT, Section 4.1, on COCO."""
+
+SCRATCH = replace(
+    EOMT,
+    optimizer=OptimizerConfig(lr=1e-3, layer_decay=1.0, warmup_steps=(0.05,)),
+    # The mask logits of a 64-pixel image are 16 × 16: as dense as 12,544 points at 640 pixels.
+    # What the texture and the form are is learned last, so classes weigh more.
+    loss=LossConfig(num_points=128, class_weight=6.0),
+    augmentation=AugmentationConfig(scale=(1.0, 1.0)),
+    gradient_clip=0.1,
+)
+"""Our own, for encoders of our own sizes: they are trained from nothing on small images, so all
+blocks learn alike from the start, and objects of a few pixels are not shrunk further."""
+
+
+def recipe(
+    task: str,
+    dataset: str,
+    rung: str,
+    *,
+    size: str,
+    pretraining: str,
+    options: ModelOptions = ModelOptions(),
+) -> Recipe:
+    """The hyper-parameters of a run.
+
+    The papers state DINOv3's and PMT's for COCO and ADE20K. On Cityscapes these have COCO's
+    optimizer for the epochs that EoMT has there: our choice. So is that PMT, where its encoder is
+    trained as well, has EoMT's, which spare an encoder's early blocks.
+
+    Args:
+        task: one of ``TASKS``.
+        dataset: a name of ``DATASET_TASKS``.
+        rung: of the ladder.
+        size: of the encoder.
+        pretraining: of the encoder.
+        options: what of the rung is not as the papers build it.
+
+    Raises:
+        ConfigurationError: for an unknown name, or a task that the data set has no recipe for.
+    """
+    check_choice("task", task, TASKS)
+    check_choice("dataset", dataset, DATASET_TASKS)
+    check_choice("rung", rung, LADDER)
+    check_encoder(size, pretraining)
+    if task not in DATASET_TASKS[dataset]:
+        raise ConfigurationError(
+            f"task={task!r} has no recipe on dataset={dataset!r}; there is one for "
+            f"{' and '.join(DATASET_TASKS[dataset])}."
+        )
+    if size in OWN_SIZES:
+        return SCRATCH
+    frozen = LADDER[rung].frozen_encoder and options.frozen_encoder is not False
+    if frozen:
+        chosen = _pmt(dataset)
+    elif pretraining == "dinov3":
+        query_blocks = options.query_blocks or HEAD_SIZES[size].query_blocks
+        # The blocks that process queries learn at the full rate, where there are such in the ViT.
+        in_encoder = LADDER[rung].has_query_blocks and not LADDER[rung].frozen_encoder
+        chosen = _dinov3(dataset, size, exempt=query_blocks if in_encoder else 0)
+    else:
+        chosen = replace(EOMT, epochs=_EPOCHS[dataset])
+    return replace(chosen, augmentation=_augmentation(task, dataset))
+
+
+def _pmt(dataset: str) -> Recipe:
+    return replace(PMT, epochs=16 if dataset == "ade20k" else _EPOCHS[dataset])
+
+
+def _dinov3(dataset: str, size: str, *, exempt: int) -> Recipe:
+    """The authors' recipes with DINOv3; ``exempt`` as in ``OptimizerConfig.exempt_blocks``."""
+    optimizer = OptimizerConfig(lr=2e-4, warmup_steps=(2000, 3000))
+    annealing = AnnealingConfig(first_window_steps=3000) if size == "large" else AnnealingConfig()
+    if dataset == "ade20k":
+        optimizer = replace(optimizer, layer_decay=1.0, encoder_lr_factor=0.1)
+        epochs = 16
+    else:
+        optimizer = replace(optimizer, exempt_blocks=exempt)
+        epochs = 24 if dataset == "coco" and size != "large" else _EPOCHS[dataset]
+    return replace(EOMT, optimizer=optimizer, annealing=annealing, epochs=epochs)
+
+
+def _augmentation(task: str, dataset: str) -> AugmentationConfig:
+    """Smaller images are not shrunk as far for semantic segmentation; colours change on two."""
+    scale = (0.5, 2.0) if task == "semantic" else (0.1, 2.0)
+    if dataset not in ("ade20k", "cityscapes"):
+        return AugmentationConfig(scale=scale)
+    # How strong, the papers do not say: as in SSD, whose distortion Mask2Former uses (brightness up
+    # to 32 of 255, hue up to 18 of OpenCV's 180).
+    return AugmentationConfig(
+        scale=scale, brightness=32 / 255, contrast=0.5, saturation=0.5, hue=18 / 180
+    )

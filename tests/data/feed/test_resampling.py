@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from eomtlib.data.feed.resampling import Window, draw_image, draw_segments, nearest, renumber
+from eomtlib.data.sets.coco import CocoPanoptic
+
+
+def drawn(image, window, *, flip=False, margin=(0, 0)):
+    """The window, after a check that the canvas around it is 0."""
+    rows, columns = window.size
+    canvas = np.full((3, rows + margin[0], columns + margin[1]), 77, np.uint8)
+    draw_image(image, window, canvas, flip=flip)
+    assert (canvas[:, rows:] == 0).all()
+    assert (canvas[:, :, columns:] == 0).all()
+    return canvas[:, :rows, :columns].transpose(1, 2, 0).astype(int)
+
+
+def by_pillow(image, window):
+    height, width = image.shape[:2]
+    y, x = height / window.resized[0], width / window.resized[1]
+    (top, left), (rows, columns) = window.offset, window.size
+    right, bottom = min(width, (left + columns) * x), min(height, (top + rows) * y)
+    picture = Image.fromarray(image)
+    box = (left * x, top * y, right, bottom)
+    resized = picture.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(resized).astype(int)
+
+
+def windows(size, crop, seed, number):
+    """Windows at all scales from a twentieth to four times, aspect ratio kept or not."""
+    rng = np.random.default_rng(seed)
+    for _ in range(number):
+        scales = np.exp(rng.uniform(np.log(0.05), np.log(4), 2))
+        if rng.random() < 0.7:
+            scales[:] = scales[0]
+        resized = [max(1, round(a * b)) for a, b in zip(size, scales, strict=True)]
+        shown = [min(a, b) for a, b in zip(resized, crop, strict=True)]
+        offset = [int(rng.integers(0, a - b + 1)) for a, b in zip(resized, shown, strict=True)]
+        yield Window(tuple(resized), tuple(offset), tuple(shown))
+
+
+@pytest.mark.parametrize("size", [(90, 140), (141, 89), (1, 1), (1, 30), (30, 1), (2, 3)])
+def test_noise_is_within_one_grey_level_of_pillow(size):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    for window in windows(size, (100, 110), seed=1, number=60):
+        difference = drawn(image, window, margin=(3, 5)) - by_pillow(image, window)
+        assert np.abs(difference).max() <= 1
+        mirrored = drawn(image, window, flip=True)
+        assert np.array_equal(mirrored[:, ::-1], drawn(image, window))
+
+
+@pytest.mark.parametrize("value", [0, 1, 128, 255])
+def test_flat_stays_flat(value):
+    image = np.full((53, 71, 3), value, np.uint8)
+    for window in windows((53, 71), (80, 80), seed=2, number=40):
+        assert (drawn(image, window) == value).all()
+
+
+def test_an_image_at_its_own_size_is_unchanged():
+    image = np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    assert np.array_equal(drawn(image, Window((40, 50), (0, 0), (40, 50))), image)
+
+
+def test_real_images_are_within_one_grey_level_of_pillow(coco_mini):
+    dataset = CocoPanoptic(coco_mini, "val")
+    for index in range(0, len(dataset), 6):
+        image = dataset.read(index)[0].permute(1, 2, 0).numpy()
+        for window in windows(image.shape[:2], (640, 640), seed=index, number=4):
+            difference = drawn(image, window) - by_pillow(image, window)
+            assert np.abs(difference).max() <= 1
+            assert np.abs(difference).mean() < 0.3
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_maps_show_the_nearest_pixels(flip):
+    rng = np.random.default_rng(4)
+    ids = rng.integers(-1, 9, (2, 41, 67)).astype(np.int16)
+    for window in windows((41, 67), (60, 50), seed=5, number=40):
+        (rows, columns), canvas = window.size, np.full((2, 60, 50), 55, np.int16)
+        y, x = nearest(window, (41, 67), flip=flip)
+        shown = draw_segments(ids, y, x, 9, canvas)
+        # Pixel i of a side of n covers the source from i · side / n on; its centre is what counts.
+        expected = np.empty((2, rows, columns), np.int16)
+        for i in range(rows):
+            for j in range(columns):
+                source = [
+                    (2 * (offset + place) + 1) * side // (2 * resized)
+                    for offset, place, side, resized in zip(
+                        window.offset, (i, j), (41, 67), window.resized, strict=True
+                    )
+                ]
+                expected[:, i, columns - 1 - j if flip else j] = ids[:, source[0], source[1]]
+        assert (canvas[:, :rows, :columns] == expected).mean() > 0.999
+        assert (canvas[:, rows:] == -1).all()
+        assert (canvas[:, :, columns:] == -1).all()
+        assert shown.tolist() == [bool((canvas == number).any()) for number in range(9)]
+
+
+def test_numbers_are_replaced():
+    ids = np.array([[[-1, 0, 2], [2, 1, -1]]], np.int16)
+    renumber(ids, np.array([-1, 5, 6, 7], np.int16))
+    assert ids.tolist() == [[[-1, 5, 7], [7, 6, -1]]]

@@ -1,0 +1,122 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.data.registry import open_dataset
+from eomtlib.data.sets.coco import CocoInstances, CocoPanoptic
+from eomtlib.data.sets.custom import custom_form, open_custom
+from tests.data.custom_files import CLASSES, write_instances, write_masks, write_panoptic
+from tests.data.files import classes_of, masks_of, write_json
+
+
+def test_masks_of_class_numbers(tmp_path):
+    masks = write_masks(tmp_path)
+    (tmp_path / "images" / "val" / "notes.txt").write_text("no image")
+    dataset = open_dataset("custom", "val", task="semantic", data_path=tmp_path)
+    assert [(c.name, c.is_thing, c.category_id) for c in dataset.classes] == [
+        (entry["name"], bool(entry["isthing"]), entry["id"]) for entry in CLASSES
+    ]
+    for index, name in enumerate(sorted(masks)):
+        image, segments = dataset.read(index)
+        reference = np.asarray(Image.open(tmp_path / "images" / "val" / name).convert("RGB"))
+        assert np.array_equal(image.permute(1, 2, 0), reference)
+        values = masks[name].astype(int)
+        assert np.array_equal(
+            classes_of(segments, dataset.classes), np.where(values < 255, values, -1)
+        )
+        assert len(set(segments.labels.tolist())) == segments.num_segments
+
+
+def test_cocos_formats_are_told_by_their_content(tmp_path):
+    panoptic, instances = write_panoptic(tmp_path / "p"), write_instances(tmp_path / "i")
+    for folder, form, reference in (
+        (panoptic, "panoptic", CocoPanoptic(tmp_path / "p/coco", "val")),
+        (instances, "instance", CocoInstances(tmp_path / "i/coco", "val")),
+    ):
+        assert custom_form(folder, "val") == form
+        dataset = open_dataset("custom", "val", task=form, data_path=folder)
+        assert dataset.classes == reference.classes
+        assert np.array_equal(dataset.image_ids, reference.image_ids)
+        for index in range(len(reference)):
+            image, segments = dataset.read(index)
+            expected_image, expected = reference.read(index)
+            assert np.array_equal(image, expected_image)
+            assert np.array_equal(segments.ids, expected.ids)
+            assert np.array_equal(segments.labels, expected.labels)
+            assert np.array_equal(segments.is_crowd, expected.is_crowd)
+
+
+def test_panoptic_annotations_serve_every_task(tmp_path):
+    folder = write_panoptic(tmp_path)
+    panoptic = open_dataset("custom", "val", data_path=folder).read(0)[1]
+    things = open_dataset("custom", "val", task="instance", data_path=folder)
+    assert [info.name for info in things.classes] == ["cat"]
+    assert np.array_equal(masks_of(things.read(0)[1])[0], panoptic.ids[0] == 0)
+    assert things.read(0)[1].is_crowd.tolist() == [True]
+    semantic = open_dataset("custom", "val", task="semantic", data_path=folder)
+    assert semantic.read(0)[1].labels.tolist() == [0, 1]
+    assert not semantic.read(0)[1].is_crowd.any()
+
+
+def test_a_task_that_annotations_do_not_serve_is_refused(tmp_path):
+    write_masks(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"task='panoptic' .*semantic .*task='semantic'"):
+        open_dataset("custom", "val", data_path=tmp_path)
+    folder = write_instances(tmp_path / "i")
+    with pytest.raises(ConfigurationError, match=r"task='semantic' .*task='instance'"):
+        open_dataset("custom", "val", task="semantic", data_path=folder)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"no annotations .*val\.json .*masks/val/ and classes"):
+        open_custom(tmp_path, "val")
+    write_masks(tmp_path)
+    (tmp_path / "masks" / "val" / "b" / "c.png").unlink()
+    with pytest.raises(DataError, match=r"masks/val/b/c\.png: missing, .*images/val/b/c\.png"):
+        open_custom(tmp_path, "val", task="semantic")
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(DataError, match=r"images/val: no such folder"):
+        open_custom(tmp_path, "val", task="semantic")
+
+
+@pytest.mark.parametrize("side", [0, 70_000, 2**32 - 1])
+def test_a_mask_that_claims_to_be_huge_is_refused(tmp_path, side):
+    write_masks(tmp_path)
+    path = tmp_path / "masks" / "val" / "a.png"
+    data = path.read_bytes()
+    path.write_bytes(data[:16] + side.to_bytes(4, "big") + data[20:])
+    with pytest.raises(DataError, match=r"a\.png: is no PNG of at most 65535 pixels"):
+        open_custom(tmp_path, "val", task="semantic")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "there must be some"),
+        ({}, "no list 'categories'"),
+        ([{"name": "road", "id": 1}], r"\[0\]: lacks the field 'isthing'"),
+        ([CLASSES[0], CLASSES[0]], r"\[1\]: id 7 comes twice"),
+        ([CLASSES[0], CLASSES[0] | {"id": 8}], r"\[1\]: the name 'road' comes twice"),
+        ([CLASSES[0] | {"id": 255}], "ids must lie in 0 to 254"),
+    ],
+)
+def test_wrong_classes_are_named(tmp_path, content, message):
+    write_masks(tmp_path)
+    write_json(tmp_path / "classes.json", content)
+    with pytest.raises(DataError, match=message) as raised:
+        open_custom(tmp_path, "val", task="semantic")
+    assert "classes.json: " in str(raised.value)
+
+
+def test_json_of_neither_format_is_named(tmp_path):
+    folder = write_panoptic(tmp_path)
+    content = json.loads((folder / "val.json").read_text())
+    for entry in content["annotations"]:
+        del entry["segments_info"]
+    write_json(folder / "val.json", content)
+    with pytest.raises(DataError, match=r"val\.json: .*neither 'segments_info'"):
+        open_custom(folder, "val")

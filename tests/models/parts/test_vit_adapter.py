@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.models.encoders import build_encoder
+from eomtlib.models.parts.vit_adapter import ConvFFN, SpatialPrior, ViTAdapter, split_blocks
+
+
+def adapter_for(encoder):
+    return ViTAdapter(
+        encoder.embed_dim,
+        depth=encoder.depth,
+        num_heads=encoder.num_heads,
+        patch_size=encoder.patch_size,
+    )
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return build_encoder(size="nano", pretraining="none", image_size=(64, 96)).eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randint(
+        0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+
+
+def test_four_scales(encoder, images):
+    maps = adapter_for(encoder)(encoder, images)
+    assert [tuple(x.shape) for x in maps] == [
+        (2, 128, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)
+    ]
+
+
+def test_the_vit_starts_undisturbed(encoder, images):
+    adapter = adapter_for(encoder).eval()
+    seen = []
+    encoder.backbone.norm.register_forward_hook(lambda _module, _args, out: seen.append(out))
+    plain = encoder(images)
+    adapter(encoder, images)
+    torch.testing.assert_close(seen[-1], plain)
+    torch.nn.init.ones_(adapter.injectors[0].scale)
+    adapter(encoder, images)
+    assert not torch.allclose(seen[-1], plain, atol=1e-2)
+
+
+def test_injection_leaves_prefix_tokens_alone(encoder, images):
+    adapter = adapter_for(encoder).eval()
+    torch.nn.init.ones_(adapter.injectors[0].scale)
+    inputs = []
+    encoder.backbone.blocks[0].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    adapter(encoder, images)
+    before = encoder.embed(images)
+    assert torch.equal(inputs[0][:, : before.num_prefix], before.x[:, : before.num_prefix])
+    assert not torch.allclose(inputs[0][:, before.num_prefix :], before.patches)
+
+
+@pytest.mark.parametrize(("depth", "parts"), [(12, 4), (6, 4), (24, 4), (7, 3)])
+def test_blocks_are_split_as_tensor_split_does(depth, parts):
+    expected = [part.tolist() for part in torch.arange(depth).tensor_split(parts)]
+    assert [list(part) for part in split_blocks(depth, parts)] == expected
+
+
+def test_too_few_blocks_are_refused():
+    with pytest.raises(ConfigurationError, match="num_interactions=4"):
+        split_blocks(3, 4)
+
+
+@pytest.mark.parametrize("finest", [2, 4])
+def test_stem_strides(finest):
+    maps = SpatialPrior(8, width=4, finest_stride=finest)(torch.randn(2, 3, 64, 96))
+    assert [tuple(x.shape[1:]) for x in maps] == [
+        (8, 64 // (finest << i), 96 // (finest << i)) for i in range(4)
+    ]
+
+
+def test_patch_sizes_that_the_stem_cannot_serve_are_refused():
+    with pytest.raises(ConfigurationError, match="not 7"):
+        ViTAdapter(8, depth=4, num_heads=2, patch_size=14)
+
+
+def test_convolutional_ffn_does_not_mix_levels():
+    ffn = ConvFFN(8, 4)
+    shapes = ((2, 3), (4, 6))
+    x = torch.randn(1, 30, 8)
+    changed = x.clone()
+    changed[:, 0] += 1
+    before, after = ffn(x, shapes), ffn(changed, shapes)
+    touched = (before - after).abs().amax(dim=(0, 2)) > 0
+    # The 3×3 neighbourhood of the first cell of the first level, 2 rows of 3.
+    assert touched.nonzero().flatten().tolist() == [0, 1, 3, 4]

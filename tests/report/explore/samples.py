@@ -1,0 +1,34 @@
+"""Small checkpoints and images to explore."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from eomtlib.models.checkpoints import ModelConfig, save_model
+from eomtlib.models.ladder import LADDER, build_model
+
+
+def saved(folder, rung="eomt"):
+    torch.manual_seed(0)
+    model = build_model(
+        rung, size="nano", pretraining="none", image_size=64, num_classes=2, num_queries=4
+    )
+    config = ModelConfig(
+        rung=rung,
+        size="nano",
+        pretraining="none",
+        image_size=(64, 64),
+        num_queries=4,
+        masking=LADDER[rung].masking,
+        class_names=("disc", "sky"),
+        is_thing=(True, False),
+    )
+    save_model(folder, model, config)
+    return folder
+
+
+def image_file(path, size=(40, 30), **options):
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    pixels[: size[1] // 2] = 200
+    Image.fromarray(pixels).save(path, **options)
+    return path

@@ -1,0 +1,131 @@
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+matplotlib.use("Agg")
+
+from eomtlib.core.structures import ClassInfo, stuff_classes
+from eomtlib.data.feed.transforms import EvalTransform
+from eomtlib.data.sets.shapes_scene import CLASSES, render_scene
+from eomtlib.inference.postprocessing import post_process_panoptic_segmentation, resize_to_image
+from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.report.explore import Picture, inspect
+from eomtlib.report.explore.inspection import Inspection, Layer
+
+PICTURE = Picture("wide", render_scene(0, 1, 0, (48, 96)).image)
+RUNGS = {
+    "single-scale": {},
+    "eomt-masked": {},
+    "eomt": {},
+    "pmt": {},
+    "eomt, unmasked": {"masking": "unmasked"},
+}
+
+
+def inspected(name):
+    """A random model, sure enough of its classes that some queries make segments."""
+    rung = name.partition(",")[0]
+    torch.manual_seed(0)
+    model = build_model(
+        rung,
+        size="nano",
+        pretraining="none",
+        image_size=64,
+        num_classes=len(CLASSES),
+        load_weights=False,
+        **RUNGS[name],
+    ).eval()
+    seen = inspect(model, PICTURE, title=name, rung=rung, classes=CLASSES)
+    pixels = torch.from_numpy(PICTURE.pixels).permute(2, 0, 1)
+    with torch.inference_mode():
+        predicted = model.predict(EvalTransform((64, 64)).fit(pixels)[None])
+    return seen, predicted
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_the_last_layer_is_what_the_model_predicts(name):
+    seen, (masks, classes) = inspected(name)
+    torch.testing.assert_close(seen.layers[-1].mask_logits, masks[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen.layers[-1].class_logits, classes[0], rtol=1e-4, atol=1e-4)
+    if "unmasked" in name:
+        assert len(seen.layers) == 1
+        assert "without masks" in seen.note
+        return
+    assert not seen.note
+    unit = "block" if LADDER[name].has_query_blocks else "layer"
+    assert seen.layers[0].name == f"before {unit} 1"
+    assert seen.layers[-1].name == f"after {unit} {len(seen.layers) - 1} (final)"
+    assert len(seen.layers) >= 4
+    difference = seen.layers[0].class_logits - seen.layers[-1].class_logits
+    assert difference.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["eomt-masked", "eomt"])
+def test_segments_and_masks_are_those_of_the_evaluation(name):
+    seen, (masks, classes) = inspected(name)
+    expected = post_process_panoptic_segmentation(
+        masks,
+        classes,
+        target_sizes=[(48, 96)],
+        input_size=(64, 64),
+        stuff_classes=stuff_classes(CLASSES),
+        threshold=0.05,
+    )[0]
+    segments = seen.segments(threshold=0.05)
+    assert segments.ids.shape == (48, 96)
+    # Of hundreds of pixels, a rounding may move one on a border.
+    assert np.mean(segments.ids != expected["segmentation"].numpy()) < 0.005
+    assert segments.labels == tuple(info["label_id"] for info in expected["segments_info"])
+    assert segments.scores == pytest.approx([info["score"] for info in expected["segments_info"]])
+    queries = seen.ranking()[:3]
+    probability = resize_to_image(
+        masks[0, queries], target_size=(48, 96), input_size=(64, 64)
+    ).sigmoid()
+    torch.testing.assert_close(seen.masks(queries), probability, rtol=1e-4, atol=1e-4)
+
+
+def test_queries_are_ranked_by_their_surest_class_and_say_it():
+    seen, (_, classes) = inspected("eomt")
+    scores = classes[0].softmax(-1)
+    ranking = seen.ranking()
+    assert sorted(ranking) == list(range(seen.num_queries))
+    assert ranking[0] == scores[:, :-1].max(-1).values.argmax()
+    best = scores[ranking[0], :-1].max(0)
+    assert f"{CLASSES[best.indices].name} {best.values:.2f}" in seen.says(ranking[0])
+
+
+@pytest.mark.parametrize("task", ["instance", "semantic"])
+def test_other_tasks_are_shown_as_they_are_predicted(task):
+    generator = torch.Generator().manual_seed(0)
+    classes = tuple(ClassInfo(name, True, index) for index, name in enumerate("abc"))
+    masks = torch.randn(5, 8, 8, generator=generator)
+    logits = torch.randn(5, 4, generator=generator)
+    logits[:, 3] = -5.0
+    logits[0, 1] = 9.0
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    inspection = Inspection(
+        title="a model",
+        picture=Picture("black", pixels),
+        classes=classes,
+        input_size=(32, 32),
+        layers=(Layer("final", masks, logits),),
+        task=task,
+    )
+    segments = inspection.segments()
+    large = torch.nn.functional.interpolate(
+        masks[None], size=(32, 32), mode="bilinear", align_corners=False
+    )[0]
+    if task == "semantic":
+        scores = logits.softmax(-1)[:, :3]
+        for row, column in ((3, 4), (20, 30), (31, 0)):
+            votes = sum(scores[q] * large[q, row, column].sigmoid() for q in range(5))
+            assert segments.labels[segments.ids[row, column]] == int(votes.argmax())
+        assert segments.scores is None
+    else:
+        shown = large[0] > 0
+        mean = large[0].sigmoid()[shown].mean() * logits.softmax(-1)[0, 1]
+        assert max(segments.scores) == pytest.approx(float(mean), abs=1e-4)
+        best = int(np.argmax(segments.scores))
+        assert segments.labels[best] == 1
+        assert ((segments.ids == best) == shown.numpy()).all()

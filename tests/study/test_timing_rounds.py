@@ -1,0 +1,87 @@
+"""Models timed in turns, with experiments that only write down what is asked of them."""
+
+import dataclasses
+
+import pytest
+
+from eomtlib.evaluation.costs import Timing, merge_timings
+from eomtlib.study.sweep import Sweep, grid
+from eomtlib.study.timing_rounds import ROUNDS, TimingJob, apart, time_in_rounds
+from tests.samples import SMOKE, timing
+
+
+class Clock:
+    """Stands in for an experiment: every timing is one second longer than the last."""
+
+    def __init__(self, size):
+        self.settings = dataclasses.make_dataclass("Settings", [("size", str)])(size)
+        self.order = []
+
+    def options(self, rung):
+        return dataclasses.make_dataclass("Options", [], namespace={"chosen": lambda _: {}})()
+
+    def say(self, text):
+        pass
+
+    def time(self, rung, *, mode, sampler, share):
+        self.order.append((rung, mode, round(1 / share)))
+        return len(self.order)
+
+    def record_timing(self, rung, rounds, *, mode, sampler, session):
+        return rung, mode, rounds, session
+
+
+@pytest.mark.parametrize("size", ["nano", "small"])
+def test_every_model_has_its_turn_in_every_round(size):
+    clock, rounds = Clock(size), ROUNDS[size == "nano"]
+    jobs = [TimingJob(clock, rung, mode="eager", sampler="pytorch") for rung in ("eomt", "pmt")]
+    jobs.append(TimingJob(clock, "eomt", mode="compiled", sampler="pytorch"))
+    records = time_in_rounds(jobs)
+    eager = [("eomt", "eager", rounds), ("pmt", "eager", rounds)]
+    # Compiling takes minutes, so that is timed once.
+    assert clock.order == [*eager, ("eomt", "compiled", 1), *((rounds - 1) * eager)]
+    first, second, compiled = (timed for _, _, timed, _ in records)
+    assert first == [1, *range(4, 3 + 2 * rounds, 2)][:rounds]
+    assert second == [2, *range(5, 4 + 2 * rounds, 2)][:rounds]
+    assert compiled == [3]
+    assert len({session for *_, session in records}) == 1
+    assert time_in_rounds([]) == []
+
+
+def test_rounds_are_one_timing():
+    first = Timing((1.0, 2.0), (1.25, 1.5, 1.75), 4, 4 / 1.5, True, "eager")
+    second = Timing((3.0, 4.0, 10.0), (3.5, 4.0, 7.0), 4, 1.0, False, "eager")
+    merged = merge_timings([first, second])
+    assert merged.samples_s == (1.0, 2.0, 3.0, 4.0, 10.0)
+    assert merged.quartiles_s == (2.0, 3.0, 4.0)
+    assert merged.fps == pytest.approx(4 / 3)
+    assert not merged.is_steady
+
+
+def test_what_was_timed_apart_is_said():
+    morning, noon = (
+        {"session": f"2026-01-01T{hour}:00:00+00:00", "rung": rung}
+        for hour, rung in (("09", "pmt"), ("12", "eomt"))
+    )
+    assert apart([timing(**morning), timing(**morning)]) == ""
+    said = apart([timing(**noon, options={"query_blocks": 2}), timing(**morning)])
+    assert said.endswith("2 different times: pmt; then eomt query_blocks=2")
+    sizes = [timing(**morning), timing(**noon, size="micro"), timing(**noon, size="micro")]
+    assert apart(sizes).endswith("2 different times: nano; then micro")
+
+
+def test_a_sweep_times_each_architecture_once_and_all_together(tmp_path, monkeypatch):
+    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path / "cache"))
+
+    def run(**axes):
+        sweep = Sweep(grid(**axes), results_dir=tmp_path, train=False, progress=False, **SMOKE)
+        runs = sweep.run()
+        return [run.result.timing for run in runs], sweep.note(runs)
+
+    timings, note = run(seed="0,1", rung="eomt-masked,eomt")
+    assert timings[:2] == timings[2:]
+    assert timings[0].session == timings[1].session != ""
+    assert "different times" not in note
+    more, note = run(seed="0", rung="eomt,pmt")
+    assert more[0] == timings[1]  # found again, so the new one was timed at another time
+    assert note.endswith("2 different times: eomt; then pmt")
