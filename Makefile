@@ -1,5 +1,5 @@
 # make ablation   set up, then train, evaluate, time and plot all seven rungs
-# make study      set up, then all notebooks, one after the other; interrupted, it goes on
+# make study      set up, then all notebooks, one after the other (eomtlib book); interrupted, it goes on
 # make test       set up, then lint and the quick tests
 # make test-all   the slow tests as well
 # Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"
@@ -27,7 +27,7 @@ ablation: $(VENV)/.installed
 	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
 
 study: $(VENV)/.installed
-	$(BIN)/python -m eomtlib study --results-dir $(OUT) $(ARGS)
+	$(BIN)/eomtlib book --results-dir $(OUT) $(ARGS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: lint
 	$(BIN)/python -m pytest

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from eomtlib.evaluation.speed import time_in_turns
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def compare(
         part: of the comparison, as are the next two.
         peer: see there.
         unit: likewise.
-        seconds: to spend, as ``time_pairs`` does.
+        seconds: to spend, as ``time_in_turns`` does.
         bar: of the comparison.
         min_pairs: that are made however long they take.
         peak_mib: of the comparison, measured before.
@@ -100,48 +101,10 @@ def compare(
     return Comparison(
         part=part,
         peer=peer,
-        samples=time_pairs(ours, theirs, seconds=seconds, min_pairs=min_pairs),
+        samples=time_in_turns((ours, theirs), device="cpu", seconds=seconds, min_rounds=min_pairs),
         bar=bar,
         agreement=agreement,
         unit=unit,
         peak_mib=peak_mib,
         at=at,
     )
-
-
-def time_pairs(
-    ours: Callable[[], object],
-    theirs: Callable[[], object],
-    *,
-    seconds: float,
-    min_pairs: int = 5,
-    max_pairs: int = 200,
-) -> tuple[tuple[float, float], ...]:
-    """Calls both in turns, the one that begins changing from pair to pair.
-
-    Args:
-        ours: one call, on a fixed input.
-        theirs: the same work.
-        seconds: to spend, after one call of each that does not count.
-        min_pairs: pairs that are made however long they take.
-        max_pairs: pairs at most.
-    """
-    ours()
-    theirs()
-    samples: list[tuple[float, float]] = []
-    start = time.perf_counter()
-    while len(samples) < max_pairs:
-        if len(samples) >= min_pairs and time.perf_counter() - start > seconds:
-            break
-        if len(samples) % 2:
-            second, first = _timed(theirs), _timed(ours)
-        else:
-            first, second = _timed(ours), _timed(theirs)
-        samples.append((first, second))
-    return tuple(samples)
-
-
-def _timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start

@@ -4,19 +4,40 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.brief import be_brief
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+REAL = Path(os.environ.get("EOMTLIB_COCO", REPOSITORY.parent / "shared" / "coco-mini"))
+COCO = {"drawn": REPOSITORY / "tests" / "fixtures" / "coco"}
+"""Folders in COCO's layout: one that is part of the tests, and a real one where it is at hand."""
+if (REAL / "annotations" / "panoptic_val2017.json").is_file():
+    COCO["real"] = REAL
+
+
+def pytest_report_header() -> str:
+    real = COCO.get("real", "no real one: set EOMTLIB_COCO to a folder in COCO's layout")
+    return f"COCO: drawn; {real}"
+
+
+@pytest.fixture(scope="session", params=COCO.values(), ids=COCO.keys())
+def coco(request: pytest.FixtureRequest) -> Path:
+    """Each of the ``COCO`` folders."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def coco_mini() -> Path:
-    """A small real COCO folder: $EOMTLIB_COCO, or a sibling of the repository."""
-    path = Path(os.environ.get("EOMTLIB_COCO", REPOSITORY.parent / "shared" / "coco-mini"))
-    if not (path / "annotations" / "panoptic_val2017.json").is_file():
-        pytest.skip(f"no COCO sample at {path}; set EOMTLIB_COCO to a folder in COCO's layout")
-    return path
+def one_coco() -> Path:
+    """For what takes too long to be done with each: the real one where it is at hand."""
+    return COCO.get("real", COCO["drawn"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def brief() -> None:
+    """From the first test that asks for it on."""
+    be_brief()
+
+
+@pytest.fixture(scope="module")
 def one_thread():
     """As the processes have that a test starts: how sums are split decides their last digits."""
     before = torch.get_num_threads()

@@ -8,7 +8,7 @@ from typing import Any
 
 from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.environment import Environment
-from eomtlib.study.records import EvaluationRecord, TimingRecord, TrainingRecord
+from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
 
 SMOKE: dict[str, Any] = {
     "size": "nano",

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.compare import Comparison, time_pairs
+from benchmarks.compare import Comparison
 from benchmarks.inputs import SIDE, Options, val_set
 from benchmarks.peers.hugging_face import eomt_pair, processor
 from eomtlib.core.precision import fastest_precision
 from eomtlib.core.structures import stuff_classes
 from eomtlib.data.feed.transforms import EvalTransform
-from eomtlib.inference.folding import folded
+from eomtlib.evaluation.speed import time_in_turns
+from eomtlib.inference.folding import fold
 from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.inference.segmenter import Segmenter
 
@@ -53,11 +54,14 @@ def run(options: Options) -> list[Comparison]:
             Comparison(
                 part=f"image file to panoptic map, EoMT-S, 640, {precision}",
                 peer="transformers' processor, model and post-processing, float32, same weights",
-                samples=time_pairs(
-                    lambda ours=ours, turns=turns: ours(next(turns)),
-                    lambda turns=their_turns: theirs(next(turns)),
+                samples=time_in_turns(
+                    (
+                        lambda ours=ours, turns=turns: ours(next(turns)),
+                        lambda turns=their_turns: theirs(next(turns)),
+                    ),
+                    device="cpu",
                     seconds=options.seconds,
-                    min_pairs=len(files),
+                    min_rounds=len(files),
                 ),
                 bar=2.2 if precision == fastest else None,
                 agreement=f"{100 * np.mean(same):.1f} % of pixels alike, {np.mean(segments):.0f} "
@@ -97,7 +101,7 @@ def _apart(model: nn.Module, path: Path, precision: str) -> float:
     """Root mean square of what a precision changes, as a share of the logits' deviation."""
     exact, _ = model.predict(_fitted(path))
     with autocast_inference("cpu", precision):
-        found, _ = folded(model).predict(_fitted(path))
+        found, _ = fold(model).predict(_fitted(path))
     return ((found - exact).square().mean().sqrt() / exact.std()).item()
 
 

@@ -13,8 +13,8 @@ from benchmarks.compare import Comparison, Sides, compare
 from benchmarks.inputs import SIDE, Options, random_images
 from benchmarks.peers.hugging_face import eomt_pair
 from eomtlib.core.precision import fastest_precision
-from eomtlib.evaluation.costs import measure_fps
-from eomtlib.inference.folding import folded
+from eomtlib.evaluation.speed import measure_fps
+from eomtlib.inference.folding import fold
 from eomtlib.inference.row_attention import autocast_inference
 
 EAGER = "float32 eager"
@@ -53,7 +53,7 @@ def sides(size: str, *, side: int = SIDE, mode: str = EAGER) -> Sides:
     def ours() -> Callable[[], tuple[Tensor, Tensor]]:
         model, _ = eomt_pair(size, side=side)
         precision = mode.partition(" ")[0]
-        predict = _modes()[mode](folded(model, precision=precision))
+        predict = _modes()[mode](fold(model, precision=precision))
         images = random_images(1, side)
         return torch.inference_mode()(lambda: predict(images))
 

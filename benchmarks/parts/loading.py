@@ -6,9 +6,10 @@ from itertools import count
 
 import torch
 
-from benchmarks.compare import Comparison, time_pairs
+from benchmarks.compare import Comparison
 from benchmarks.inputs import SIDE, Options, training_stream
 from benchmarks.peers.mask_stack import MaskStackCoco
+from eomtlib.evaluation.speed import time_in_turns
 
 IMAGES_A_CALL = 8
 
@@ -43,7 +44,7 @@ def _compare(options: Options) -> Comparison:
     return Comparison(
         part="training sample, 640",
         peer="a mask per segment on torchvision's v2 transforms",
-        samples=time_pairs(ours, theirs, seconds=options.seconds),
+        samples=time_in_turns((ours, theirs), device="cpu", seconds=options.seconds),
         bar=8.0,
         agreement="same images, sizes and kinds of augmentation; draws differ",
         unit=f"{IMAGES_A_CALL} images",

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torchmetrics.detection import PanopticQuality as PeerQuality
 
-from benchmarks.compare import Comparison, Sides, time_pairs
+from benchmarks.compare import Comparison, Sides
 from benchmarks.inputs import NUM_QUERIES, SIDE, Options, likely_predictions, val_set
 from benchmarks.peers.hugging_face import NUM_CLASSES, processor
 from eomtlib.core.structures import ClassInfo, SegmentMap, stuff_classes
 from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
+from eomtlib.evaluation.speed import time_in_turns
 from eomtlib.inference.postprocessing import post_process_panoptic_segmentation
 
 NUM_IMAGES = 16
@@ -34,7 +35,9 @@ def run(options: Options) -> list[Comparison]:
         Comparison(
             part=f"panoptic post-processing, 200 queries, {kept:.0f} segments kept",
             peer="transformers' post_process_panoptic_segmentation",
-            samples=time_pairs(ours, theirs, seconds=options.seconds, min_pairs=len(targets)),
+            samples=time_in_turns(
+                (ours, theirs), device="cpu", seconds=options.seconds, min_rounds=len(targets)
+            ),
             bar=8.0,
             agreement=f"{100 * min(same):.2f} % of an image's pixels alike, at least",
             unit="1 image",
@@ -119,11 +122,11 @@ def _quality(
     ]
     ours_in = list(zip(segmented, targets, strict=True))
     turns, their_turns = cycle(ours_in), cycle(theirs_in)
-    samples = time_pairs(
-        lambda: quality.update(*next(turns)),
-        lambda: peer.update(*next(their_turns)),
+    samples = time_in_turns(
+        (lambda: quality.update(*next(turns)), lambda: peer.update(*next(their_turns))),
+        device="cpu",
         seconds=options.seconds,
-        min_pairs=len(targets),
+        min_rounds=len(targets),
     )
     fresh, other = PanopticQuality(classes), PeerQuality(things, stuffs, True)
     for arguments in ours_in:

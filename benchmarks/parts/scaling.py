@@ -17,7 +17,7 @@ from eomtlib.core.structures import SegmentMap
 
 QUERIES = (50, 100, 200, 400)
 SEGMENTS = (5, 20, 50, 100)
-# Segments per image where something else changes; as many as ``eomtlib.evaluation.timing`` keeps.
+# Segments per image where something else changes; as many as ``eomtlib.evaluation.speed`` keeps.
 FIXED_SEGMENTS = 20
 LOSS_IMAGES = 2
 TRAINING_SIDE = 320

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
+from errno import EACCES, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
+from importlib import import_module
 
-from eomtlib.commands import benchmark, check_data, evaluate, export, fit, predict, pretrain
-from eomtlib.commands import book as study
-from eomtlib.core.errors import EomtlibError
+from eomtlib import __version__
+from eomtlib.commands.verbs import VERBS
+from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 
-VERBS = {
-    "benchmark": benchmark,
-    "check-data": check_data,
-    "evaluate": evaluate,
-    "export": export,
-    "fit": fit,
-    "predict": predict,
-    "pretrain": pretrain,
-    "study": study,
-}
-"""Verb → its module: ``add_options``, whose docstring is the help, and ``run``, which may return an
-exit status."""
+_CANNOT_WRITE = (EACCES, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,18 +23,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: the verb's own, else 0, 2 for input that cannot be used, 130 where it was
         interrupted.
     """
-    parser = argparse.ArgumentParser(prog="python -m eomtlib", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
-    for name, verb in VERBS.items():
-        said = verb.add_options.__doc__
-        verb.add_options(verbs.add_parser(name, help=said, description=said))
-    chosen = parser.parse_args(arguments)
+    said = "eomtlib"
     try:
-        status = VERBS[chosen.verb].run(chosen)
+        chosen = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        said = f"eomtlib {chosen.verb}"
+        # A verb's module is heavy, and is not needed for help.
+        verb = import_module(f"eomtlib.commands.{chosen.verb.replace('-', '_')}")
+        return verb.run(chosen) or 0
     except EomtlibError as error:
-        print(f"eomtlib {chosen.verb}: {error}", file=sys.stderr)
+        print(f"{said}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        where = error.filename or "a file"
+        print(f"{said}: {where} cannot be written ({error.strerror}).", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
-        print(f"eomtlib {chosen.verb}: {str(interruption) or 'interrupted'}", file=sys.stderr)
+        print(f"{said}: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
-    return status or 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="eomtlib", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"eomtlib {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    own: dict[str, argparse.ArgumentParser] = {}
+    for name, add_options in VERBS.items():
+        said = add_options.__doc__
+        own[name] = verbs.add_parser(name, help=said, description=said, allow_abbrev=False)
+        add_options(own[name])
+    if arguments and not arguments[0].startswith("-"):
+        check_choice("verb", arguments[0], VERBS)
+    chosen, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        option = unknown[0].partition("=")[0]
+        # argparse has no public list of a parser's options.
+        known = own[chosen.verb].format_usage().replace("[", " ").replace("]", " ").split()
+        close = difflib.get_close_matches(option, [word for word in known if word[0] == "-"], n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigurationError(
+            f"{option} is no option of {chosen.verb}.{hint} See: eomtlib {chosen.verb} --help"
+        )
+    return chosen

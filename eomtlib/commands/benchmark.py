@@ -4,27 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from eomtlib.core.words import SAMPLERS, TIMING_MODES
 from eomtlib.report.tables import save_table
-from eomtlib.study.parameters import resolve_results_dir
-from eomtlib.study.speed_question import speed_table, time_ladder
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Time every rung at every size on this machine, beside the papers' figures."""
-    parser.add_argument("--sizes", default="", help="the papers' on a GPU, nano on a CPU")
-    parser.add_argument("--pretrainings", default="dinov2", help="architectures of the encoder")
-    parser.add_argument("--rungs", default="all")
-    parser.add_argument("--modes", default="", help=f"of {', '.join(TIMING_MODES)}")
-    parser.add_argument(
-        "--samplers",
-        default="",
-        help=f"of {', '.join(SAMPLERS)}, for deformable attention; on a GPU both",
-    )
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto", help="float32, bfloat16 or float16")
-    parser.add_argument("--image-size", type=int, default=0, help="640; our own sizes: 64")
-    parser.add_argument("--results-dir", default="results/runs")
+from eomtlib.report.tables.speed import speed_table
+from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.questions import time_ladder
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -1,42 +1,21 @@
-"""``study``: every notebook, one after the other, and a page of what came out."""
+"""``book``: every notebook, one after the other, and a page of what came out."""
 
 from __future__ import annotations
 
 import argparse
+import ast
 from pathlib import Path
 
 from papermill import PapermillExecutionError
 
-from eomtlib.commands.study_options import literal
 from eomtlib.core.errors import EomtlibError
-from eomtlib.report.book import CHAPTERS, run_study
-from eomtlib.report.gallery import collect
-from eomtlib.study.parameters import resolve_device, resolve_results_dir
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Execute the notebooks of the whole study; what is finished is kept and found again."""
-    names = [chapter.notebook for chapter in CHAPTERS]
-    parser.add_argument("--seeds", default="0", help="of those that train, e.g. 0,1,2")
-    parser.add_argument("--only", default="", help=f"of {', '.join(names)}")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--notebooks", default="notebooks", help="folder of their sources")
-    parser.add_argument("--results-dir", default="results/runs")
-    parser.add_argument(
-        "--gallery", default="", help="a folder that gets a copy of all but the weights"
-    )
-    parser.add_argument(
-        "-p",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="a parameter for all notebooks that have it, e.g. -p duration 4",
-    )
+from eomtlib.core.precision import resolve_device
+from eomtlib.report.book import collect, run_study
+from eomtlib.study.parsing import resolve_results_dir
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Runs the study, and says where its page is."""
+    """Executes the notebooks, and says where their page is."""
     results_dir = resolve_results_dir(chosen.results_dir)
     try:
         page = run_study(
@@ -56,3 +35,12 @@ def run(chosen: argparse.Namespace) -> None:
     print(f"Written: {page}")
     if chosen.gallery:
         print(f"Written: {collect(results_dir, Path(chosen.gallery))}")
+
+
+def literal(text: str) -> object:
+    """A parameter as it would stand in a notebook: a number, True or False, else a text."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, bool | int | float) else text

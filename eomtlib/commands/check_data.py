@@ -6,21 +6,10 @@ import argparse
 from pathlib import Path
 
 from eomtlib.core.errors import DataError, check_choice
-from eomtlib.core.words import TASKS
 from eomtlib.data.checking import Findings, check_split
 from eomtlib.data.dataset import SPLITS
 from eomtlib.data.registry import DATASETS, Request
 from eomtlib.data.sets.custom import custom_form
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Read all files of a data set and name each that is missing, damaged or contradictory."""
-    parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASETS)}")
-    parser.add_argument("--data-path", default="", help="the folder that holds its files")
-    parser.add_argument(
-        "--task", default="", help=f"of {', '.join(TASKS)}; by default the first that it has"
-    )
-    parser.add_argument("--split", default="", help=f"of {', '.join(SPLITS)}; by default both")
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -7,13 +7,14 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from eomtlib.commands.checkpoint_options import add_checkpoint, open_checkpoint, task_of
+from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.precision import resolve_device
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.feed.loaders import eval_loader
-from eomtlib.data.registry import DATASETS, open_dataset
+from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.evaluation.metrics.metric import Result
 from eomtlib.evaluation.official_files import exporting
@@ -21,23 +22,7 @@ from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import identify
 from eomtlib.study.defaults import DEFAULTS
-from eomtlib.study.parameters import resolve_device
-from eomtlib.study.records import as_json
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
-    add_checkpoint(parser)
-    parser.add_argument("--dataset", default="shapes", help=f"of {', '.join(DATASETS)}")
-    parser.add_argument("--data-path", default="", help="the data set's folder")
-    parser.add_argument("--split", default="val", help="train or val")
-    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0 for all")
-    parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
-    parser.add_argument("--workers", type=int, default=None, help="processes that load images")
-    parser.add_argument("--output", default="", help="a JSON file for all figures")
-    parser.add_argument(
-        "--export", default="", help="a new folder for predictions in the official tools' formats"
-    )
+from eomtlib.study.records.kinds import as_json
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -81,7 +66,7 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
             val_images=chosen.val_images or DEFAULTS[known.size, kind].val_images,
         )
     model, config = open_checkpoint(chosen, classes=dataset.classes)
-    predictor = Segmenter(
+    segmenter = Segmenter(
         model,
         task=name,
         device=device,
@@ -106,12 +91,9 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
     )
     with exports() if chosen.export else nullcontext() as export:
         result = evaluate(
-            predictor.predict,
+            segmenter,
             loader,
-            task=name,
             classes=dataset.classes,
-            input_size=config.image_size,
-            device=device,
             progress=distributed.is_first(),
             export=export,
         )

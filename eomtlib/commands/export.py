@@ -6,17 +6,10 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from eomtlib.commands.checkpoint_options import add_checkpoint, open_checkpoint
+from eomtlib.commands.checkpoint import open_checkpoint
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.precision import resolve_device, resolve_precision
 from eomtlib.inference.exported_program import export_program
-from eomtlib.study.parameters import resolve_device, resolve_precision
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Write a checkpoint as one file that PyTorch runs without this library."""
-    add_checkpoint(parser, runs_task=False)
-    parser.add_argument("--output", required=True, help="a new file, such as model.pt2")
-    parser.add_argument("--batch-size", type=int, default=1, help="images at a time, always")
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -3,43 +3,111 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from eomtlib.commands.study_options import (
-    add_configuration,
-    read_configuration,
-    write_configuration,
-)
+import yaml
+
 from eomtlib.core import distributed
-from eomtlib.study.sweep import Sweep, grid
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Train and evaluate rungs; under torchrun or srun, a process for each device, together."""
-    add_configuration(parser)
+from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.study.parameters import (
+    PARAMETERS,
+    Settings,
+    StudyParameters,
+    parameters_of,
+)
+from eomtlib.study.settings import resolve_settings
+from eomtlib.study.study import Study
 
 
 def run(chosen: argparse.Namespace) -> None:
     """Trains and evaluates what is not finished, and says what came out."""
-    parameters = read_configuration(chosen)
+    given = read_configuration(chosen)
     if chosen.print_config:
-        print(write_configuration(parameters), end="")
+        print(write_configuration(given if chosen.raw else resolved(given)), end="")
         return
-    distributed.join(parameters["device"])
+    distributed.join(str(given.get("device", "auto")))
     try:
-        _fit(**parameters)
+        _fit({"rungs": "eomt", "jobs": 0} | given)
     finally:
         distributed.leave()
 
 
-def _fit(*, rungs: str, seeds: str, results_dir: str, **parameters: Any) -> None:
-    points = grid(seed=seeds, rung=rungs)
-    sweep = Sweep(points, results_dir=results_dir, **parameters)
+def _fit(parameters: dict[str, Any]) -> None:
+    study = Study(**parameters)
     if distributed.is_first():
-        print(sweep.plan().text, flush=True)
-    for result in sweep.learn():
+        print(study.plan().text, flush=True)
+    for one, result in zip(study.runs, study.learn(), strict=True):
         if distributed.is_first():
             metrics = result.evaluation.metrics
             shown = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-            print(f"{result.rung}, seed {result.training.seed}: {shown}")
-            print(f"Written: {result.run_dir / 'model'}", flush=True)
+            print(f"{one.rung}, seed {one.settings.seed}: {shown}")
+            print(f"Written: {result.folder / 'model'}", flush=True)
+
+
+def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What was given: the parameters of the file, under those that were given one by one.
+
+    Raises:
+        ConfigurationError: when the file cannot be read, or names something else.
+    """
+    given = _read_file(Path(chosen.config).expanduser()) if chosen.config else {}
+    known = [name for name in PARAMETERS if name not in ("seed", "train")]
+    for name in given:
+        check_choice(f"{chosen.config}: parameter", name, known)
+    return given | {name: value for name, value in vars(chosen).items() if name in known}
+
+
+def resolved(given: dict[str, Any]) -> dict[str, Any]:
+    """Everything that decides a run, given or not, checked.
+
+    Raises:
+        ConfigurationError: naming the parameter, its value and the fix.
+    """
+    own = parameters_of(StudyParameters)
+    study = StudyParameters(
+        **{"rungs": "eomt"} | {name: value for name, value in given.items() if name in own}
+    )
+    shared = {name: value for name, value in given.items() if name not in own}
+    settings = resolve_settings(**shared)
+    values = {name: getattr(study, name) for name in own if name != "train"}
+    return values | {
+        name: getattr(settings, name) for name in parameters_of(Settings) if name != "seed"
+    }
+
+
+def write_configuration(parameters: dict[str, Any]) -> str:
+    """As YAML, which ``--config`` reads; without what was not said."""
+    said = {
+        name: _plain(name, value)
+        for name, value in parameters.items()
+        if value not in (None, "", ())
+    }
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return ("x" if name == "image_size" else ",").join(map(str, value))
+    return value
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"config={str(path)!r} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(
+            f"config={str(path)!r} must hold names and values, such as 'size: large'."
+        )
+    for name, value in content.items():
+        parts = value if isinstance(value, list) else [value]
+        if not all(part is None or isinstance(part, str | int | float) for part in parts):
+            raise ConfigurationError(
+                f"config={str(path)!r}: {name} must be a number, a text, true, false, or a list "
+                f"of these, and is {value!r}."
+            )
+    return content

@@ -8,36 +8,17 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from eomtlib.commands.checkpoint_options import add_checkpoint, open_checkpoint, task_of
+from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core.atomic_files import new_folder
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
-from eomtlib.data.decoding.own_images import image_files, open_pixels
+from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.formats.class_files import read_classes
 from eomtlib.evaluation.official_files import exporting
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.report.plots import overlay
-from eomtlib.study.parameters import resolve_device
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Segment images: an overlay of each, and segments in the formats of the official tools."""
-    add_checkpoint(parser)
-    parser.add_argument("--images", required=True, nargs="+", help="files and folders")
-    parser.add_argument(
-        "--output", required=True, help="a new folder; without --classes, class 0 is the first"
-    )
-    parser.add_argument(
-        "--classes",
-        default="",
-        help="names, things and ids of the model's classes, where the file lacks them: a "
-        "classes.json, or an annotation file in COCO's format, such as panoptic_val2017.json",
-    )
-    parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
-    parser.add_argument(
-        "--compile", action="store_true", help="faster after the first image, which takes minutes"
-    )
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -64,7 +45,7 @@ def run(chosen: argparse.Namespace) -> None:
         task=name,
         device=device,
         precision=chosen.precision,
-        compile=chosen.compile,
+        mode="compiled" if chosen.compile else "eager",
         **options,
     )
     with new_folder(output) as folder:
@@ -72,10 +53,10 @@ def run(chosen: argparse.Namespace) -> None:
         segments = folder / "segments"
         with exporting(segments, task=name, classes=classes, name_of=names.__getitem__) as export:
             for number, path in enumerate(tqdm(paths, desc="segmenting", unit="image")):
-                pixels = open_pixels(path)
-                prediction = segment(pixels)
-                export(prediction, number)
-                painted = task.paint(prediction)
+                pixels = image_pixels(path, upright=True)
+                segmented = segment(pixels)
+                export(segmented, number)
+                painted = task.paint(segmented)
                 over = overlay(
                     pixels, painted.ids.cpu().numpy(), painted.labels, num_classes=len(classes)
                 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +23,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write: is given the open file. If it raises, nothing is left behind and an older file of
             that name stays as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    temporary = _temporary(path)
     try:
-        # Temporary files are private; a result is readable as any other file would be.
-        os.fchmod(descriptor, 0o666 & ~_umask())
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -42,28 +38,36 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A folder to fill under a temporary name beside ``path``; then it is synced and renamed.
 
     Args:
         path: the final name; its parents are made if need be.
+        replace: whether an older folder of that name gives way.
 
     Yields:
         The temporary folder. If the body raises, nothing is left behind.
 
     Raises:
-        ConfigurationError: when there is something of that name.
+        ConfigurationError: when there is something of that name, and it is not to be replaced.
     """
-    if path.exists():
+    if path.exists() and not replace:
         raise ConfigurationError(f"{path} exists already; choose another folder, or remove it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary = _temporary(path)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         for inside in (*temporary.rglob("*"), temporary):
             _sync(inside)
-        temporary.rename(path)
+        if path.exists():
+            # Moved aside first, so that there is a whole folder at every moment.
+            aside = path.with_name(f".{path.name}.old")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            temporary.rename(path)
+            shutil.rmtree(aside)
+        else:
+            temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -97,7 +101,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _temporary(path: Path) -> Path:
+    """A name beside ``path`` that nobody else has; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

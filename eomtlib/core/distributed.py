@@ -30,7 +30,7 @@ _IN_A_STEP = timedelta(minutes=15)
 _waiting: list[dist.ProcessGroup] = []
 
 
-def environment() -> ClusterEnvironment | None:
+def _cluster() -> ClusterEnvironment | None:
     """How this process was started; None where it runs alone."""
     for kind in (TorchElasticEnvironment, SLURMEnvironment):
         if kind.detect():
@@ -48,7 +48,7 @@ def join(device: str) -> None:
     Raises:
         ConfigurationError: for one GPU named for several processes.
     """
-    cluster = environment()
+    cluster = _cluster()
     if cluster is None or dist.is_initialized():
         return
     # Lightning's environments find SLURM's first node where the variables are missing.
@@ -73,27 +73,30 @@ def join(device: str) -> None:
     _waiting.append(dist.new_group(backend="gloo", timeout=_WAITING))
 
 
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def leave() -> None:
     """Parts from the others at the end of a program."""
-    if dist.is_available() and dist.is_initialized():
+    if _joined():
         _waiting.clear()
         dist.destroy_process_group()
 
 
 def world_size() -> int:
     """How many processes there are."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if _joined() else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if _joined() else 0
 
 
 def processes_on_this_node() -> int:
     """How many of the processes share this machine."""
-    names = gathered(platform.node())
-    return names.count(platform.node())
+    return gathered(platform.node()).count(platform.node())
 
 
 def is_first() -> bool:

@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.words import PRECISIONS
+
 
 def fastest_precision(device: str) -> str:
     """The 16-bit type that the device multiplies faster than float32; that where there is none.
@@ -28,3 +31,38 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.partition(":")[0], dtype=getattr(torch, precision))
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name of either is checked.
+
+    Raises:
+        ConfigurationError: when the device does not exist on this machine.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda"))
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "set it to 'auto' or 'cpu'."
+        ) from error
+    return device
+
+
+def resolve_precision(precision: str, kind: str) -> str:
+    """``auto`` → what a kind of device, ``cpu`` or ``cuda``, trains in; a name is checked.
+
+    Raises:
+        ConfigurationError: for a precision that the device does not have.
+    """
+    check_choice("precision", precision, ("auto", *PRECISIONS))
+    if precision == "float16" and kind == "cpu":
+        raise ConfigurationError(
+            "precision='float16' needs a GPU; on a CPU use 'float32' or 'bfloat16'."
+        )
+    if precision != "auto":
+        return precision
+    return "float32" if kind == "cpu" else fastest_precision("cuda")

@@ -5,7 +5,7 @@ Every tensor that crosses a border between data, models, training and evaluation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -89,37 +89,17 @@ class SegmentMap:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> SegmentMap:
         """A copy on another device."""
-        return SegmentMap(
-            ids=self.ids.to(device, non_blocking=non_blocking),
-            labels=self.labels.to(device, non_blocking=non_blocking),
-            is_crowd=self.is_crowd.to(device, non_blocking=non_blocking),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> SegmentMap:
         """A copy in page-locked memory; called by the data loader."""
-        return SegmentMap(
-            self.ids.pin_memory(), self.labels.pin_memory(), self.is_crowd.pin_memory()
-        )
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> SegmentMap:
+        return SegmentMap(change(self.ids), change(self.labels), change(self.is_crowd))
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One image with its target.
-
-    Attributes:
-        image: ``[3, H, W]`` uint8, RGB; for evaluation in windows ``[N, 3, H, W]``.
-        segments: the target, at the size of ``image`` for training, at the original size for
-            evaluation.
-        image_id: the id that the annotation file gives.
-        index: position in the data set, or in the global batch for training: the key of its draws.
-        original_size: height and width of the image file.
-    """
-
-    image: Tensor
-    segments: SegmentMap
-    image_id: int
-    index: int
-    original_size: tuple[int, int]
+_BY_SAMPLE = ("images", "segments", "image_ids", "indices", "original_sizes")
 
 
 @dataclass(frozen=True)
@@ -128,8 +108,12 @@ class Batch:
 
     Attributes:
         images: ``[B, 3, H, W]`` uint8; for evaluation in windows those of all images, in order.
-        segments: one target for each image.
-        image_ids, indices, original_sizes: as in ``Sample``.
+        segments: one target for each image, at the size of ``images`` for training, at the original
+            size for evaluation.
+        image_ids: the ids that the annotation file gives.
+        indices: positions in the data set, or in the stream of training samples: the keys of their
+            draws.
+        original_sizes: height and width of each image file.
         step: the training step that the batch belongs to; 0 in evaluation.
     """
 
@@ -161,14 +145,7 @@ class Batch:
         size = len(self) // parts
         spans = [slice(start, start + size) for start in range(0, len(self), size)]
         return [
-            Batch(
-                images=self.images[span],
-                segments=self.segments[span],
-                image_ids=self.image_ids[span],
-                indices=self.indices[span],
-                original_sizes=self.original_sizes[span],
-                step=self.step,
-            )
+            replace(self, **{name: getattr(self, name)[span] for name in _BY_SAMPLE})
             for span in spans
         ]
 

@@ -30,6 +30,9 @@ PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "
 
 TASKS = ("panoptic", "instance", "semantic")
 
+COST_IMAGE_SIZE = 640
+"""The image size at which the papers state parameters, GMACs and FPS."""
+
 DATASET_TASKS: dict[str, tuple[str, ...]] = {
     "shapes": TASKS,
     "coco": TASKS,
@@ -57,5 +60,5 @@ SAMPLERS = ("pytorch", "triton")
 """Implementations of deformable attention's sampling."""
 
 TIMING_MODES = ("eager", "cuda-graph", "compiled", "max-autotune")
-"""How a timed model runs: as written; the same, captured and replayed (``GraphedPredict``, for
+"""How a timed model runs: as written; the same, captured and replayed (``GraphedCall``, for
 GPUs); through ``torch.compile``, in its default mode or in the one of that name."""

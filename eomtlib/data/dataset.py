@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -13,13 +11,12 @@ import torch
 from torch import Tensor
 
 from eomtlib.core.errors import DataError
-from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.decoding.archives import Store
-from eomtlib.data.decoding.image_files import decode_image
-from eomtlib.data.decoding.problems import FileError, Report, refuse
+from eomtlib.data.decoding.image_files import image_pixels
+from eomtlib.data.decoding.problems import FileError, Report
 
 SPLITS = ("train", "val")
-ON_EMPTY = ("skip", "keep", "error")
 MAX_SIDE = 65535
 """Of an image, in pixels."""
 
@@ -46,45 +43,32 @@ class SegmentationDataset(Protocol):
         """The name of an image's file, without folders and ending."""
 
 
-@dataclass(frozen=True)
-class Images:
-    """The images of a data set, as its annotations list them.
-
-    Attributes:
-        store: their files.
-        names: ``[N]`` bytes.
-        ids: ``[N]`` int64.
-        sizes: ``[N, 2]`` int32, height and width.
-    """
-
-    store: Store
-    names: np.ndarray
-    ids: np.ndarray
-    sizes: np.ndarray
-
-    def chosen(self, keep: np.ndarray) -> Images:
-        """Those that ``[N]`` bool marks."""
-        return Images(self.store, self.names[keep], self.ids[keep], self.sizes[keep])
-
-
 class FileDataset(ABC):
     """A data set in files.
 
     Args:
-        images: what there is to read.
-        classes: in the order of the class indices.
+        images: files of the images.
+        names: ``[N]`` bytes, of those that there are to read.
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
 
     Attributes:
-        classes, image_ids, sizes: as in ``SegmentationDataset``.
+        classes, image_ids, sizes: as above.
         faulty: ``[N]`` bool, images whose annotation was reported as wrong when the set was opened;
             their segments are void.
     """
 
-    def __init__(self, images: Images, classes: tuple[ClassInfo, ...]) -> None:
-        self.classes = classes
-        self.image_ids, self.sizes = images.ids, images.sizes
-        self.faulty = np.zeros(len(images.ids), bool)
-        self._images, self._image_names = images.store, images.names
+    def __init__(
+        self,
+        images: Store,
+        names: np.ndarray,
+        *,
+        image_ids: np.ndarray,
+        sizes: np.ndarray,
+        classes: tuple[ClassInfo, ...],
+    ) -> None:
+        self.classes, self.image_ids, self.sizes = classes, image_ids, sizes
+        self.faulty = np.zeros(len(image_ids), bool)
+        self._images, self._image_names = images, names
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -107,9 +91,9 @@ class FileDataset(ABC):
     def read_image(self, index: int) -> Tensor:
         """The image alone."""
         name = self._image_names[index].decode()
-        image = decode_image(
+        image = image_pixels(
             read_file(self._images, name, "unreadable image"),
-            self.size(index),
+            size=self.size(index),
             where=self._images.where(name),
             json_name=self.annotation_of(index),
         )
@@ -157,44 +141,3 @@ def check_present(
             "there; fetch them, or cut the list to what is there."
         )
         report(FileError(kind, store.where(name.decode()), what))
-
-
-def choose_annotated(
-    images: Images, counts: np.ndarray, *, json_name: str, on_empty: str, report: Report
-) -> np.ndarray:
-    """Which images to keep, ``[N]`` bool, by the numbers of their segments.
-
-    Args:
-        images: all that the annotation file lists.
-        counts: ``[N]``.
-        json_name: how errors name the annotation file.
-        on_empty: of ``ON_EMPTY``, what to do with images without segments: ``skip`` leaves them out
-            with one warning, ``keep`` keeps them, ``error`` raises.
-        report: unless it refuses, all are kept, since each is to be looked at.
-
-    Raises:
-        DataError: when nothing is left, or for ``error``.
-    """
-    empty = np.flatnonzero(counts == 0)
-    keep = np.ones(len(counts), bool)
-    if len(empty) and on_empty != "keep" and report is refuse:
-        first = images.store.where(images.names[empty[0]].decode())
-        text = f"{json_name}: {len(empty)} image(s) have no segments, the first is {first}"
-        if on_empty == "error":
-            advice = "annotate or remove them, or leave them out: on_empty='skip'"
-            raise DataError(f"{text}; {advice}.")
-        # Attributed to whoever opened the data set.
-        warnings.warn(f"{text}; left out (on_empty='error' refuses them).", stacklevel=4)
-        keep[empty] = False
-    if report is refuse and not counts.any():
-        raise DataError(f"{json_name}: lists no image with segments; nothing to read.")
-    return keep
-
-
-def void_map(size: tuple[int, int]) -> SegmentMap:
-    """A map without segments."""
-    return SegmentMap(
-        ids=torch.full((1, *size), VOID, dtype=torch.int16),
-        labels=torch.zeros(0, dtype=torch.int64),
-        is_crowd=torch.zeros(0, dtype=torch.bool),
-    )

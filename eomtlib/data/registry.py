@@ -13,7 +13,7 @@ from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import TASKS
 from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.decoding.problems import Report, refuse
-from eomtlib.data.feed.loaders import InMemory
+from eomtlib.data.feed.in_memory import InMemory
 from eomtlib.data.sets import ade20k, cityscapes
 from eomtlib.data.sets.coco import DOWNLOAD as COCO_DOWNLOAD
 from eomtlib.data.sets.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic

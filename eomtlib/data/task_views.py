@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from eomtlib.core.errors import DataError
-from eomtlib.core.structures import VOID, SegmentMap
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.formats.class_masks import by_class
 
 
-class SemanticView:
-    """A data set whose segments of one class are one segment; see ``as_semantic``."""
+class TaskView:
+    """A data set whose segments are changed when they are read.
 
-    def __init__(self, dataset: SegmentationDataset) -> None:
-        self.dataset = dataset
-        self.classes = dataset.classes
+    Args:
+        dataset: the data set.
+        classes: of the changed segments.
+        change: makes them of the data set's own; sent to workers.
+
+    Attributes:
+        classes, image_ids, sizes: as in ``SegmentationDataset``.
+    """
+
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        classes: tuple[ClassInfo, ...],
+        change: Callable[[SegmentMap], SegmentMap],
+    ) -> None:
+        self.dataset, self.classes, self._change = dataset, classes, change
         self.image_ids, self.sizes = dataset.image_ids, dataset.sizes
 
     def __len__(self) -> int:
@@ -28,57 +44,48 @@ class SemanticView:
         return self.dataset.stem(index)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``SegmentationDataset``; segments in the order of the classes."""
-        image, segments = self.dataset.read(index)
-        if len(segments.ids) != 1:
-            raise DataError(
-                f"image {self.image_ids[index]}: its segments overlap, so a pixel may be of "
-                "several classes; choose task='instance', or give panoptic annotations."
-            )
-        class_of = np.append(segments.labels.numpy(), VOID).astype(np.int16)
-        return image, by_class(class_of[segments.ids[0].numpy()], len(self.classes))
-
-
-class ThingsView:
-    """A data set without its stuff; see ``as_instances``."""
-
-    def __init__(self, dataset: SegmentationDataset) -> None:
-        self.dataset = dataset
-        self.image_ids, self.sizes = dataset.image_ids, dataset.sizes
-        is_thing = np.array([info.is_thing for info in dataset.classes], bool)
-        self.classes = tuple(info for info in dataset.classes if info.is_thing)
-        # New class index of each, where it is a thing.
-        self._index = np.where(is_thing, np.cumsum(is_thing) - 1, VOID)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def stem(self, index: int) -> str:
         """As in ``SegmentationDataset``."""
-        return self.dataset.stem(index)
-
-    def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``SegmentationDataset``; things in the order that they have there."""
         image, segments = self.dataset.read(index)
-        labels = self._index[segments.labels.numpy()]
-        kept = labels != VOID
-        numbers = np.append(np.where(kept, np.cumsum(kept) - 1, VOID), VOID).astype(np.int16)
-        return image, SegmentMap(
-            ids=torch.from_numpy(numbers[segments.ids.numpy()]),
-            labels=torch.from_numpy(labels[kept]),
-            is_crowd=segments.is_crowd[torch.from_numpy(kept)],
-        )
+        try:
+            return image, self._change(segments)
+        except DataError as error:
+            raise DataError(f"image {self.image_ids[index]}: {error}") from error
 
 
-def as_semantic(dataset: SegmentationDataset) -> SemanticView:
+def as_semantic(dataset: SegmentationDataset) -> TaskView:
     """The semantic task of a panoptic data set: one segment for each class that an image shows.
 
-    Crowds are of their class like any other segment. Reading raises ``DataError`` where segments
-    overlap.
+    Segments are in the order of the classes; crowds are of their class like any other. Reading
+    raises ``DataError`` where segments overlap.
     """
-    return SemanticView(dataset)
+    return TaskView(dataset, dataset.classes, partial(_merged, len(dataset.classes)))
 
 
-def as_instances(dataset: SegmentationDataset) -> ThingsView:
-    """The instance task of a panoptic data set: its things, in classes numbered anew."""
-    return ThingsView(dataset)
+def as_instances(dataset: SegmentationDataset) -> TaskView:
+    """The instance task of a panoptic data set: its things in their order, in new classes."""
+    is_thing = np.array([info.is_thing for info in dataset.classes], bool)
+    classes = tuple(info for info in dataset.classes if info.is_thing)
+    # New class index of each, where it is a thing.
+    numbers = np.where(is_thing, np.cumsum(is_thing) - 1, VOID)
+    return TaskView(dataset, classes, partial(_things, numbers))
+
+
+def _merged(num_classes: int, segments: SegmentMap) -> SegmentMap:
+    if len(segments.ids) != 1:
+        raise DataError(
+            "its segments overlap, so a pixel may be of several classes; choose task='instance', "
+            "or give panoptic annotations."
+        )
+    class_of = np.append(segments.labels.numpy(), VOID).astype(np.int16)
+    return by_class(class_of[segments.ids[0].numpy()], num_classes)
+
+
+def _things(class_numbers: np.ndarray, segments: SegmentMap) -> SegmentMap:
+    labels = class_numbers[segments.labels.numpy()]
+    kept = labels != VOID
+    numbers = np.append(np.where(kept, np.cumsum(kept) - 1, VOID), VOID).astype(np.int16)
+    return SegmentMap(
+        ids=torch.from_numpy(numbers[segments.ids.numpy()]),
+        labels=torch.from_numpy(labels[kept]),
+        is_crowd=segments.is_crowd[torch.from_numpy(kept)],
+    )

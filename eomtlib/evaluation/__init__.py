@@ -1,1 +1,1 @@
-"""Metrics, post-processing and costs; nothing here knows how a model is made."""
+"""What a segmenter is worth, and what it costs: metrics, result files, numbers, speed, memory."""

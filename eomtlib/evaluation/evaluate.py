@@ -1,8 +1,8 @@
-"""Runs a model over a data set and measures it. A model is a callable; how it was made is open."""
+"""Runs a segmenter over a data set and measures it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,76 +11,46 @@ from tqdm.auto import tqdm
 from eomtlib.core import distributed
 from eomtlib.core.structures import Batch, ClassInfo
 from eomtlib.evaluation.metrics import METRICS
-from eomtlib.evaluation.metrics.metric import Metric, Result
-from eomtlib.inference.predicting import Predict, predict_in_batches, split_predictions
-from eomtlib.inference.tasks import get_task
+from eomtlib.evaluation.metrics.metric import Result
+from eomtlib.inference.segmenter import Segmenter
 
 
 @torch.inference_mode()
 def evaluate(
-    predict: Predict,
+    segmenter: Segmenter,
     loader: Iterable[Batch],
     *,
-    task: str,
     classes: Sequence[ClassInfo],
-    input_size: tuple[int, int],
-    device: torch.device | str = "cpu",
     progress: bool = True,
-    options: Mapping[str, Any] | None = None,
     export: Callable[[Any, int], None] | None = None,
 ) -> Result:
-    """The figures of a task at the images' original sizes.
+    """The figures of the segmenter's task at the images' original sizes.
 
     Where there are several processes, each goes over its share of the images, and all get the
     figures of the whole.
 
     Args:
-        predict: images on ``device`` → predictions; in eval mode, in the precision that it is to
-            have.
-        loader: batches as ``data.loading.eval_loader`` makes them, with windows where the task
-            wants them: images of ``input_size``, and segments at the original size.
-        task: of ``words.TASKS``.
+        segmenter: or whatever has its ``task`` and ``segment_views``.
+        loader: batches as ``data.feed.loaders.eval_loader`` makes them, with windows where the task
+            wants them: images of the segmenter's input size, and segments at the original size.
         classes: of the data set.
-        input_size: height and width of the model's input.
-        device: to run on.
         progress: whether a progress bar is shown.
-        options: of the task's post-processing, such as ``threshold``.
-        export: given the prediction and the id of each image, as it comes
-            (``export.exporting``).
+        export: given the segmentation and the id of each image, as it comes
+            (``official_files.exporting``).
 
     Raises:
-        ConfigurationError: for an unknown task or option, or when predictions, targets and classes
-            do not fit together.
+        ConfigurationError: when segmentations, targets and classes do not fit together.
     """
-    chosen = get_task(task)
-    metric = METRICS[task](classes)
-    own_options = chosen.class_options(classes) | dict(options or {})
-    post_process = chosen.post_processing(input_size, own_options)
+    metric = METRICS[segmenter.task](classes)
     for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
-        images = batch.images.to(device, non_blocking=True)
-        # Windows are more than images, and may be many.
-        predictions = predict_in_batches(predict, images, batch_size=len(batch))
-        views = [chosen.num_views(size, input_size) for size in batch.original_sizes]
-        entries = zip(
-            split_predictions(*predictions, views),
-            batch.original_sizes,
-            batch.segments,
-            batch.image_ids,
-            strict=True,
-        )
-        # An image at a time: the instances of a large photograph may take a gigabyte.
-        for own, size, target, image_id in entries:
-            (prediction,) = post_process(*own, target_sizes=[size])
-            metric.update(prediction, target)
+        segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
+        for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
+            segmented = next(segmentations)
+            metric.update(segmented, target)
             if export is not None:
-                export(prediction, image_id)
-            del prediction  # before the next image's is made
-    return _of_all_processes(metric, METRICS[task](classes)).compute()
-
-
-def _of_all_processes(own: Metric, merged: Metric) -> Metric:
-    if distributed.world_size() == 1:
-        return own
-    for state in distributed.gathered(own.state()):
+                export(segmented, image_id)
+            del segmented  # before the next image's is made
+    merged = METRICS[segmenter.task](classes)
+    for state in distributed.gathered(metric.state()):
         merged.merge(state)
-    return merged
+    return merged.compute()

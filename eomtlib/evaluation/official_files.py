@@ -1,4 +1,4 @@
-"""Predictions as files that the data sets' own tools score, written image by image.
+"""Segmentations as files that the data sets' own tools score, written image by image.
 
 COCO's panoptic and instance results: https://cocodataset.org/#format-results. Semantic maps hold
 category ids, as the tools of ADE20K and Cityscapes read them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,10 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.evaluation.run_lengths import encode_masks
 
 Add = Callable[[Any, int], None]
-"""Given the prediction of an image, as the task's post-processing makes it, and the image's id."""
+"""Given the segmentation of an image, as the task's post-processing gives it, and its id."""
 
+_Entry = dict[str, Any]
 _MAX_INDEX = np.iinfo(np.uint16).max
-
-
-def _coco_name(image_id: int) -> str:
-    return f"{image_id:012d}"
 
 
 @contextmanager
@@ -37,9 +34,9 @@ def exporting(
     *,
     task: str,
     classes: Sequence[ClassInfo],
-    name_of: Callable[[int], str] = _coco_name,
+    name_of: Callable[[int], str] = "{:012d}".format,
 ) -> Iterator[Add]:
-    """A folder of predictions: with ``exporting(…) as export`` call ``evaluate(…, export=export)``.
+    """A folder of results: with ``exporting(…) as export`` call ``evaluate(…, export=export)``.
 
     The folder is there once everything is in it; if anything goes wrong, it is not. In it are
 
@@ -53,7 +50,7 @@ def exporting(
         folder: a new one.
         task: ``panoptic``, ``instance`` or ``semantic``.
         classes: of the data set, whose ``category_id`` is what is written.
-        name_of: an image's id → the name of its PNG, without the ending.
+        name_of: an image's id → the name of its PNG, without the ending; COCO's by default.
 
     Yields:
         A function that adds an image.
@@ -62,89 +59,59 @@ def exporting(
         ConfigurationError: when the folder exists, for an unknown task, or for category ids that
             the format cannot hold.
     """
-    opened = _FORMATS[check_choice("task", task, _FORMATS)]
+    write, json_name, head, tail = _FORMATS[check_choice("task", task, _FORMATS)]
     ids = np.array([info.category_id for info in classes], np.int64)
     if task == "semantic" and len(ids) and not 0 <= ids.min() <= ids.max() <= _MAX_INDEX:
         raise ConfigurationError(
             f"classes: category ids lie between {ids.min()} and {ids.max()}, but a semantic PNG "
             f"holds 0 to {_MAX_INDEX}."
         )
-    with new_folder(Path(folder)) as inside, opened(inside, ids, name_of) as add:
+    lines: list[str] = []  # of the JSON file
+
+    def add(segmented: Any, image_id: int) -> None:
+        path = inside / task / f"{name_of(image_id)}.png"
+        lines.extend(json.dumps({"image_id": image_id} | e) for e in write(segmented, ids, path))
+
+    with new_folder(Path(folder)) as inside:
+        if task != "instance":
+            (inside / task).mkdir()
         yield add
+        if json_name:
+            (inside / json_name).write_text(head + ",\n".join(lines) + tail, encoding="utf-8")
 
 
-@contextmanager
-def _panoptic(folder: Path, ids: np.ndarray, name_of: Callable[[int], str]) -> Iterator[Add]:
-    (folder / "panoptic").mkdir()
-    with _json_list(folder / "panoptic.json", '{"annotations": [', "]}") as write:
-
-        def add(prediction: Mapping[str, Any], image_id: int) -> None:
-            name = f"{name_of(image_id)}.png"
-            segment_ids = prediction["segmentation"].cpu().numpy() + 1
-            colours = np.stack([segment_ids >> shift & 255 for shift in (0, 8, 16)], axis=-1)
-            Image.fromarray(colours.astype(np.uint8)).save(folder / "panoptic" / name)
-            segments_info = [
-                {"id": info["id"] + 1, "category_id": int(ids[info["label_id"]])}
-                for info in prediction["segments_info"]
-            ]
-            write({"image_id": image_id, "file_name": name, "segments_info": segments_info})
-
-        yield add
+def _panoptic(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> Iterator[_Entry]:
+    segment_ids = segmented["segmentation"].cpu().numpy() + 1
+    colours = np.stack([segment_ids >> shift & 255 for shift in (0, 8, 16)], axis=-1)
+    Image.fromarray(colours.astype(np.uint8)).save(path)
+    segments_info = [
+        {"id": info["id"] + 1, "category_id": int(ids[info["label_id"]])}
+        for info in segmented["segments_info"]
+    ]
+    yield {"file_name": path.name, "segments_info": segments_info}
 
 
-@contextmanager
-def _instance(folder: Path, ids: np.ndarray, name_of: Callable[[int], str]) -> Iterator[Add]:
-    del name_of
-    with _json_list(folder / "instances.json", "[", "]") as write:
-
-        def add(prediction: Mapping[str, Any], image_id: int) -> None:
-            masks = prediction["segmentation"]
-            size = list(masks.shape[1:])
-            encoded = encode_masks(masks)
-            for info, counts in zip(prediction["segments_info"], encoded, strict=True):
-                write(
-                    {
-                        "image_id": image_id,
-                        "category_id": int(ids[info["label_id"]]),
-                        "segmentation": {"size": size, "counts": counts.decode("ascii")},
-                        "score": info["score"],
-                    }
-                )
-
-        yield add
+def _instance(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> Iterator[_Entry]:
+    del path
+    masks = segmented["segmentation"]
+    size = list(masks.shape[1:])
+    for info, counts in zip(segmented["segments_info"], encode_masks(masks), strict=True):
+        yield {
+            "category_id": int(ids[info["label_id"]]),
+            "segmentation": {"size": size, "counts": counts.decode("ascii")},
+            "score": info["score"],
+        }
 
 
-@contextmanager
-def _semantic(folder: Path, ids: np.ndarray, name_of: Callable[[int], str]) -> Iterator[Add]:
-    (folder / "semantic").mkdir()
+def _semantic(segmented: Tensor, ids: np.ndarray, path: Path) -> Iterator[_Entry]:
     values = ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
-
-    def add(prediction: Tensor, image_id: int) -> None:
-        picture = Image.fromarray(values[prediction.cpu().numpy()])
-        picture.save(folder / "semantic" / f"{name_of(image_id)}.png")
-
-    yield add
+    Image.fromarray(values[segmented.cpu().numpy()]).save(path)
+    yield from ()
 
 
-@contextmanager
-def _json_list(path: Path, head: str, tail: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A JSON file of a list that may be longer than memory, an entry a line."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(head)
-        separator = "\n"
-
-        def write(entry: dict[str, Any]) -> None:
-            nonlocal separator
-            file.write(separator + json.dumps(entry))
-            separator = ",\n"
-
-        yield write
-        file.write(f"\n{tail}\n")
-
-
-_Format = Callable[[Path, np.ndarray, Callable[[int], str]], AbstractContextManager[Add]]
-_FORMATS: dict[str, _Format] = {
-    "panoptic": _panoptic,
-    "instance": _instance,
-    "semantic": _semantic,
+# What writes an image's file and gives its entries; the JSON file's name, its beginning and end.
+_FORMATS: dict[str, tuple[Callable[[Any, np.ndarray, Path], Iterator[_Entry]], str, str, str]] = {
+    "panoptic": (_panoptic, "panoptic.json", '{"annotations": [\n', "\n]}\n"),
+    "instance": (_instance, "instances.json", "[\n", "\n]\n"),
+    "semantic": (_semantic, "", "", ""),
 }

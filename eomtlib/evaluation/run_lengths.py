@@ -9,8 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.structures import VOID, SegmentMap
+from eomtlib.core.structures import SegmentMap
 
 
 def encode_masks(masks: Tensor) -> list[bytes]:
@@ -24,34 +23,18 @@ def encode_segments(segments: SegmentMap) -> list[bytes]:
     """The compressed counts of each segment of a map; no mask is made.
 
     Args:
-        segments: of any number of layers, on the CPU. A segment that does not show has an empty
-            mask.
-
-    Raises:
-        ConfigurationError: when the map holds an id that has no label.
+        segments: of any number of layers, on the CPU, without ids that have no label. A segment
+            that does not show has an empty mask.
     """
-    height, width = segments.size
-    pixels = height * width
-    runs: list[tuple[np.ndarray, np.ndarray]] = [(_NO_RUN, _NO_RUN)] * segments.num_segments
+    pixels = segments.size[0] * segments.size[1]
+    # All background, where a segment does not show.
+    runs = [[pixels]] * segments.num_segments
     for layer in segments.ids.numpy():
-        if layer.max(initial=VOID) >= len(runs):
-            raise ConfigurationError(
-                f"target holds the id {layer.max()}, but there are {len(runs)} labels."
-            )
         flat = layer.T.ravel()
-        starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-        ends = np.append(starts[1:], pixels)
-        values = flat[starts]
+        borders = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [pixels]))
+        values = flat[borders[:-1]]
         for segment in np.unique(values[values >= 0]):
-            own = values == segment
-            runs[segment] = starts[own], ends[own]
-    encoded = []
-    for starts, ends in runs:
-        borders = np.stack((starts, ends), axis=1).ravel()
-        counts = np.diff(borders, prepend=0, append=pixels).tolist()
-        entry = {"size": [height, width], "counts": counts}
-        encoded.append(coco_mask.frPyObjects(entry, height, width)["counts"])
-    return encoded
-
-
-_NO_RUN = np.empty(0, np.int64)
+            own = np.stack((borders[:-1], borders[1:]), axis=1)[values == segment]
+            runs[segment] = np.diff(own.ravel(), prepend=0, append=pixels).tolist()
+    entries = [{"size": list(segments.size), "counts": counts} for counts in runs]
+    return [coco_mask.frPyObjects(entry, *segments.size)["counts"] for entry in entries]

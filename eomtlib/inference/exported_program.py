@@ -18,19 +18,19 @@ from eomtlib.core.atomic_files import write_atomically
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.precision import autocast
 from eomtlib.core.words import PRECISIONS
-from eomtlib.inference.folding import folded
+from eomtlib.inference.folding import fold
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 
 ABOUT_FILE = "eomtlib.json"
 """What the program is, inside of its file."""
 
 
-class _Predictor(nn.Module):
+class _Program(nn.Module):
     """``[B, 3, H, W]`` uint8 → final mask logits ``[B, Q, h, w]`` and class logits, float32."""
 
     def __init__(self, model: SegmentationModel, *, device: str, precision: str) -> None:
         super().__init__()
-        self.model = folded(model, precision=precision).to(device)
+        self.model = fold(model, precision=precision).to(device)
         self.device, self.precision = device, precision
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,11 +67,11 @@ def export_program(
     check_choice("precision", precision, PRECISIONS)
     if batch_size < 1:
         raise ConfigurationError(f"batch_size={batch_size} must be at least 1.")
-    predictor = _Predictor(model, device=device, precision=precision)
+    module = _Program(model, device=device, precision=precision)
     height, width = model.encoder.image_size
     images = torch.zeros(batch_size, 3, height, width, dtype=torch.uint8, device=device)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about its own parts
-        program = torch.export.export(predictor, (images,))
+        program = torch.export.export(module, (images,))
         extra = {ABOUT_FILE: json.dumps(dict(about or {}), ensure_ascii=False)}
         write_atomically(path, lambda file: torch.export.save(program, file, extra_files=extra))

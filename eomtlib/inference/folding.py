@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.segmentation_model import SegmentationModel
@@ -22,7 +22,7 @@ _Model = TypeVar("_Model", bound=SegmentationModel)
 
 
 @torch.no_grad()
-def folded(model: _Model, *, precision: str = "float32") -> _Model:
+def fold(model: _Model, *, precision: str = "float32") -> _Model:
     """A copy that predicts the same, up to rounding, with two operations fewer in each block.
 
     The copy is in eval mode and is not for training: its LayerScale is gone.
@@ -37,15 +37,11 @@ def folded(model: _Model, *, precision: str = "float32") -> _Model:
     for module in model.modules():
         if isinstance(module, Encoder | PlainBlock):
             for layer, factor in module.take_layer_scales():
-                _scale_outputs(layer, factor)
+                layer.weight.mul_(factor[:, None])
+                if layer.bias is not None:
+                    layer.bias.mul_(factor)
     if precision != "float32":
         for module in model.modules():
             if isinstance(module, _LAYERS_OF_AUTOCAST):
                 module.to(getattr(torch, precision))
     return model
-
-
-def _scale_outputs(layer: nn.Linear, factor: Tensor) -> None:
-    layer.weight.mul_(factor[:, None])
-    if layer.bias is not None:
-        layer.bias.mul_(factor)

@@ -1,4 +1,4 @@
-"""Predictions of any task as one map of segments, for pictures."""
+"""Segmentations of any task as one map of segments, for pictures."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Painted:
 _SHOWN_FROM = 0.5
 
 
-def paint_panoptic(prediction: Mapping[str, Any]) -> Painted:
+def paint_panoptic(segmented: Mapping[str, Any]) -> Painted:
     """A panoptic segmentation as it is."""
-    return _of_infos(prediction["segmentation"], prediction["segments_info"])
+    return _of_infos(segmented["segmentation"], segmented["segments_info"])
 
 
-def paint_instances(prediction: Mapping[str, Any]) -> Painted:
+def paint_instances(segmented: Mapping[str, Any]) -> Painted:
     """Instances that score at least 0.5, the surest in front."""
-    masks, infos = prediction["segmentation"], prediction["segments_info"]
+    masks, infos = segmented["segmentation"], segmented["segments_info"]
     shown = [index for index, info in enumerate(infos) if info["score"] >= _SHOWN_FROM]
     shown.sort(key=lambda index: infos[index]["score"])
     ids = torch.full(masks.shape[1:], VOID, dtype=torch.int32, device=masks.device)
@@ -46,9 +46,9 @@ def paint_instances(prediction: Mapping[str, Any]) -> Painted:
     return _of_infos(ids, [infos[index] for index in shown])
 
 
-def paint_semantic(prediction: Tensor) -> Painted:
+def paint_semantic(segmented: Tensor) -> Painted:
     """A segment for each class that occurs."""
-    labels, ids = prediction.unique(return_inverse=True)
+    labels, ids = segmented.unique(return_inverse=True)
     return Painted(ids, labels.tolist())
 
 

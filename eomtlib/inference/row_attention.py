@@ -7,7 +7,7 @@ between them, for so few queries and heads at a time that their scores stay in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -34,14 +34,10 @@ class RowAttention(TorchFunctionMode):
     """
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+        self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        if func is F.scaled_dot_product_attention and _suits(*args, **kwargs or {}):
-            return _of_call(*args, **kwargs or {})
+        if func is F.scaled_dot_product_attention:
+            func = _attention
         return func(*args, **kwargs or {})
 
 
@@ -83,35 +79,30 @@ def attention_in_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return out
 
 
-def _of_call(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
-    """A call of ``scaled_dot_product_attention`` whose other options are at their defaults."""
-    return attention_in_rows(query, key, value)
-
-
-def _suits(
+def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> bool:
-    return (
-        query.device.type == "cpu"
+    *others: Any,
+    **options: Any,
+) -> Tensor:
+    """PyTorch's attention, in rows where that is faster and all other options are off."""
+    if (
+        attn_mask is None
+        and not any((*others, *options.values()))
+        and query.device.type == "cpu"
         and query.dtype == key.dtype == value.dtype == torch.bfloat16
         and query.dim() == 4
         and query.shape[2] >= MIN_TOKENS
         and query.shape[:2] == key.shape[:2]
         and query.shape[3] == key.shape[3]
         and key.shape == value.shape
-        and attn_mask is None
-        and not (dropout_p or is_causal or enable_gqa)
-        and scale is None
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
-    )
+    ):
+        return attention_in_rows(query, key, value)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask, *others, **options)
 
 
 @contextmanager

@@ -12,12 +12,7 @@ from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.structures import ClassInfo, stuff_classes
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.data.feed.windows import WindowLayout, WindowTransform
-from eomtlib.inference.painting import (
-    Painted,
-    paint_instances,
-    paint_panoptic,
-    paint_semantic,
-)
+from eomtlib.inference.painting import Painted, paint_instances, paint_panoptic, paint_semantic
 from eomtlib.inference.postprocessing import (
     post_process_instance_segmentation,
     post_process_panoptic_segmentation,
@@ -33,8 +28,8 @@ class Task:
         post_process: mask logits, class logits, ``target_sizes``, ``input_size`` and options of its
             own → an entry for each image.
         paint: an entry of ``post_process`` → one map of segments.
-        in_windows: whether a model sees an image in windows (``data.windows``), else fitted into a
-            canvas.
+        in_windows: whether a model sees an image in windows (``data.feed.windows``), else fitted
+            into a canvas.
         class_options: options of ``post_process`` that follow from the classes.
     """
 
@@ -82,15 +77,8 @@ TASKS: dict[str, Task] = {
         paint_panoptic,
         class_options=lambda classes: {"stuff_classes": stuff_classes(classes)},
     ),
-    "instance": Task(
-        post_process_instance_segmentation,
-        paint_instances,
-    ),
-    "semantic": Task(
-        post_process_semantic_segmentation,
-        paint_semantic,
-        in_windows=True,
-    ),
+    "instance": Task(post_process_instance_segmentation, paint_instances),
+    "semantic": Task(post_process_semantic_segmentation, paint_semantic, in_windows=True),
 }
 
 

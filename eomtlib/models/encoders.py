@@ -42,7 +42,7 @@ OWN_VITS = {
 }
 
 _DINOV2 = {size: f"vit_{size}_patch14_reg4_dinov2.lvd142m" for size in PAPER_SIZES}
-_THREE_SIZES = ("small", "base", "large")
+_THREE_SIZES = PAPER_SIZES[:3]
 
 TIMM_NAMES: dict[str, dict[str, str]] = {
     "dinov2": _DINOV2,
@@ -68,6 +68,13 @@ class Encoder(nn.Module):
         backbone: the timm model, built with ``num_classes=0``.
         mean: of the red, green and blue channel, for values scaled to [0, 1].
         std: likewise.
+
+    Attributes:
+        embed_dim: width D of a token.
+        depth: number of blocks.
+        num_heads: attention heads of a block.
+        num_prefix: class and register tokens.
+        patch_size: side of a patch in pixels.
     """
 
     mean: Tensor
@@ -82,33 +89,13 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.embed_dim: int = backbone.embed_dim
+        self.depth = len(backbone.blocks)
+        self.num_heads: int = backbone.blocks[0].attn.num_heads
+        self.num_prefix: int = backbone.num_prefix_tokens
+        self.patch_size: int = backbone.patch_embed.patch_size[0]
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
-
-    @property
-    def embed_dim(self) -> int:
-        """Width D of a token."""
-        return self.backbone.embed_dim
-
-    @property
-    def depth(self) -> int:
-        """Number of blocks."""
-        return len(self.backbone.blocks)
-
-    @property
-    def num_heads(self) -> int:
-        """Attention heads of a block."""
-        return self.backbone.blocks[0].attn.num_heads
-
-    @property
-    def num_prefix(self) -> int:
-        """Class and register tokens."""
-        return self.backbone.num_prefix_tokens
-
-    @property
-    def patch_size(self) -> int:
-        """Side of a patch in pixels."""
-        return self.backbone.patch_embed.patch_size[0]
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -303,7 +290,7 @@ def _initialize_narrow(backbone: VisionTransformer) -> None:
 
 
 def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -> Encoder:
-    """An encoder with random weights; ``encoder_weights.load_pretrained`` fills it.
+    """An encoder with random weights; ``weights.encoder.load_pretrained`` fills it.
 
     For ``OWN_PRETRAININGS`` the architecture is DINOv2's (class token, four registers, LayerScale),
     with LayerScale started at 1: DINOv2's own 1e-5 is meant for its training recipe, and keeps

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Tokens
-from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.query_blocks import QueryBlockModel
 
 
@@ -22,33 +20,12 @@ class EoMT(QueryBlockModel):
         num_classes: without "no object".
         query_blocks: L2, the blocks that process queries: 3 (S, B), 4 (L), 5 (g) in the paper.
         masking: ``annealed`` for EoMT, ``masked`` for the step before it (``eomt-masked``).
-
-    Raises:
-        ConfigurationError: when the encoder has fewer blocks than ``query_blocks``.
     """
 
-    def __init__(
-        self,
-        *,
-        encoder: Encoder,
-        num_queries: int,
-        num_classes: int,
-        query_blocks: int,
-        masking: str,
-    ) -> None:
-        if not 1 <= query_blocks <= encoder.depth:
-            raise ConfigurationError(
-                f"query_blocks={query_blocks} must lie between 1 and the encoder's "
-                f"{encoder.depth} blocks."
-            )
-        super().__init__(
-            encoder=encoder,
-            num_queries=num_queries,
-            num_classes=num_classes,
-            query_blocks=query_blocks,
-            masking=masking,
-        )
-        self.first_query_block = encoder.depth - query_blocks
+    @property
+    def first_query_block(self) -> int:
+        """The first of the ViT's blocks that queries join, from 0."""
+        return self.encoder.depth - self.masking.num_blocks
 
     def tokens(self, images: Tensor) -> Tokens:
         tokens = self.encoder.embed(images)

@@ -18,7 +18,7 @@ from torch import Tensor
 from eomtlib.core.predictions import Predictions
 from eomtlib.models.encoders import Encoder, check_multiple
 from eomtlib.models.parts.feature_pyramid import FeaturePyramid
-from eomtlib.models.parts.masked_attention import Masking
+from eomtlib.models.parts.masked_attention import Masking, Pass
 from eomtlib.models.parts.pixel_decoder import FeatureProjection, PixelDecoder
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.models.parts.transformer_decoder import MaskedAttentionDecoder
@@ -51,32 +51,22 @@ class Mask2Former(SegmentationModel):
         self.features = features
         self.pixel_decoder = pixel_decoder
         self.decoder = decoder
+        self.num_queries = decoder.num_queries
+        self.size_divisor = max(*features.strides, encoder.patch_size)
         check_multiple(encoder.image_size, self.size_divisor, why=_COARSEST)
-
-    @property
-    def num_queries(self) -> int:
-        return self.decoder.num_queries
 
     @property
     def masking(self) -> Masking:
         """Whether the decoder's layers are masked, and how often."""
         return self.decoder.masking
 
-    @property
-    def size_divisor(self) -> int:
-        return max(*self.features.strides, self.encoder.patch_size)
-
     def set_image_size(self, image_size: tuple[int, int]) -> None:
         check_multiple(image_size, self.size_divisor, why=_COARSEST)
         self.encoder.set_image_size(image_size)
 
-    def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
+    def run(self, images: Tensor, way: Pass) -> Predictions:
         mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
-        return self.decoder(mask_features, scales, mask_draws)
-
-    def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
-        mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
-        return self.decoder.predict_final(mask_features, scales, masked=masked)
+        return self.decoder(mask_features, scales, way)
 
 
 _COARSEST = "feature maps' coarsest stride"

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-from timm.layers import RotaryEmbeddingDinoV3, apply_rot_embed_cat
+from timm.layers import RotaryEmbeddingDinoV3
+from timm.models.eva import EvaAttention
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Tokens
@@ -42,51 +42,26 @@ class LateralConnection(nn.Module):
         return self.scale * (x + self.mlp(x))
 
 
-class RotaryAttention(nn.Module):
-    """Self-attention with rotary patch positions and no bias on the keys, as DINOv3's.
-
-    Args:
-        embed_dim: width D of the tokens.
-        num_heads: attention heads.
-    """
-
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.q_proj = nn.Linear(embed_dim, embed_dim)
-        self.k_proj = nn.Linear(embed_dim, embed_dim, bias=False)
-        self.v_proj = nn.Linear(embed_dim, embed_dim)
-        self.proj = nn.Linear(embed_dim, embed_dim)
-
-    def forward(self, x: Tensor, tokens: Tokens, attn_mask: Tensor | None) -> Tensor:
-        """Attention over ``x`` ``[B, N, D]``, whose layout and rotary table are ``tokens``'."""
-        q, k, v = (
-            projection(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        still = tokens.num_prefix
-        q, k = (
-            torch.cat(
-                (t[:, :, :still], apply_rot_embed_cat(t[:, :, still:], tokens.rope, half=True)), 2
-            ).to(v.dtype)
-            for t in (q, k)
-        )
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
-        return self.proj(out.transpose(1, 2).flatten(2))
-
-
 class PlainBlock(nn.Module):
     """A pre-norm block in DINOv3's style: rotary attention, a GELU MLP of width D, LayerScale.
 
     Args:
         embed_dim: width D of the tokens.
         num_heads: attention heads.
+        num_prefix: tokens between queries and patches, which are not rotated.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, num_prefix: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(embed_dim, eps=1e-5)
-        self.attn = RotaryAttention(embed_dim, num_heads)
+        self.attn = EvaAttention(
+            embed_dim,
+            num_heads,
+            qkv_fused=False,  # with a bias on queries and values alone
+            num_prefix_tokens=num_prefix,
+            scale_norm=False,
+            rotate_half=True,
+        )
         self.scale1 = nn.Parameter(torch.ones(embed_dim))
         self.norm2 = nn.LayerNorm(embed_dim, eps=1e-5)
         self.mlp = nn.Sequential(
@@ -97,7 +72,7 @@ class PlainBlock(nn.Module):
     def forward(self, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
         """Runs the block; ``attn_mask`` is bool, True = attend."""
         x = tokens.x
-        attended = self.attn(self.norm1(x), tokens, attn_mask)
+        attended = self.attn(self.norm1(x), rope=tokens.rope, attn_mask=attn_mask)
         x = x + (attended if self.scale1 is None else self.scale1 * attended)
         hidden = self.mlp(self.norm2(x))
         x = x + (hidden if self.scale2 is None else self.scale2 * hidden)
@@ -179,23 +154,23 @@ class PMT(QueryBlockModel):
         self.laterals = nn.ModuleList(
             LateralConnection(dim) if lateral_connections else nn.Identity() for _ in self.taps
         )
-        self.blocks = nn.ModuleList(PlainBlock(dim, encoder.num_heads) for _ in range(query_blocks))
+        self.blocks = nn.ModuleList(
+            PlainBlock(dim, encoder.num_heads, encoder.num_prefix) for _ in range(query_blocks)
+        )
         self.decoder_norm = nn.LayerNorm(dim, eps=1e-5)
-        self.rope = None if encoder.rope_is_dinov3 else self._own_rope(encoder)
+        self.rope = None
+        if not encoder.rope_is_dinov3:
+            self.rope = RotaryEmbeddingDinoV3(
+                dim // encoder.num_heads,
+                temperature=100.0,
+                feat_shape=list(encoder.grid_size),
+                rotate_half=True,
+                rescale_coords=2.0,
+            )
         self.frozen_encoder = frozen_encoder
         if frozen_encoder:
             encoder.requires_grad_(False)
             encoder.eval()
-
-    @staticmethod
-    def _own_rope(encoder: Encoder) -> RotaryEmbeddingDinoV3:
-        return RotaryEmbeddingDinoV3(
-            encoder.embed_dim // encoder.num_heads,
-            temperature=100.0,
-            feat_shape=list(encoder.grid_size),
-            rotate_half=True,
-            rescale_coords=2.0,
-        )
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:
         super().set_image_size(image_size)

@@ -53,8 +53,9 @@ class SharedEncoder(nn.Module):
         tokens, tapped = self.encoder.tap(images, blocks)
         outputs = dict(zip(blocks, tapped, strict=True))
         return {
-            name: model.predict_from(
-                model.join(tokens, [outputs[tap] for tap in model.taps]), masked=masked
+            name: model.run_on(
+                model.join(tokens, [outputs[tap] for tap in model.taps]),
+                model.masking.final_pass(masked),
             )
             for name, model in self.models.items()
         }

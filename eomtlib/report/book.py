@@ -1,7 +1,9 @@
-"""The whole study: every notebook, executed one after the other, and a page that shows them."""
+"""The book: every notebook, executed one after the other, and a page that shows what came out."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Any
 
 import papermill
 
+from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.report.gallery import write_index
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Chapter:
     def parameters(self, kind: str) -> Mapping[str, Any]:
         """On a ``cpu`` or on ``cuda``."""
         return {"cpu": self.cpu, "cuda": self.cuda}[kind]
+
+    def source(self, folder: Path) -> Path:
+        """Its file in the folder of notebooks."""
+        return folder / f"{self.notebook}.ipynb"
 
 
 _NANO, _SMALL = {"size": "nano"}, {"size": "small"}
@@ -85,24 +91,25 @@ def run_study(
     """
     root = notebooks.resolve().parent  # where kernels run
     results_dir = results_dir.resolve()
-    inside = results_dir.is_relative_to(root)
-    named = results_dir.relative_to(root) if inside else results_dir
+    named = results_dir.relative_to(root) if results_dir.is_relative_to(root) else results_dir
     kind = device.partition(":")[0]
-    chapters = _chosen(CHAPTERS, only)
-    for chapter in chapters:
-        if not _source(notebooks, chapter).is_file():
-            raise ConfigurationError(
-                f"{_source(notebooks, chapter)} does not exist; run this inside the repository."
-            )
+    names = [chapter.notebook for chapter in CHAPTERS]
+    if unknown := [name for name in only if name not in names]:
+        raise ConfigurationError(
+            f"only={','.join(only)}: {unknown[0]!r} is no notebook of the study; choose from "
+            f"{', '.join(names)}."
+        )
+    chapters = [chapter for chapter in CHAPTERS if not only or chapter.notebook in only]
+    for source in (chapter.source(notebooks) for chapter in chapters):
+        if not source.is_file():
+            raise ConfigurationError(f"{source} does not exist; run this inside the repository.")
     out = results_dir / "notebooks"
     out.mkdir(parents=True, exist_ok=True)
     for number, chapter in enumerate(chapters, start=1):
         say(f"{number} of {len(chapters)}: {chapter.notebook}")
-        source = _source(notebooks, chapter)
-        given = {
-            name: str(value).format(results_dir=named)
-            for name, value in chapter.parameters(kind).items()
-        }
+        source = chapter.source(notebooks)
+        own = chapter.parameters(kind).items()
+        given = {name: str(value).format(results_dir=named) for name, value in own}
         given |= {"results_dir": str(named), "device": device}
         given |= {"seeds": seeds} if chapter.takes_seeds else {}
         given |= parameters or {}
@@ -118,16 +125,79 @@ def run_study(
     return write_index(results_dir)
 
 
-def _chosen(chapters: Sequence[Chapter], only: Sequence[str]) -> list[Chapter]:
-    names = [chapter.notebook for chapter in chapters]
-    unknown = [name for name in only if name not in names]
-    if unknown:
-        raise ConfigurationError(
-            f"only={','.join(only)}: {unknown[0]!r} is no notebook of the study; choose from "
-            f"{', '.join(names)}."
-        )
-    return [chapter for chapter in chapters if not only or chapter.notebook in only]
+_ABOVE = "<!-- What stands above this line is written by hand and kept. -->"
+_LEFT_OUT = (".svg", ".tex")
+"""What is for papers, and is not shown on a page."""
+_COPIED = {"notebooks": "*.ipynb", "figures": "*/*", "tables": "*/*", "records": "*.json"}
 
 
-def _source(notebooks: Path, chapter: Chapter) -> Path:
-    return notebooks / f"{chapter.notebook}.ipynb"
+def write_index(folder: Path) -> Path:
+    """Writes ``README.md`` into a results folder: its notebooks, then its figures and tables.
+
+    What was written by hand is kept: what stands above the mark, or a whole page without one.
+
+    Args:
+        folder: with the folders ``notebooks``, ``figures`` and ``tables``.
+
+    Returns:
+        The page.
+    """
+    page = folder / "README.md"
+    above = "# What was measured\n"
+    if page.is_file():
+        above = page.read_text().partition(_ABOVE)[0].rstrip() + "\n"
+    notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
+    links = [f"- [{_title(path)}](notebooks/{path.name})" for path in notebooks]
+    parts = [above, f"{_ABOVE}\n", "\n".join([*links, ""]) if links else ""]
+    kinds = ("figures", "tables")
+    inside = [path for kind in kinds for path in (folder / kind).glob("*") if path.is_dir()]
+    for name in sorted({path.name for path in inside}):
+        tables = sorted((folder / "tables" / name).glob("*.md"))
+        figures = sorted((folder / "figures" / name).glob("*.png"))
+        said = ", ".join(f"[{path.stem}](tables/{name}/{path.name})" for path in tables)
+        parts += [f"## {name}\n", f"Tables: {said}\n" if said else ""]
+        parts += [f"![{path.stem}](figures/{name}/{path.name})\n" for path in figures]
+    write_file(page, "\n".join(part for part in parts if part))
+    return page
+
+
+def collect(results_dir: Path, target: Path) -> Path:
+    """Copies notebooks, figures, tables and records, without weights, and writes the page there.
+
+    Args:
+        results_dir: of a study.
+        target: what is in it already stays, files of the same name are replaced.
+
+    Returns:
+        The page.
+    """
+    for name, pattern in _COPIED.items():
+        for path in sorted((results_dir / name).glob(pattern)):
+            if path.is_file() and not path.name.startswith(".") and path.suffix not in _LEFT_OUT:
+                copy = target / name / path.relative_to(results_dir / name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if path.suffix == ".ipynb":
+                    _copy_notebook(path, copy)
+                else:
+                    shutil.copyfile(path, copy)
+    return write_index(target)
+
+
+def _copy_notebook(path: Path, copy: Path) -> None:
+    """A notebook without what papermill says of where it lay."""
+    notebook = json.loads(path.read_text())
+    told = notebook["metadata"].get("papermill", {})
+    for name in ("input_path", "output_path"):
+        if name in told:
+            told[name] = Path(told[name]).name
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    write_file(copy, text)
+
+
+def _title(notebook: Path) -> str:
+    """The first heading of a notebook."""
+    for cell in json.loads(notebook.read_text())["cells"]:
+        for line in "".join(cell["source"]).splitlines():
+            if cell["cell_type"] == "markdown" and line.startswith("# "):
+                return line.removeprefix("# ").strip()
+    return notebook.stem

@@ -1,10 +1,40 @@
-"""Data frames of what was measured."""
+"""Data frames of what was measured, and what must stand beside their figures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
 import pandas as pd
 
-from eomtlib.core.words import ACCURACIES
+from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.evaluation.speed import fastest
+from eomtlib.study.records.keys import Architecture
+from eomtlib.study.records.kinds import (
+    KINDS,
+    EvaluationRecord,
+    Record,
+    TimingRecord,
+    TrainingRecord,
+)
+from eomtlib.study.run import Run, RunResult
+from eomtlib.study.study import Study
+
+_COLUMNS = (
+    *("evaluation_id", "training_id", "timing_id", "rung", "size", "pretraining", "dataset"),
+    *("configuration", "options", "split", "num_images", "task", "inference_masking"),
+    *("input_size", "label"),
+    *(f"{name}{part}" for name in ("pq", "sq", "rq", "n") for part in ("", "_things", "_stuff")),
+    *("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib", "final_loss"),
+    *("params_m", "gmacs", "cost_image_size", "fps", "fps_end_to_end", "mode", "dtype"),
+    *("sampler", "attention_kernel", "machine", "created"),
+)
+
+
+_UNTRAINED = ("rung", "size", "pretraining", "task", "masking")
+"""What an evaluation says of the architecture where its training is not at hand."""
 
 
 def accuracy_of(table: pd.DataFrame) -> str:
@@ -14,3 +44,161 @@ def accuracy_of(table: pd.DataFrame) -> str:
         table: of one task; the first where a printed table has several.
     """
     return next(column for column in ACCURACIES if column in table)
+
+
+def to_frame(study: Study) -> pd.DataFrame:
+    """One row for each run: its parameters, and what was measured under this library's names.
+
+    Columns ``rung``, ``step``, ``size``, ``pretraining``, ``dataset``, ``seed``, ``masking`` and
+    ``inference_masking``, and whatever else the runs differ in;
+    then costs (``params_m``, ``gmacs``, ``fps``, ``fps_end_to_end``, ``mode``, ``sampler``,
+    ``attention``, ``machine``), accuracy in percent (the task's ``words.FIGURES``; empty where
+    nothing was trained) and ``steps``, ``train_minutes``, ``peak_memory`` (GiB) of the training.
+    """
+    rows = zip(study.points, study.runs, study.results, strict=True)
+    return pd.DataFrame([_run_row(*row) for row in rows])
+
+
+def note_beside(study: Study) -> str:
+    """What must stand beside accuracies and FPS of a study; empty where nothing must."""
+    results = study.results
+    trained = any(result.evaluation is not None for result in results)
+    seeds = {run.settings.seed for run in study.runs}
+    alone = "one seed, which settles no difference" if trained and len(seeds) == 1 else ""
+    notes = (study.label, alone, apart([result.timing for result in results]))
+    return "; ".join(text for text in notes if text)
+
+
+def apart(records: Sequence[TimingRecord]) -> str:
+    """What must stand beside FPS that were not measured in turns; empty where all were."""
+    sessions: dict[str, list[TimingRecord]] = {}
+    for record in records:
+        sessions.setdefault(record.session, []).append(record)
+    if len(sessions) < 2:
+        return ""
+    sizes = [{record.size for record in of_one} for of_one in sessions.values()]
+    by_size = all(len(own) == 1 for own in sizes) and len(set.union(*sizes)) == len(sizes)
+    several = len(set.union(*sizes)) > 1
+    name = (lambda r: r.size) if by_size else partial(_timed_name, sized=several)
+    groups = "; then ".join(
+        ", ".join(dict.fromkeys(name(record) for record in sessions[session]))
+        for session in sorted(sessions)
+    )
+    return f"FPS were measured at {len(sessions)} different times: {groups}"
+
+
+def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per evaluation, with its training and a timing that belongs to it.
+
+    A timing belongs to an evaluation if it is of the same architecture and hardware: what was
+    trained beside others had fewer threads than a model that is timed alone. Of several at the
+    newest one's image size, the fastest mode and sampler are shown, by their newest timing.
+    Cells without a value are empty; sizes are ``height x width`` texts, such as ``640x640``.
+    Metrics other than PQ's get columns of their own at the end.
+
+    Args:
+        records: of any kinds, such as ``store.records()``.
+    """
+    by_kind: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+    for record in sorted(records, key=lambda r: datetime.fromisoformat(r.created)):
+        by_kind[record.kind].append(record)
+    trainings = {record.id: record for record in by_kind["training"]}
+    rows = []
+    for evaluation in by_kind["evaluation"]:
+        training = trainings.get(evaluation.training_id)
+        if training is not None:
+            architecture = training.key.architecture(evaluation.masking)
+        else:
+            named = {name: getattr(evaluation, name) for name in _UNTRAINED}
+            architecture = Architecture.of_rung(num_queries=None, **named)
+        timings = [
+            timing
+            for timing in by_kind["timing"]
+            if timing.key.architecture.agrees(architecture)
+            and timing.environment.hardware == evaluation.environment.hardware
+        ]
+        rows.append(_record_row(evaluation, training, representative(timings)))
+    others = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
+    return pd.DataFrame(rows, columns=[*_COLUMNS, *others])
+
+
+def representative(timings: Sequence[TimingRecord]) -> TimingRecord | None:
+    """Of timings of one model on one machine, the one to show; None where there is none.
+
+    Of those at the newest one's image size and by its method, the fastest mode and sampler, by
+    their newest timing.
+
+    Args:
+        timings: from the oldest to the newest.
+    """
+    newest = {
+        (t.mode, t.sampler, t.dtype): t
+        for t in timings
+        if (t.cost_image_size, t.method) == (timings[-1].cost_image_size, timings[-1].method)
+    }
+    return fastest(list(newest.values())) if newest else None
+
+
+def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str, Any]:
+    settings, timing, rung = run.settings, result.timing, run.identity.rung
+    row: dict[str, Any] = {"rung": run.rung, "step": rung.step}
+    row |= {name: getattr(settings, name) for name in ("size", "pretraining", "dataset", "seed")}
+    row |= {name: getattr(run.identity, name) for name in ("masking", "inference_masking")}
+    row |= {name: value for name, value in point.items() if name not in row}
+    row |= {"params_m": timing.params_m, "gmacs": timing.gmacs}
+    row |= {"fps": timing.fps_model, "fps_end_to_end": timing.fps_end_to_end}
+    for name in FIGURES[settings.task]:
+        row[name] = result.evaluation.metrics[name] if result.evaluation else float("nan")
+    if result.training is not None:
+        row |= {
+            "steps": result.training.steps,
+            "train_minutes": result.training.wall_time_s / 60,
+            "peak_memory": result.training.peak_memory_mib / 1024,
+        }
+    said = f"{timing.mode}, {timing.dtype}"
+    if rung.has_deformable_attention:
+        said += f", {timing.sampler} sampler"
+    return row | {"mode": said, "attention": timing.attention_kernel, "machine": timing.machine}
+
+
+def _timed_name(record: TimingRecord, *, sized: bool) -> str:
+    chosen = [f"{name}={value}" for name, value in record.options.items()]
+    size, masking = [record.size] if sized else [], [record.masking] if record.masking else []
+    return " ".join([record.rung, *size, *chosen, *masking])
+
+
+def _record_row(
+    evaluation: EvaluationRecord, training: TrainingRecord | None, timing: TimingRecord | None
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"evaluation_id": evaluation.id}
+    named = ("training_id", "rung", "size", "pretraining", "dataset", "split", "num_images", "task")
+    for name in (*named, "label", "machine", "created"):
+        row[name] = getattr(evaluation, name)
+    row["inference_masking"] = evaluation.masking
+    row["input_size"] = _size(evaluation.input_size)
+    if training is not None:
+        for name in ("steps", "epochs", "batch_size", "seed", "wall_time_s", "peak_memory_mib"):
+            row[name] = getattr(training, name)
+        row["configuration"] = training.key.digest(without=("seed",))
+        row["options"] = _spelled(training.key.options)
+        row |= {"final_loss": training.final_loss, "params_m": training.parameters_m}
+        if unsaid := training.key.unsaid:
+            said = f"its record does not say: {', '.join(unsaid)}"
+            row["label"] = "; ".join(text for text in (evaluation.label, said) if text)
+    if timing is not None:
+        for name in ("params_m", "gmacs", "fps_end_to_end", "mode", "dtype", "sampler"):
+            row[name] = getattr(timing, name)
+        row |= {"timing_id": timing.id, "fps": timing.fps_model}
+        row["attention_kernel"] = timing.attention_kernel
+        row["cost_image_size"] = _size(timing.cost_image_size)
+    return row | evaluation.metrics
+
+
+def _spelled(options: dict[str, Any]) -> str:
+    """``{"taps": [2, 5]}`` → ``taps=2,5``; empty where the rung is as the papers build it."""
+    lists = {name: v if isinstance(v, list | tuple) else [v] for name, v in options.items()}
+    return " ".join(f"{name}={','.join(map(str, values))}" for name, values in lists.items())
+
+
+def _size(height_width: tuple[int, int]) -> str:
+    return "{}x{}".format(*height_width)

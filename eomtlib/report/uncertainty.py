@@ -109,15 +109,10 @@ def differences(
     if not values.index.is_unique:
         raise ValueError(f"several runs have the same {', '.join([*keys, axis])}")
     rows = []
-    for key, value in values.items():
-        *shared, own = key
+    for (*shared, own), value in values.items():
         other = base.get(own) if isinstance(base, Mapping) else base
-        if other is None or other == own or (*shared, other) not in values.index:
-            continue
-        gain = value - values.loc[(*shared, other)]
-        rows.append(
-            {**dict(zip(keys, shared, strict=True)), axis: own, "base": other, "gain": gain}
-        )
+        if other is not None and other != own and (*shared, other) in values.index:
+            rows.append((*shared, own, other, value - values.loc[(*shared, other)]))
     return pd.DataFrame(rows, columns=[*keys, axis, "base", "gain"])
 
 
@@ -128,16 +123,9 @@ def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         gains: as ``differences`` returns them.
         by: columns that tell the differences apart.
     """
-    rows = {}
-    for key, group in gains.groupby(list(by), sort=False):
-        found = estimate(group["gain"].tolist())
-        rows[key] = {
-            "gain": found.mean,
-            "low": found.low,
-            "high": found.high,
-            "seeds": found.count,
-            "settled": found.is_settled,
-        }
-    index = pd.MultiIndex.from_tuples(rows, names=list(by)) if rows else None
-    columns = ["gain", "low", "high", "seeds", "settled"]
-    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
+    found = {
+        key: estimate(group["gain"].tolist()) for key, group in gains.groupby(list(by), sort=False)
+    }
+    rows = [(e.mean, e.low, e.high, e.count, e.is_settled) for e in found.values()]
+    index = pd.MultiIndex.from_tuples(found, names=list(by)) if found else None
+    return pd.DataFrame(rows, index, ["gain", "low", "high", "seeds", "settled"])

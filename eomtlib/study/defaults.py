@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eomtlib.core.words import OWN_SIZES
+from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.recipes import INPUT_SIZES, recipe
-
-COST_IMAGE_SIZE = 640
-"""The image size at which the papers state parameters, GMACs and FPS."""
 
 
 @dataclass(frozen=True)

@@ -1,146 +1,291 @@
-"""Parameters as people hand them over (numbers, strings, lists), checked and in one form."""
+"""Every parameter of a study, described once.
+
+The command line's options and their help, the notebooks' parameter cells and the table of
+docs/parameters.md follow from the two data classes here. A new parameter is one entry.
+Nothing heavy is imported, so that help is there at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.precision import fastest_precision
-from eomtlib.core.words import PRECISIONS
-from eomtlib.models.ladder import LADDER
-
-
-def as_list(parameter: str, value: str | tuple | list, choices: object) -> tuple[str, ...]:
-    """A list, or a comma-separated string (as papermill's command line hands it over), checked."""
-    items = value.split(",") if isinstance(value, str) else list(value)
-    names = tuple(item.strip() for item in items if str(item).strip())
-    for name in names:
-        check_choice(parameter, name, choices)
-    if len(set(names)) != len(names):
-        raise ConfigurationError(f"{parameter}={value!r} names something twice.")
-    return names
-
-
-def parse_rungs(value: str | tuple | list) -> tuple[str, ...]:
-    """The rungs to run, in the ladder's order; ``all`` for all seven."""
-    if value == "all":
-        return tuple(LADDER)
-    chosen = as_list("rungs", value, LADDER)
-    if not chosen:
-        raise ConfigurationError(f"rungs is empty; use 'all' or some of: {', '.join(LADDER)}.")
-    return tuple(rung for rung in LADDER if rung in chosen)
+from eomtlib.core.words import (
+    COST_IMAGE_SIZE,
+    DATASET_TASKS,
+    MASKING_MODES,
+    OWN_SIZES,
+    PRECISIONS,
+    PRETRAININGS,
+    SAMPLERS,
+    SIZES,
+    TASKS,
+    TIMING_MODES,
+)
+from eomtlib.models.options import ModelOptions
+from eomtlib.study import parsing
+from eomtlib.study.parsing import Reader, one_of, optional, otherwise, some_of, whole_from
 
 
-def parse_numbers(
-    name: str, value: str | int | Sequence[int], *, at_least: int = 1
-) -> tuple[int, ...]:
-    """``3``, ``"0,1,2"`` or a sequence → whole numbers, each once.
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """What is to be known of one parameter.
 
-    Raises:
-        ConfigurationError: for what is no such number, a repetition, or nothing at all.
+    Attributes:
+        default: as a notebook writes it; an empty text, 0 or −1 stands for what suits size, data
+            and machine.
+        read: checks a value and brings it into its one form.
+        help: a line for the command line, the notebooks and the docs.
+        group: under which help lists it.
+        tells: of which records' keys it is a part, of ``training``, ``evaluation``, ``timing``:
+            runs that differ in it do not share them.
     """
-    items = value.split(",") if isinstance(value, str) else value
-    items = list(items) if isinstance(items, Sequence) else [items]
-    numbers = tuple(whole(name, item, at_least=at_least) for item in items)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ConfigurationError(f"{name}={value!r} must hold whole numbers, each once.")
-    return numbers
+
+    default: Any
+    read: Reader
+    help: str
+    group: str
+    tells: tuple[str, ...]
 
 
-def parse_seeds(value: str | int | Sequence[int]) -> tuple[int, ...]:
-    """``3``, ``"0,1,2"`` or a sequence → seeds; see ``parse_numbers``."""
-    return parse_numbers("seeds", value, at_least=0)
+def _of(group: str, tells: str, default: Any, read: Reader, said: str) -> Any:
+    kinds = tuple(tells.split())
+    described = Parameter(default=default, read=read, help=said, group=group, tells=kinds)
+    return field(default=default, metadata={"parameter": described})
 
 
-def parse_image_size(value: int | str | tuple[int, int] | list[int]) -> tuple[int, int]:
-    """``640``, ``"640x480"`` (height x width) or a pair → (height, width)."""
-    try:
-        if isinstance(value, int | float):
-            sides = (int(value), int(value))
-        elif isinstance(value, str):
-            sides = tuple(int(side) for side in value.lower().replace("×", "x").split("x"))
-            sides = sides * 2 if len(sides) == 1 else sides
-        else:
-            sides = tuple(int(side) for side in value)
-    except (TypeError, ValueError):
-        sides = ()
-    if len(sides) != 2 or min(sides) < 1:
-        raise ConfigurationError(
-            f"image_size={value!r} is no size; write 640, or '480x640' for height x width."
-        )
-    return sides
+_model, _data, _training, _timing, _machine, _study = (
+    partial(_of, group)
+    for group in ("the model", "data", "training", "timing", "the machine", "the study")
+)
+_NONE, _TRAIN, _BOTH = "", "training", "training timing"
 
 
-def parse_taps(value: str | int | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Indices of blocks, as ``parse_numbers`` reads them; None where none are given."""
-    return None if value in (None, "", ()) else parse_numbers("taps", value, at_least=0)
+def parameters_of(cls: type) -> dict[str, Parameter]:
+    """Name → description, of those fields that somebody can give."""
+    known = {f.name: f.metadata.get("parameter") for f in fields(cls)}
+    return {name: parameter for name, parameter in known.items() if parameter}
 
 
-def switch(name: str, value: bool | str | None, *, default: bool | None) -> bool | None:
-    """``yes``, ``no`` and their kin; the default where nothing is given."""
-    if value is None or value == "":
-        return default
-    known = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-    return known[check_choice(name, str(value).lower(), known)]
+class _Checked:
+    """Reads each parameter when it is made, so that what cannot be used is said at once."""
+
+    def __post_init__(self) -> None:
+        for name, parameter in parameters_of(type(self)).items():
+            object.__setattr__(self, name, parameter.read(name, getattr(self, name)))
 
 
-def whole(name: str, value: object, *, at_least: int) -> int:
-    """A whole number, however it is written."""
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or number != float(value) or number < at_least:
-        raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}.")
-    return number
+_count = optional(whole_from(1), 0)
+_yes_or_no = optional(parsing.switch)
+_path = optional(parsing.read_path)
+_length = optional(parsing.read_duration)
+_size = optional(lambda _, value: parsing.parse_image_size(value), 0)
+_number = optional(whole_from(0), -1)
+_masked = optional(one_of(("masked", "unmasked")))
+_pretraining = one_of(("auto", *PRETRAININGS))
+_precision = one_of(("auto", *PRECISIONS))
+_dataset = one_of(DATASET_TASKS)
+_modes = optional(some_of(TIMING_MODES))
+_samplers = optional(some_of(SAMPLERS))
+_taps = optional(lambda name, value: parsing.parse_numbers(name, value, at_least=0))
 
 
-def resolve_results_dir(results_dir: str | Path) -> Path:
-    """A relative folder is the project's where one is around: JupyterLab starts in notebooks/."""
-    path = Path(results_dir).expanduser()
-    if path.is_absolute():
-        return path
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "results" / "paper").is_dir() and (folder / "notebooks").is_dir():
-            return folder / path
-    return path
+def _parts(name: str, value: Any) -> int:
+    return whole_from(1)(name, value or 1)
 
 
-def resolve_device(device: str) -> str:
-    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name of either is checked.
+def _as_it_is(name: str, value: Any) -> str:
+    return str(value or "")
 
-    Raises:
-        ConfigurationError: when the device does not exist on this machine.
+
+def _alone(parse: Callable[[Any], Any]) -> Reader:
+    return lambda _, value: parse(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyParameters(_Checked):
+    """Which runs a study has, and what it does with them."""
+
+    rungs: tuple[str, ...] = _study(
+        _NONE, "all", _alone(parsing.parse_rungs), 'all, or some, e.g. "eomt-masked,eomt"'
+    )
+    seeds: tuple[int, ...] = _study(
+        _NONE, "0", _alone(parsing.parse_seeds), 'or several, "0,1,2": means and intervals'
+    )
+    jobs: int = _study(
+        _NONE, 0, otherwise(0, whole_from(0)), "trainings at once; 0: small models share a CPU"
+    )
+    train: bool = _study(
+        _NONE, True, otherwise(True, parsing.switch), "False: parameters, GMACs and FPS only"
+    )
+    results_dir: Path = _study(
+        _NONE, "results/runs", _alone(parsing.resolve_results_dir), "finished work is found here"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(_Checked):
+    """The parameters of a run. Image sizes are (height, width).
+
+    What was not given is None until ``settings.resolve_settings`` has filled it in.
+
+    Attributes:
+        drawn_val_images: how many validation images ``shapes`` has.
+        label: what must stand beside an accuracy, empty where nothing must.
     """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda"))
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "set it to 'auto' or 'cpu'."
-        ) from error
-    return device
+
+    size: str = _model(
+        _BOTH, "nano", one_of(SIZES), "nano, micro (ours, for CPUs), small, base, large, giant"
+    )
+    pretraining: str = _model(
+        _BOTH, "auto", _pretraining, "auto (dinov2 if at hand), none, mim (done here), or a name"
+    )
+    dataset: str = _data(
+        _BOTH,
+        "shapes",
+        one_of(DATASET_TASKS),
+        "shapes (embedded), coco, ade20k, cityscapes, custom",
+    )
+    task: str = _data(
+        _BOTH, "", optional(one_of(TASKS)), "panoptic, instance, semantic; the data set's first"
+    )
+    data_path: Path | None = _data(
+        _NONE, "", _path, "the data set's folder, with its folders or its zip files (docs/data.md)"
+    )
+    image_size: tuple[int, int] = _data(_BOTH, 0, _size, "pixels; 480x640 (height x width)")
+    duration: str = _training(
+        _TRAIN, "", _length, "300steps, 12epochs, 5min; a number is a number of steps"
+    )
+    batch_size: int = _training(_TRAIN, 0, _count, "in total, over all devices")
+    gradient_accumulation: int = _training(
+        _NONE, 1, _parts, "parts that a step is computed in, where memory is short"
+    )
+    num_queries: int | None = _model(_BOTH, 0, _count, "of the model; 0 for the size's")
+    train_images: int = _data(_TRAIN, 0, _count, "how many shapes draws")
+    val_images: int = _data("evaluation", -1, _number, "images to evaluate on, 0 for all")
+    seed: int = _training(_TRAIN, 0, whole_from(0), "of weights, data and draws")
+    device: str = _machine(_BOTH, "auto", _as_it_is, "auto, cpu, cuda, cuda:1")
+    precision: str = _machine(_BOTH, "auto", _precision, "float32, bfloat16, float16")
+    compile: bool = _machine(_NONE, "", _yes_or_no, "yes, no; by default on a GPU")
+    activation_checkpointing: bool = _machine(
+        _NONE, "no", otherwise(False, parsing.switch), "yes: less memory, for a second forward pass"
+    )
+    weights: Path | None = _model(
+        _TRAIN, "", _path, "a file or folder of encoder weights, for machines without network"
+    )
+    checkpoint: Path | None = _model(
+        _TRAIN, "", _path, "a finished model to fine-tune on other classes; rungs names its rung"
+    )
+    pretraining_images: str = _model(
+        _TRAIN, "", _as_it_is, "for mim: a folder of images; by default the data set's own"
+    )
+    pretraining_steps: int | None = _model(_TRAIN, 0, _count, "of mim")
+    masking: str | None = _model(
+        _TRAIN, "", optional(one_of(MASKING_MODES)), "in training: masked, annealed, unmasked"
+    )
+    inference_masking: str | None = _model(
+        "evaluation timing", "", _masked, "masked, unmasked; by default as training ends"
+    )
+    query_blocks: int | None = _model(
+        _BOTH, "", _count, "blocks that process queries (EoMT), or of the decoder (PMT)"
+    )
+    frozen_encoder: bool | None = _model(_TRAIN, "", _yes_or_no, "yes, no; the rung's (PMT)")
+    lateral_connections: bool | None = _model(_BOTH, "", _yes_or_no, "yes, no (PMT)")
+    taps: tuple[int, ...] | None = _model(
+        _BOTH, "", _taps, "blocks whose output the decoder gets, e.g. 2,3,4,5 (PMT)"
+    )
+    workers: int | None = _machine(
+        _NONE, -1, _number, "data loading processes; -1 for a sensible number"
+    )
+    timing_modes: tuple[str, ...] = _timing(
+        "timing", "", _modes, "eager,cuda-graph,compiled,max-autotune; on a GPU eager,compiled"
+    )
+    samplers: tuple[str, ...] = _timing(
+        "timing", "", _samplers, "of deformable attention: pytorch,triton; on a GPU both"
+    )
+    loggers: tuple[str, ...] = _training(
+        _NONE, "csv", parsing.read_loggers, "csv,tensorboard,mlflow,wandb"
+    )
+    checkpoint_every: str = _training(
+        _NONE, "2min", parsing.read_duration, "time or steps between states to go on from"
+    )
+    drawn_val_images: int = 0
+    label: str = ""
+
+    @property
+    def options(self) -> ModelOptions:
+        """What of the rungs is not as the papers build it; each checks whether it offers that."""
+        return ModelOptions(**{f.name: getattr(self, f.name) for f in fields(ModelOptions)})
+
+    @property
+    def kind(self) -> str:
+        """Of device: ``cpu`` or ``cuda``."""
+        return self.device.partition(":")[0]
+
+    @property
+    def cost_image_size(self) -> tuple[int, int]:
+        """At which parameters, GMACs and FPS are stated."""
+        return self.image_size if self.size in OWN_SIZES else (COST_IMAGE_SIZE, COST_IMAGE_SIZE)
 
 
-def resolve_precision(precision: str, kind: str) -> str:
-    """``auto`` → what a kind of device, ``cpu`` or ``cuda``, trains in; a name is checked.
+PARAMETERS: dict[str, Parameter] = parameters_of(StudyParameters) | parameters_of(Settings)
 
-    Raises:
-        ConfigurationError: for a precision that the device does not have.
-    """
-    check_choice("precision", precision, ("auto", *PRECISIONS))
-    if precision == "float16" and kind == "cpu":
-        raise ConfigurationError(
-            "precision='float16' needs a GPU; on a CPU use 'float32' or 'bfloat16'."
-        )
-    if precision != "auto":
-        return precision
-    if kind == "cpu":
-        return "float32"
-    return fastest_precision("cuda")
+NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
+    "explore": {
+        "pretraining": ("auto", "of finished runs auto means any; see ablation.ipynb"),
+        "task": ("", "panoptic, instance, semantic; of finished runs empty means any"),
+        "rungs": ("all", 'of the finished runs, or some, e.g. "eomt-masked,eomt"'),
+        "image_size": (0, "pixels, of the models' input; 0 for what they were trained at"),
+        "duration": ("", "of the runs: 300steps, 12epochs, 5min; empty for any"),
+        "seed": (0, "of the runs"),
+        "train": (True, "whether to train eomt-masked and eomt (or rungs) where no run is found"),
+        "weights": ("", "encoder weights, for checkpoints without an encoder"),
+        "results_dir": ("results/runs", "where finished runs are, and where figures go"),
+    },
+    "fidelity": {
+        "pretraining": ("", "of its encoder, where the file does not tell: PMT's"),
+        "weights": ("", "the pretrained encoder for it, where it does not hold the encoder itself"),
+        "checkpoint": ("", "a file or folder of yours, to see what it is taken for"),
+        "results_dir": ("results/runs", "tables are written there"),
+    },
+    "frozen_encoder": {
+        "size": ("nano", "nano, micro (ours, for CPUs), small, base, large (the papers')"),
+        "pretraining": ("", "mim (pretrained here), dinov3, ...; by default what suits the size"),
+        "taps": ("", 'another set of tapped blocks, e.g. "2,3,4,5"; by default the last ones'),
+    },
+    "model_size": {
+        "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 3\'s; or "all"'),
+        "weights": ("", "a folder of encoder weights under timm's names, for use without network"),
+    },
+    "paper_tables": {"results_dir": ("results/runs", "tables are written here")},
+    "pretraining": {
+        "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 2\'s; or "all"'),
+        "weights": ("", "a folder of encoder weights under timm's names, for use without network"),
+    },
+    "query_blocks": {
+        "query_blocks": ("", 'e.g. "2,4,6,9", the paper\'s at large; by default what suits it'),
+    },
+    "speed": {"image_size": (0, "640; our own sizes: 64")},
+}
+"""Notebook → those of its parameters whose default or help is not the common one."""
+
+
+def cell_line(name: str, notebook: str) -> str:
+    """A parameter's line in the parameter cell of a notebook."""
+    common = PARAMETERS[name]
+    default, said = NOTEBOOKS.get(notebook, {}).get(name, (common.default, common.help))
+    text = f'"{default}"' if isinstance(default, str) else repr(default)
+    return f"{name} = {text}  # {said}"
+
+
+def parameters_table() -> str:
+    """All parameters as a table in Markdown."""
+    rows = ["| parameter | default | what it is | tells apart |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| `{name}` | `{p.default!r}` | {p.help} | {', '.join(p.tells) or '–'} |"
+        for name, p in PARAMETERS.items()
+    ]
+    return "\n".join(rows) + "\n"

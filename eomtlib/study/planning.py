@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from eomtlib.evaluation.costs import count_gmacs
-from eomtlib.study.settings import Settings
+from eomtlib.study.parameters import Settings
+from eomtlib.study.run import Run
 from eomtlib.training.duration import parse_duration
+from eomtlib.training.pretraining import PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder
 
 # A step of training costs about three forward passes: forward, and backward twice that.
@@ -34,97 +37,65 @@ class Plan:
 
     Attributes:
         text: Markdown.
-        table: one row for each rung.
-        seconds: estimate for all that is left to do with the rungs.
-        before: what must be done first, said in ``text`` as well; empty where nothing must.
-        before_seconds: estimate for that.
+        table: one row for each run.
+        seconds: estimate for all that is left to do.
     """
 
     text: str
     table: pd.DataFrame
     seconds: float
-    before: str = ""
-    before_seconds: float = 0.0
 
 
-def make_plan(
-    settings: Settings,
-    rungs: Sequence[str],
-    *,
-    done: Mapping[str, Sequence[str]],
-    trained_before: Collection[str] = (),
-    train: bool,
-    gmacs_of: Callable[[str, tuple[int, int]], float],
-    num_train: int,
-    num_val: int,
-) -> Plan:
-    """Estimates each rung's time from its GMACs and the speed of a matrix product here.
+def make_plan(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train: bool) -> Plan:
+    """Estimates each run's time from its GMACs and the speed of a matrix product here.
 
     Args:
-        settings: of the study.
-        rungs: to run.
-        done: rung → kinds of records that are there already.
-        trained_before: rungs whose training another study does before this one.
+        runs: of the study.
+        points: what tells each from the others, for the table.
         train: whether anything is trained.
-        gmacs_of: a rung and an image size → GMACs, as ``Experiment.costs`` counts them.
-        num_train: images.
-        num_val: images that are evaluated on.
     """
-    kind = settings.device.partition(":")[0]
-    rate = _EFFICIENCY * matmul_gmacs(settings.device, settings.precision)
-    duration = parse_duration(settings.duration)
-    rows = []
-    for rung in rungs:
-        gmacs = {
-            size: gmacs_of(rung, size) for size in {settings.image_size, settings.cost_image_size}
-        }
-        forward = gmacs[settings.image_size] / rate
-        per_step = _TRAINING_FACTOR * settings.batch_size * forward + _STEP_OVERHEAD[kind]
-        steps = duration.steps(
-            samples=num_train,
-            batch_size=settings.batch_size,
-            seconds_per_step=lambda step=per_step: step,
-        )
-        timing = _TIMING_PASSES * gmacs[settings.cost_image_size] / rate + _TIMING_SECONDS
-        seconds = {
-            "training": steps * per_step if train else 0.0,
-            "evaluation": num_val * (forward + _EVALUATION_OVERHEAD[kind]) if train else 0.0,
-            "timing": timing,
-        }
-        if rung in trained_before:
+    first = runs[0].settings
+    rate = _EFFICIENCY * matmul_gmacs(first.device, first.precision)
+    rows, total, known = [], 0.0, set()
+    for run, point in zip(runs, points, strict=True):
+        steps, seconds = _estimate(run, rate, train=train)
+        # Runs that differ in inference alone share a training.
+        if (digest := run.identity.training_key.digest()) in known:
             seconds["training"] = 0.0
-        left = sum(value for name, value in seconds.items() if name not in done[rung])
+        known.add(digest)
+        done = run.finished()
+        left = sum(value for kind, value in seconds.items() if kind not in done)
+        total += left
+        gmacs = run.maker.costs(run.settings.image_size)[1]
         rows.append(
             {
-                "rung": rung,
+                **point,
                 "steps": steps if train else 0,
-                "GMACs at training size": round(gmacs[settings.image_size], 2),
-                "finished": ", ".join(done[rung]) or "–",
+                "GMACs at training size": round(gmacs, 2),
+                "finished": ", ".join(done) or "–",
                 "about": format_seconds(left),
-                "seconds": left,
             }
         )
-    table = pd.DataFrame(rows).set_index("rung")
-    total = float(table.pop("seconds").sum())
-    return Plan(_describe(settings, rungs, train, num_train, num_val, total), table, total)
-
-
-def plan_pretraining(settings: Settings) -> tuple[str, float]:
-    """What to say of a pretraining that must come first, and about how many seconds it takes."""
-    config = settings.mim
-
-    def forward(model: MaskedAutoencoder, image: Tensor) -> Tensor:
-        return model(image, torch.rand(1, config.num_patches))
-
-    gmacs = count_gmacs(lambda: build_autoencoder(config), config.image_size, call=forward)
-    rate = _EFFICIENCY * matmul_gmacs(settings.device, settings.precision)
-    seconds = config.steps * _TRAINING_FACTOR * config.batch_size * gmacs / rate
-    source = "`shapes`" if config.images == "shapes" else f"`{Path(config.images).name}`"
-    text = (
-        "Before that the encoder is pretrained, once for all rungs and seeds: "
-        f"{config.steps} steps of masked images of {source}, **about {format_seconds(seconds)}**."
-    )
-    return text, seconds
+    # Configurations that differ in a seed share one pretraining.
+    before = {run.materials.pretraining: run for run in runs if run.materials.must_pretrain}
+    said = []
+    for pretraining in before if train else ():
+        seconds = _pretraining_seconds(pretraining, rate)
+        total += seconds
+        source = "shapes" if pretraining.images == "shapes" else Path(pretraining.images).name
+        said.append(
+            "Before that the encoder is pretrained, once for all rungs and seeds: "
+            f"{pretraining.steps} steps of masked images of `{source}`, "
+            f"**about {format_seconds(seconds)}**."
+        )
+    alike = [run for run in runs if run.settings == first]
+    text = _describe(alike, train=train)
+    if len(alike) < len(runs):
+        text = f"{len(runs)} runs. The first configuration: {text}"
+    text = f"{text} What is left will take **about {format_seconds(total)}**."
+    if first.label and train:
+        said.insert(0, f"**{first.label}**: it shows that everything runs, not what it reaches.")
+    return Plan("\n\n".join([text, *said]), pd.DataFrame(rows), total)
 
 
 def matmul_gmacs(device: str, precision: str) -> float:
@@ -148,27 +119,44 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _describe(
-    settings: Settings,
-    rungs: Sequence[str],
-    train: bool,
-    num_train: int,
-    num_val: int,
-    seconds: float,
-) -> str:
-    height, width = settings.image_size
-    cost = settings.cost_image_size
-    what = (
-        f"train each of {len(rungs)} rungs on {num_train} images of `{settings.dataset}` "
-        f"({settings.task}) for {settings.duration} (batch {settings.batch_size}, "
-        f"{height}×{width}, seed {settings.seed}), evaluate on {num_val}, and time it at "
-        f"{cost[0]}×{cost[1]}"
-        if train
-        else f"count and time {len(rungs)} rungs at {cost[0]}×{cost[1]}; nothing is trained"
+def _estimate(run: Run, rate: float, *, train: bool) -> tuple[int, dict[str, float]]:
+    """The steps of a training, and the seconds of each kind of record."""
+    s = run.settings
+    forward = run.maker.costs(s.image_size)[1] / rate
+    per_step = _TRAINING_FACTOR * s.batch_size * forward + _STEP_OVERHEAD[s.kind]
+    steps = parse_duration(s.duration).steps(
+        samples=len(run.materials.train_set),
+        batch_size=s.batch_size,
+        seconds_per_step=lambda: per_step,
     )
-    label = f"\n\n**{settings.label}**: it shows that everything runs, not what it reaches."
+    evaluation = run.materials.num_val * (forward + _EVALUATION_OVERHEAD[s.kind])
+    timing = _TIMING_PASSES * run.maker.costs(s.cost_image_size)[1] / rate + _TIMING_SECONDS
+    if not train:
+        return steps, {"timing": timing}
+    return steps, {"training": steps * per_step, "evaluation": evaluation, "timing": timing}
+
+
+def _pretraining_seconds(config: PretrainingConfig, rate: float) -> float:
+    def forward(model: MaskedAutoencoder, image: Tensor) -> Tensor:
+        return model(image, torch.rand(1, config.num_patches))
+
+    gmacs = count_gmacs(lambda: build_autoencoder(config), config.image_size, call=forward)
+    return config.steps * _TRAINING_FACTOR * config.batch_size * gmacs / rate
+
+
+def _describe(runs: Sequence[Run], *, train: bool) -> str:
+    """What is done to some runs of one configuration."""
+    s: Settings = runs[0].settings
+    materials = runs[0].materials
+    height, width = s.image_size
+    cost = "{}×{}".format(*s.cost_image_size)
+    what = (
+        f"train each of {len(runs)} rungs on {len(materials.train_set)} images of `{s.dataset}` "
+        f"({s.task}) for {s.duration} (batch {s.batch_size}, {height}×{width}, seed {s.seed}), "
+        f"evaluate on {materials.num_val}, and time it at {cost}"
+        if train
+        else f"count and time {len(runs)} rungs at {cost}; nothing is trained"
+    )
     return (
-        f"Size `{settings.size}`, pretraining `{settings.pretraining}`, on `{settings.device}` in "
-        f"{settings.precision}: {what}. What is left will take **about "
-        f"{format_seconds(seconds)}**.{label if settings.label and train else ''}"
+        f"Size `{s.size}`, pretraining `{s.pretraining}`, on `{s.device}` in {s.precision}: {what}."
     )

@@ -26,13 +26,11 @@ from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
-from eomtlib.study.parameters import whole
-from eomtlib.study.settings import Settings
-from eomtlib.study.study import Study
+from eomtlib.study.materials import Materials
+from eomtlib.study.parameters import Settings
+from eomtlib.study.records.store import ResultStore
+from eomtlib.study.run import Run
 from eomtlib.training.fit import trained_steps
-
-Runs = Sequence[tuple[Study, str]]
-"""Studies, and a rung of each."""
 
 _WORTH_A_PROCESS = 60.0  # seconds; its start takes about eight
 _BYTES_OF_A_PROCESS = 2 << 30
@@ -40,25 +38,24 @@ _MOST_BY_DEFAULT = 8
 _SECONDS_TO_STOP = 300.0  # the step that a run is at, and its checkpoint
 
 
-def parse_jobs(jobs: int | str) -> int:
+def check_jobs(jobs: int) -> int:
     """How many trainings at once; 0 where that is left to ``default_jobs``, 1 in many processes.
 
     Raises:
-        ConfigurationError: for what is no such number, or several under torchrun or srun.
+        ConfigurationError: for several under torchrun or srun.
     """
-    number = whole("jobs", jobs or 0, at_least=0)
     processes = distributed.world_size()
     if processes == 1:
-        return number
-    if number > 1:
+        return jobs
+    if jobs > 1:
         raise ConfigurationError(
-            f"jobs={number}: {processes} processes share each training already; leave jobs at 0, "
+            f"jobs={jobs}: {processes} processes share each training already; leave jobs at 0, "
             "or start one process."
         )
     return 1
 
 
-def default_jobs(runs: Runs, *, seconds: Callable[[], float]) -> int:
+def default_jobs(runs: Sequence[Run], *, seconds: Callable[[], float]) -> int:
     """How many of some runs are best trained at once: several only of small models on a CPU.
 
     Args:
@@ -66,10 +63,10 @@ def default_jobs(runs: Runs, *, seconds: Callable[[], float]) -> int:
         seconds: returns how long they are expected to take one after the other.
     """
     small = all(
-        study.settings.size in OWN_SIZES
-        and study.settings.device == "cpu"
-        and default_workers(study.experiment.train_set) == 0
-        for study, _ in runs
+        run.settings.size in OWN_SIZES
+        and run.settings.device == "cpu"
+        and default_workers(run.materials.train_set) == 0
+        for run in runs
     )
     if not small or seconds() < _WORTH_A_PROCESS * len(runs):
         return 1
@@ -77,7 +74,7 @@ def default_jobs(runs: Runs, *, seconds: Callable[[], float]) -> int:
     return max(1, min(torch.get_num_threads(), len(runs), memory, _MOST_BY_DEFAULT))
 
 
-def learn_side_by_side(runs: Runs, *, jobs: int) -> None:
+def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
     """Trains and evaluates rungs, ``jobs`` at a time; their records say what came out.
 
     The threads and loading processes of this process are shared equally; of several GPUs each takes
@@ -93,10 +90,10 @@ def learn_side_by_side(runs: Runs, *, jobs: int) -> None:
         RuntimeError: with the text of any other error of a run.
         KeyboardInterrupt: also at SIGTERM; the same call goes on.
     """
-    for study, _ in runs:
-        if study.settings.mim is not None:
-            study.experiment.encoder_weights()  # one pretraining, which all of them wait for
-    shows = any(study.experiment.progress for study, _ in runs)
+    for run in runs:
+        if run.materials.pretraining is not None:
+            run.materials.encoder_weights()  # one pretraining, which all of them wait for
+    shows = any(run.materials.progress for run in runs)
     waiting = list(runs)
     running: dict[int, _Job] = {}  # by a number below ``jobs``
     bar = tqdm(total=len(runs), desc=f"training, {jobs} at once", unit="run", disable=not shows)
@@ -106,7 +103,7 @@ def learn_side_by_side(runs: Runs, *, jobs: int) -> None:
             while waiting or running:
                 for slot in set(range(jobs)) - set(running):
                     if waiting:
-                        running[slot] = _job(*waiting.pop(0), slot=slot, jobs=jobs)
+                        running[slot] = _job(waiting.pop(0), slot=slot, jobs=jobs)
                         running[slot].start()
                 if shows:
                     bar.set_postfix_str(", ".join(job.said for job in running.values()))
@@ -131,8 +128,7 @@ def device_of(device: str, slot: int) -> str:
 class _Job:
     """A run and the process that is at it."""
 
-    study: Study
-    rung: str
+    run: Run
     process: BaseProcess
     answer: Connection
     answers_to: Connection
@@ -145,7 +141,7 @@ class _Job:
     @property
     def said(self) -> str:
         """How far it is."""
-        steps = trained_steps(self.study.experiment.run_dir(self.rung))
+        steps = trained_steps(self.run.folder)
         return f"{self.process.name}: {steps}"
 
     def finish(self) -> None:
@@ -164,26 +160,26 @@ class _Job:
             raise error
 
 
-def _job(study: Study, rung: str, *, slot: int, jobs: int) -> _Job:
+def _job(run: Run, *, slot: int, jobs: int) -> _Job:
     """A run whose process is not started yet, so that it is known before it can be left behind."""
     context = multiprocessing.get_context("spawn")
     answer, worker = context.Pipe(duplex=False)
-    settings = study.settings
+    settings = run.settings
     workers = settings.workers
     if workers is None:
-        workers = default_workers(study.experiment.train_set) // jobs
+        workers = default_workers(run.materials.train_set) // jobs
     settings = replace(settings, device=device_of(settings.device, slot), workers=workers)
     process = context.Process(
         target=_learn,
-        args=(settings, rung),
+        args=(settings, run.rung),
         kwargs={
-            "results_dir": study.store.root,
+            "results_dir": run.store.root,
             "threads": max(1, torch.get_num_threads() // jobs),
             "answer": worker,
         },
-        name=f"{rung}, seed {settings.seed}",
+        name=f"{run.rung}, seed {settings.seed}",
     )
-    return _Job(study, rung, process, answer, worker)
+    return _Job(run, process, answer, worker)
 
 
 def _learn(
@@ -196,7 +192,8 @@ def _learn(
     torch.set_num_threads(threads)
     error: BaseException | None = None
     try:
-        Study.of(settings, results_dir=results_dir, progress=False).learn(rung)
+        materials = Materials(settings, results_dir=results_dir, progress=False)
+        Run(rung, materials, ResultStore(results_dir)).learn()
     except (EomtlibError, KeyboardInterrupt) as known:
         error = known
     except Exception:

@@ -1,329 +1,236 @@
-"""A study: one configuration in, records out.
+"""A study: the runs of all combinations of what is varied, and what came of them.
 
-For each rung it trains, evaluates and times, and writes one record of each. What is finished is
-found again and not repeated; what was interrupted goes on from its last checkpoint.
+Studies share records: what one notebook has trained another finds again.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-
-from eomtlib.core import distributed
 from eomtlib.core.environment import environment
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo
-from eomtlib.core.words import ACCURACIES, FIGURES
-from eomtlib.data.feed.loaders import eval_loader
-from eomtlib.evaluation.timing import TIMING_METHOD, fastest
-from eomtlib.models.checkpoints import load_model
-from eomtlib.models.encoders import timm_name
-from eomtlib.models.ladder import LADDER
-from eomtlib.study.experiment import Experiment
-from eomtlib.study.parameters import parse_rungs, resolve_results_dir, switch
-from eomtlib.study.planning import Plan, make_plan, plan_pretraining
-from eomtlib.study.records import EvaluationRecord, TimingRecord, TrainingRecord
-from eomtlib.study.settings import Settings, resolve_settings
-from eomtlib.study.store import ResultStore
-from eomtlib.study.timing_rounds import TimingJob, time_in_rounds
-from eomtlib.training.fit import (
-    RESUME_FILE,
-    read_curves,
-)
-from eomtlib.training.pretraining import find_pretrained, reconstructions
+from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
+from eomtlib.evaluation.speed import TIMING_METHOD
+from eomtlib.models.encoders import TIMM_NAMES, has_encoder
+from eomtlib.study.materials import Materials
+from eomtlib.study.parameters import Settings, StudyParameters
+from eomtlib.study.parsing import parse_rungs, parse_seeds
+from eomtlib.study.planning import Plan, make_plan
+from eomtlib.study.records.kinds import TimingRecord
+from eomtlib.study.records.store import ResultStore
+from eomtlib.study.run import Run, RunResult
+from eomtlib.study.settings import resolve_settings
+from eomtlib.study.side_by_side import check_jobs, default_jobs, learn_side_by_side
+from eomtlib.study.timing_rounds import time_missing
+
+Point = Mapping[str, Any]
+"""``rung``, and those parameters of ``Settings`` in which a run differs from others."""
 
 
-@dataclass(frozen=True)
-class RungResult:
-    """The records of one rung.
+def grid(**axes: str | Sequence[Any]) -> list[Point]:
+    """All combinations of the values of some parameters, the first axis changing slowest.
 
-    Attributes:
-        rung: its name.
-        training: None where nothing was trained.
-        evaluation: None where nothing was trained.
-        timing: of the architecture on this machine, in the fastest mode and with the fastest
-            sampler; None where it was not timed.
-        run_dir: weights and curves; None where nothing was trained.
-        timings: in every mode, with every sampler.
+    Args:
+        axes: parameter → its values, a sequence or a comma-separated string; ``rung`` knows
+            ``all``.
+
+    Returns:
+        The points, without combinations of size and pretraining that do not exist.
+
+    Raises:
+        ConfigurationError: for a name that does not exist, or where nothing is left.
     """
-
-    rung: str
-    training: TrainingRecord | None
-    evaluation: EvaluationRecord | None
-    timing: TimingRecord | None
-    run_dir: Path | None
-    timings: tuple[TimingRecord, ...] = ()
-
-
-@dataclass(frozen=True)
-class Segmentations:
-    """Images and what every model makes of them, as ``plots.plot_segmentations`` takes them.
-
-    Attributes:
-        images: each ``[H, W, 3]`` uint8.
-        rows: title → for each image its segment ids and the class of each id.
-    """
-
-    images: list[np.ndarray]
-    rows: dict[str, list[tuple[np.ndarray, list[int]]]] = field(default_factory=dict)
+    values = {name: _values(name, given) for name, given in axes.items()}
+    points = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+    points = [point for point in points if _exists(point)]
+    if not points:
+        raise ConfigurationError(
+            f"size={axes.get('size')!r} and pretraining={axes.get('pretraining')!r} have no "
+            "encoder in common; add another of either."
+        )
+    return points
 
 
 class Study:
-    """Trains, evaluates and times rungs of the ladder under one configuration.
+    """Runs, their plan, the doing, and what came out.
 
     Args:
-        results_dir: records, weights and curves go there, and finished work is looked for there.
-        train: False computes parameters, GMACs and FPS only.
+        points: as ``grid`` returns them, or written out; by default ``rungs`` × ``seeds``.
+        rungs, seeds, jobs, train, results_dir: as ``StudyParameters`` describes them. With several
+            ``jobs`` each training has a process of its own, and a script must start them under
+            ``if __name__ == "__main__"``.
         progress: whether progress bars and notices are shown.
-        parameters: as ``settings.resolve_settings`` takes them.
+        shared: of ``Settings``, for all runs; a point's own come first.
+
+    Attributes:
+        points: what tells each run from the others.
+        runs: in the same order.
 
     Raises:
-        ConfigurationError, DataError: when a parameter or the data cannot be used; nothing has
-            been trained then.
+        ConfigurationError, DataError, CheckpointError: when a parameter, data or weights cannot be
+            used; nothing has been written then.
     """
 
     def __init__(
         self,
+        points: Sequence[Point] | None = None,
         *,
-        results_dir: str | Path = "results/runs",
+        rungs: str | Sequence[str] = "all",
+        seeds: str | int | Sequence[int] = "0",
+        jobs: int | str = 1,
         train: bool | str = True,
+        results_dir: str | Path = "results/runs",
         progress: bool = True,
-        **parameters: Any,
+        **shared: Any,
     ) -> None:
-        settings = resolve_settings(**parameters)
-        self._open(settings, results_dir=results_dir, train=train, progress=progress)
-
-    @classmethod
-    def of(cls, settings: Settings, *, results_dir: str | Path, progress: bool = True) -> Study:
-        """A study that trains, of parameters that are resolved already; errors as above."""
-        study = cls.__new__(cls)
-        study._open(settings, results_dir=results_dir, train=True, progress=progress)
-        return study
-
-    def _open(
-        self, settings: Settings, *, results_dir: str | Path, train: bool | str, progress: bool
-    ) -> None:
-        self.settings = settings
-        self.train = switch("train", train, default=True)
-        self.store = ResultStore(resolve_results_dir(results_dir))
-        self.experiment = Experiment(settings, self.store, progress=progress)
+        given = StudyParameters(
+            rungs=rungs, seeds=seeds, jobs=jobs, train=train, results_dir=results_dir
+        )
+        if points is None:
+            points = grid(seed=given.seeds, rung=given.rungs)
+        if not points:
+            raise ConfigurationError("a study needs at least one point; name a model to run.")
+        self.points = [{name: _shown(value) for name, value in point.items()} for point in points]
+        self.train = given.train
+        self.store = ResultStore(given.results_dir)
+        self._jobs = check_jobs(given.jobs)
+        materials: dict[Settings, Materials] = {}
+        self.runs: list[Run] = []
+        for point in points:
+            own = {name: value for name, value in point.items() if name != "rung"}
+            parameters = _without_useless_weights({**shared, **own}, points)
+            settings = resolve_settings(**parameters)
+            if settings not in materials:
+                materials[settings] = Materials(
+                    settings, results_dir=self.store.root, progress=progress
+                )
+            run = Run(point["rung"], materials[settings], self.store, train=self.train)
+            self.runs.append(run)
 
     @property
-    def name(self) -> str:
-        """Of data and length, whatever the model and the seed."""
-        return self.experiment.name
+    def settings(self) -> Settings:
+        """Of the first run, for what all have in common."""
+        return self.runs[0].settings
 
     @property
     def classes(self) -> Sequence[ClassInfo]:
-        """Of the data set."""
-        return self.experiment.classes
+        """Of the first run's data set."""
+        return self.runs[0].materials.classes
+
+    @property
+    def name(self) -> str:
+        """Of sizes, pretrainings, data, length and seeds: figures go into a folder of this name."""
+        s, every = self.settings, [run.settings for run in self.runs]
+        varied = [
+            "-".join(dict.fromkeys(str(getattr(one, name)) for one in every))
+            for name in ("size", "pretraining", "seed")
+        ]
+        size = "x".join(str(side) for side in s.image_size)
+        task = "" if s.task == "panoptic" else f"-{s.task}"
+        return f"{varied[0]}-{varied[1]}-{s.dataset}{task}-{size}-{s.duration}-seed{varied[2]}"
+
+    @property
+    def results_dir(self) -> Path:
+        """Where records, figures and tables go."""
+        return self.store.root
 
     @property
     def machine(self) -> str:
         """What its timings belong to."""
         return environment(self.settings.device).machine
 
-    # What is about to happen
+    @property
+    def label(self) -> str:
+        """What must stand beside the accuracies, empty where nothing must."""
+        return "; ".join(dict.fromkeys(r.settings.label for r in self.runs if r.settings.label))
 
-    def plan(
-        self, rungs: str | Sequence[str] = "all", *, trained_before: Collection[str] = ()
-    ) -> Plan:
-        """Says what ``run_all`` will do, what is done already, and about how long it will take.
+    @property
+    def results(self) -> list[RunResult]:
+        """The records of every run, as far as they are there."""
+        return [run.result() for run in self.runs]
 
-        Args:
-            rungs: to run.
-            trained_before: those whose training another study does before this one.
+    @property
+    def first_runs(self) -> list[Run]:
+        """Those of the first configuration, which differ in the rung alone."""
+        return [run for run in self.runs if run.settings == self.settings]
 
-        Raises:
-            ConfigurationError: for an unknown rung, or an image size that a rung cannot take.
-        """
-        chosen = parse_rungs(rungs)
-        for rung in chosen:
-            self.experiment.check(rung)
-        done = {rung: self._finished(rung, self._found(rung)) for rung in chosen}
-        plan = make_plan(
-            self.settings,
-            chosen,
-            done=done,
-            trained_before=trained_before,
-            train=self.train,
-            gmacs_of=lambda rung, size: self.experiment.costs(rung, size)[1],
-            num_train=len(self.experiment.train_set),
-            num_val=self.experiment.num_val,
-        )
-        mim = self.settings.mim
-        if not self.train or mim is None or find_pretrained(mim, self.store.root):
-            return plan
-        said, seconds = plan_pretraining(self.settings)
-        text = f"{plan.text}\n\n{said}"
-        return replace(plan, text=text, before=said, before_seconds=seconds)
-
-    # Doing it
-
-    def run_all(self, rungs: str | Sequence[str] = "all") -> list[RungResult]:
-        """Runs rungs one after the other, in the ladder's order, then times them in turns.
+    def plan(self) -> Plan:
+        """What ``run`` will do, what is done already, and about how long it will take.
 
         Raises:
-            ConfigurationError: for an unknown rung, or an image size that a rung cannot take.
+            ConfigurationError: for a run that cannot be built.
         """
-        chosen = parse_rungs(rungs)
-        for rung in chosen:
-            self.experiment.check(rung)
-        for rung in chosen:
-            self.learn(rung)
-        time_missing([(self, rung) for rung in chosen])
-        return [self.result(rung) for rung in chosen]
+        self._check()
+        return make_plan(self.runs, self.points, train=self.train)
 
-    def run(self, rung: str) -> RungResult:
-        """``run_all`` of one rung."""
-        return self.run_all([rung])[0]
+    def run(self) -> list[RunResult]:
+        """Does every run, as far as it is not done already, in the order given.
 
-    def learn(self, rung: str) -> None:
-        """Trains and evaluates one rung, as far as that is asked for and not done already."""
-        found = distributed.on_first(lambda: self._found(rung))
-        done = self._finished(rung, found)
-        if found["training"] is not None:
-            # A kill between the record and this line leaves it.
-            (self.experiment.run_dir(rung) / RESUME_FILE).unlink(missing_ok=True)
-        self.experiment.say(f"{rung}: found {', '.join(done)}." if done else f"{rung}:")
-        training, evaluation = found["training"], found["evaluation"]
-        if self.train and training is None:
-            training = self.experiment.train(rung)
-        if training is not None and evaluation is None:
-            evaluation = self.experiment.evaluate(rung, training)
-        if evaluation is not None:
-            figure = FIGURES[self.settings.task][0]
-            self.experiment.say(f"{rung}: {ACCURACIES[figure]} {evaluation.metrics[figure]:.1f}.")
+        All are trained and evaluated before any is timed, so that they are timed in turns.
+        """
+        self.learn()
+        time_missing(self.runs)
+        return self.results
 
-    def is_learnt(self, rung: str) -> bool:
-        """Whether ``learn`` has nothing left to do."""
-        done = self._finished(rung, self._found(rung))
-        return not self.train or {"training", "evaluation"} <= set(done)
-
-    def missing_timings(self, rung: str) -> list[TimingJob]:
-        """What is still to be timed of a rung, for ``time_in_rounds``."""
-        found = distributed.on_first(lambda: self._found(rung))
-        timed = {(timing.mode, timing.sampler) for timing in found["timing"]}
-        return [
-            TimingJob(self.experiment, rung, mode=mode, sampler=sampler)
-            for mode, sampler in self.experiment.variants(rung)
-            if (mode, sampler) not in timed
-        ]
-
-    def result(self, rung: str) -> RungResult:
-        """The records of a rung that was run."""
-        found = distributed.on_first(lambda: self._found(rung))
-        return RungResult(
-            rung,
-            found["training"],
-            found["evaluation"],
-            fastest(found["timing"]) if found["timing"] else None,
-            None if found["training"] is None else self.experiment.run_dir(rung),
-            tuple(found["timing"]),
-        )
-
-    # Looking at it
+    def learn(self) -> list[RunResult]:
+        """``run`` without timing, whose place in the results is empty where none was there."""
+        self._check()
+        self._learn_side_by_side()
+        for number, (run, point) in enumerate(zip(self.runs, self.points, strict=True), start=1):
+            if len(self.first_runs) < len(self.runs):
+                said = ", ".join(f"{name} {value}" for name, value in point.items())
+                run.say(f"Run {number} of {len(self.runs)}: {said}")
+            run.learn()
+        return self.results
 
     def timings_here(self) -> list[TimingRecord]:
         """All timings of this machine in the results folder, whatever study made them."""
         return self.store.records("timing", machine=self.machine, method=TIMING_METHOD)
 
-    def curves(self, results: Sequence[RungResult]) -> dict[str, pd.DataFrame]:
-        """Rung → its logged values."""
-        return {r.rung: read_curves(r.run_dir) for r in results if r.run_dir is not None}
+    def _check(self) -> None:
+        for run in self.runs:
+            run.maker.check()
 
-    def segmentations(self, results: Sequence[RungResult], *, num_images: int = 4) -> Segmentations:
-        """The first validation images, segmented by every trained rung, the target first."""
-        count = min(num_images, len(self.experiment.val_set))
-        samples = [self.experiment.val_set.read(index) for index in range(count)]
-        images = [image.permute(1, 2, 0).numpy() for image, _ in samples]
-        trained = [result for result in results if result.run_dir is not None]
-        if not trained:
-            return Segmentations(images)
-        # Of overlapping instances, those of later layers lie in front.
-        rows = {"target": [(s.ids.amax(0).numpy(), s.labels.tolist()) for _, s in samples]}
-        loader = eval_loader(
-            self.experiment.val_set,
-            canvas=self.settings.image_size,
-            num_workers=0,
-            limit=count,
-            in_windows=self.experiment.task.in_windows,
-        )
-        batches = list(loader)
-        for result in trained:
-            model, _ = load_model(result.run_dir / "model")
-            model.to(self.settings.device)
-            predict = self.experiment.predictor(result.rung, model)
-            row = []
-            for batch in batches:
-                with torch.inference_mode():
-                    prediction = predict(batch.images.to(self.settings.device))
-                segmented = self.experiment.post_process(prediction, batch.original_sizes)[0]
-                painted = self.experiment.task.paint(segmented)
-                row.append((painted.ids.cpu().numpy(), painted.labels))
-            rows[LADDER[result.rung].title] = row
-            del model
-            gc.collect()
-        return Segmentations(images, rows)
-
-    def reconstructions(self, *, num_images: int = 4) -> dict[str, list[np.ndarray]]:
-        """What masked-image pretraining makes of the first validation images.
-
-        As ``pretraining.reconstructions`` returns it; empty where this study's encoder was not
-        pretrained by it.
-        """
-        if self.settings.mim is None:
-            return {}
-        count = min(num_images, len(self.experiment.val_set))
-        images = [self.experiment.val_set.read(index)[0] for index in range(count)]
-        return reconstructions(self.experiment.encoder_weights(), images)
-
-    def _found(self, rung: str) -> dict[str, Any]:
-        """The finished records of a rung under this configuration; None where there is none."""
-        s = self.settings
-        training = self.store.find("training", config_hash=self.experiment.config_hash(rung))
-        if not (self.experiment.run_dir(rung) / "model" / "config.json").is_file():
-            training = None
-        evaluation = training and self.store.find(
-            "evaluation",
-            training_id=training.id,
-            num_images=self.experiment.num_val,
-            masking=self.experiment.inference_masking(rung),
-        )
-        timing = self.store.records(
-            "timing",
-            rung=rung,
-            size=s.size,
-            **self.experiment.timed_as(rung),
-            dtype=s.precision,
-            method=TIMING_METHOD,
-            machine=self.machine,
-        )
-        wanted = self.experiment.variants(rung)
-        architecture = timm_name(s.size, s.pretraining)
-        timing = [
-            record
-            for record in timing
-            if (record.mode, record.sampler) in wanted
-            # An architecture costs what it costs, whatever its weights are.
-            and timm_name(record.size, record.pretraining) == architecture
-        ]
-        return {"training": training, "evaluation": evaluation, "timing": timing}
-
-    def _finished(self, rung: str, found: Mapping[str, Any]) -> tuple[str, ...]:
-        """The kinds of records of which none is missing."""
-        timed = {(timing.mode, timing.sampler) for timing in found["timing"]}
-        complete = dict(found, timing=set(self.experiment.variants(rung)) <= timed)
-        return tuple(kind for kind, there in complete.items() if there)
+    def _learn_side_by_side(self) -> None:
+        """Does what is left where that is best done several at once."""
+        if self._jobs == 1:
+            return
+        # Runs that differ in inference alone share a training.
+        left = {r.identity.training_key.digest(): r for r in self.runs if not r.is_learnt()}
+        runs = list(left.values())
+        if len(runs) < 2:
+            return
+        jobs = self._jobs or default_jobs(runs, seconds=lambda: self.plan().seconds)
+        if jobs > 1:
+            learn_side_by_side(runs, jobs=min(jobs, len(runs)))
 
 
-def time_missing(runs: Sequence[tuple[Study, str]]) -> None:
-    """Times the rungs of some studies in turns, each architecture that was not timed yet once."""
-    jobs = {job.identity: job for study, rung in runs for job in study.missing_timings(rung)}
-    distributed.on_first(lambda: time_in_rounds(list(jobs.values())))
+def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:
+    if name == "rung":
+        return parse_rungs(given)
+    if name == "seed":
+        return parse_seeds(given)
+    return [item.strip() for item in given.split(",")] if isinstance(given, str) else list(given)
+
+
+def _exists(point: Point) -> bool:
+    size, pretraining = point.get("size"), point.get("pretraining")
+    return size is None or pretraining not in TIMM_NAMES or has_encoder(size, pretraining)
+
+
+def _without_useless_weights(parameters: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
+    """Where encoders of several kinds are compared, ``weights`` are for the published ones."""
+    kinds = {(point.get("size"), point.get("pretraining")) for point in points}
+    pretraining = parameters.get("pretraining", "auto")
+    is_own = pretraining in OWN_PRETRAININGS
+    is_own = is_own or (pretraining == "auto" and parameters.get("size") in OWN_SIZES)
+    return parameters | {"weights": None} if len(kinds) > 1 and is_own else parameters
+
+
+def _shown(value: object) -> object:
+    """Sequences as texts, so that they can stand in a table."""
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else value

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
-from eomtlib.core.atomic_files import config_hash
+from eomtlib.core import distributed
 from eomtlib.core.words import OWN_SIZES
-from eomtlib.evaluation.timing import ModelTiming
-from eomtlib.models.encoders import timm_name
-from eomtlib.models.ladder import LADDER
-from eomtlib.study.experiment import Experiment
-from eomtlib.study.records import TimingRecord
+from eomtlib.evaluation.speed import ModelTiming
+from eomtlib.study.records.keys import TimingKey
+from eomtlib.study.records.kinds import TimingRecord
+from eomtlib.study.run import Run
 
 # A machine that others share is slow for seconds at a time: of nine short rounds most are not. A
 # large model's forward pass takes such a time by itself.
@@ -28,50 +26,44 @@ class TimingJob:
     """One architecture that is to be timed in one way.
 
     Attributes:
-        experiment: whose rung it is.
-        rung: its name.
-        mode, sampler: of ``experiment.variants(rung)``.
+        run: whose model it is.
+        mode, sampler: of its identity's ``variants``.
     """
 
-    experiment: Experiment
-    rung: str
+    run: Run
     mode: str
     sampler: str
 
     @property
     def name(self) -> str:
         """For notices."""
-        settings = self.experiment.settings
         how = self.mode
-        if LADDER[self.rung].has_deformable_attention:
+        if self.run.identity.rung.has_deformable_attention:
             how += f", {self.sampler} sampler"
-        options = self.experiment.options(self.rung).chosen()
+        options = self.run.identity.options.chosen()
         said = "".join(f", {name}={value}" for name, value in options.items())
-        return f"{self.rung} {settings.size} ({how}{said})"
+        return f"{self.run.rung} {self.run.settings.size} ({how}{said})"
 
     @property
-    def identity(self) -> str:
+    def key(self) -> TimingKey:
         """The same for two jobs of which one timing serves both, whatever their weights are."""
-        settings = self.experiment.settings
-        return config_hash(
-            self.experiment.timed_as(self.rung)
-            | {
-                "rung": self.rung,
-                "size": settings.size,
-                "encoder": timm_name(settings.size, settings.pretraining),
-                "dtype": settings.precision,
-                "device": settings.device,
-                "mode": self.mode,
-                "sampler": self.sampler,
-            }
-        )
+        return self.run.identity.timing_key(self.mode, self.sampler)
 
     @property
     def rounds(self) -> int:
         """In how many it is timed: one where each would compile it again, which takes minutes."""
-        if self.mode in _COMPILING:
-            return 1
-        return ROUNDS[self.experiment.settings.size in OWN_SIZES]
+        return 1 if self.mode in _COMPILING else ROUNDS[self.run.settings.size in OWN_SIZES]
+
+
+def time_missing(runs: Sequence[Run]) -> None:
+    """Times the models of some runs in turns, each architecture that was not timed yet once."""
+    jobs: list[TimingJob] = []
+    for run in runs:
+        for mode, sampler in run.missing_timings():
+            job = TimingJob(run, mode, sampler)
+            if job.key not in [other.key for other in jobs]:
+                jobs.append(job)
+    distributed.on_first(lambda: time_in_rounds(jobs))
 
 
 def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
@@ -86,42 +78,9 @@ def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
             if number >= job.rounds:
                 continue
             turn = f", round {number + 1} of {job.rounds}" if job.rounds > 1 else ""
-            job.experiment.say(f"timing {job.name}{turn}.")
-            rounds.append(
-                job.experiment.time(
-                    job.rung, mode=job.mode, sampler=job.sampler, share=1 / job.rounds
-                )
-            )
+            job.run.say(f"timing {job.name}{turn}.")
+            rounds.append(job.run.time(mode=job.mode, sampler=job.sampler, share=1 / job.rounds))
     return [
-        job.experiment.record_timing(
-            job.rung, rounds, mode=job.mode, sampler=job.sampler, session=session
-        )
+        job.run.record_timing(rounds, mode=job.mode, sampler=job.sampler, session=session)
         for job, rounds in zip(jobs, timed, strict=True)
     ]
-
-
-def apart(records: Sequence[TimingRecord]) -> str:
-    """What must stand beside FPS that were not measured in turns; empty where all were."""
-    sessions: dict[str, list[TimingRecord]] = {}
-    for record in records:
-        sessions.setdefault(record.session, []).append(record)
-    if len(sessions) < 2:
-        return ""
-    sizes = [{record.size for record in of_one} for of_one in sessions.values()]
-    by_size = all(len(own) == 1 for own in sizes) and len(set.union(*sizes)) == len(sizes)
-    name = _size if by_size else partial(_name, sized=len(set.union(*sizes)) > 1)
-    groups = "; then ".join(
-        ", ".join(dict.fromkeys(name(record) for record in sessions[session]))
-        for session in sorted(sessions)
-    )
-    return f"FPS were measured at {len(sessions)} different times: {groups}"
-
-
-def _size(record: TimingRecord) -> str:
-    return record.size
-
-
-def _name(record: TimingRecord, *, sized: bool) -> str:
-    chosen = [f"{name}={value}" for name, value in record.options.items()]
-    size, masking = [record.size] if sized else [], [record.masking] if record.masking else []
-    return " ".join([record.rung, *size, *chosen, *masking])

@@ -9,15 +9,8 @@ from dataclasses import dataclass
 
 from eomtlib.core.errors import ConfigurationError
 
-_UNITS = {
-    "step": "steps",
-    "steps": "steps",
-    "epoch": "epochs",
-    "epochs": "epochs",
-    "min": "minutes",
-    "minute": "minutes",
-    "minutes": "minutes",
-}
+_FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|min|minutes?)?")
+_UNITS = {"s": "steps", "e": "epochs", "m": "minutes"}
 
 
 @dataclass(frozen=True)
@@ -59,10 +52,9 @@ def parse_duration(text: str | int | float, *, parameter: str = "duration") -> D
     Raises:
         ConfigurationError: naming the parameter and the accepted forms.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(text).lower())
-    unit = _UNITS.get(match.group(2) or "steps") if match else None
-    value = float(match.group(1)) if match else 0.0
-    if unit is None or value <= 0 or (unit == "steps" and value != int(value)):
+    match = _FORM.fullmatch(str(text).strip().lower())
+    value, unit = (float(match[1]), _UNITS[(match[2] or "s")[0]]) if match else (0.0, "")
+    if value <= 0 or (unit == "steps" and value != int(value)):
         raise ConfigurationError(
             f"{parameter}={text!r} is no duration; write for example '300steps', '12epochs', "
             "'5min', or a whole number of steps."

@@ -21,10 +21,6 @@ from eomtlib.core.structures import SegmentMap
 from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.matching import Matches, match
 from eomtlib.training.point_sampling import (
-    chunk_size,
-    most_uncertain,
-    num_candidates,
-    num_uncertain,
     sample_mask_logits,
     sample_segments,
     stack_maps,
@@ -220,28 +216,20 @@ class SegmentationLoss(nn.Module):
     ) -> Tensor:
         """The points ``[rows, P, 2]`` of each matched mask: uncertain ones, then uniform ones."""
         config = self.config
-        drawn = num_candidates(config.num_points, config.oversample_ratio)
-        kept = num_uncertain(config.num_points, config.importance_sample_ratio)
-        masks = masks.unflatten(0, (num_layers, sum(counts)))
-        points = masks.new_empty(*masks.shape[:2], config.num_points, 2)
-        images_at_once = max(1, chunk_size(masks.device) // (num_layers * max(1, *counts) * drawn))
-        start = 0
-        for first in range(0, len(counts), images_at_once):
-            group = range(first, min(first + images_at_once, len(counts)))
-            candidates, uniform = [], []
-            for image in group:
-                shape = (num_layers, counts[image])
-                candidates.append(_draw(generators[image], (*shape, drawn), masks.device))
-                rest = (*shape, config.num_points - kept)
-                uniform.append(_draw(generators[image], rest, masks.device))
-            part = slice(start, start + sum(counts[image] for image in group))
-            chosen = most_uncertain(
-                masks[:, part].flatten(0, 1), torch.cat(candidates, dim=1).flatten(0, 1), kept
-            )
-            points[:, part, :kept] = chosen.unflatten(0, (num_layers, -1))
-            points[:, part, kept:] = torch.cat(uniform, dim=1)
-            start = part.stop
-        return points.flatten(0, 1)
+        num_candidates = int(config.num_points * config.oversample_ratio)
+        num_uncertain = int(config.num_points * config.importance_sample_ratio)
+        rows = masks.unflatten(0, (num_layers, sum(counts))).split(counts, dim=1)
+        points = []
+        for own, generator in zip(rows, generators, strict=True):
+            candidates = _draw(generator, (*own.shape[:2], num_candidates), masks.device)
+            uniform = (*own.shape[:2], config.num_points - num_uncertain)
+            # PointRend: a mask is least sure where its logit is smallest.
+            certainty = sample_mask_logits(own.flatten(0, 1), candidates.flatten(0, 1)).abs()
+            chosen = certainty.topk(num_uncertain, dim=1, largest=False, sorted=False).indices
+            chosen = chosen.unflatten(0, own.shape[:2])[..., None].expand(-1, -1, -1, 2)
+            uncertain = candidates.gather(2, chosen)
+            points.append(torch.cat((uncertain, _draw(generator, uniform, masks.device)), dim=2))
+        return torch.cat(points, dim=1).flatten(0, 1)
 
 
 def _draw(generator: torch.Generator, shape: Sequence[int], device: torch.device) -> Tensor:

@@ -20,16 +20,16 @@ from eomtlib.core.predictions import MaskLogits, Predictions, sharing_features
 from eomtlib.core.structures import SegmentMap
 from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.point_sampling import (
-    bilinear_neighbours,
-    chunk_size,
-    in_pixel_order,
-    sample_all_segments,
     sample_features,
+    sample_segments,
 )
 
 # In place of a cost that is not finite: such a pair is chosen only where there is no other. Far
 # above any true cost, and small enough not to swallow the digits of the others in a sum.
 UNUSABLE_COST = 1e10
+
+_AT_ONCE = 2**22
+"""Logits of a temporary tensor: enough to fill a GPU, and still little memory."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,7 @@ def match(
     device = predictions.class_logits[0].device
     sizes = [target.num_segments for target in targets]
     with torch.autocast(device.type, enabled=False):
-        # Their order is no matter: what is asked for are sums over them.
-        points = in_pixel_order(points, predictions.masks[0].shape[2:])
-        samples = sample_all_segments(maps, points, max(sizes))
+        samples = _sample_all(maps, points, max(sizes))
         cost = _mask_cost(predictions.masks, samples, points, config)
         cost -= config.class_weight * _class_probabilities(predictions.class_logits, targets)
         cost = cost.nan_to_num_(nan=UNUSABLE_COST, posinf=UNUSABLE_COST, neginf=UNUSABLE_COST)
@@ -122,6 +120,18 @@ def _assign(cost: np.ndarray) -> np.ndarray:
     return np.stack((queries, columns[chosen]))
 
 
+def _sample_all(maps: Tensor, points: Tensor, num_segments: int) -> Tensor:
+    """Every segment of each image in that image's points, ``[B, S, P]``."""
+    rows = torch.arange(len(maps) * num_segments, device=maps.device)
+    samples = sample_segments(
+        maps,
+        points.repeat_interleave(num_segments, 0),
+        images=rows // num_segments,
+        segments=rows % num_segments,
+    )
+    return samples.view(len(maps), num_segments, points.shape[1])
+
+
 def _mask_cost(
     masks: Sequence[MaskLogits], samples: Tensor, points: Tensor, config: LossConfig
 ) -> Tensor:
@@ -133,59 +143,27 @@ def _mask_cost(
         points: ``[B, P, 2]``.
         config: the weights.
     """
-    batch, num_queries, *size = masks[0].shape
-    num_points = points.shape[1]
-    points_at_once = max(1, min(num_points, chunk_size(points.device) // num_queries))
-    images_at_once = max(1, chunk_size(points.device) // (num_queries * points_at_once))
-    rows: list[list[Tensor]] = [[] for _ in masks]
-    for image in range(0, batch, images_at_once):
-        part = slice(image, image + images_at_once)
-        places = [
-            slice(point, point + points_at_once) for point in range(0, num_points, points_at_once)
-        ]
-        # The layers share their points, and so the pixels around them.
-        neighbours = [bilinear_neighbours(points[part, here], size) for here in places]
+    costs: list[list[Tensor]] = [[] for _ in masks]
+    images_at_once = max(1, _AT_ONCE // (masks[0].shape[1] * points.shape[1]))
+    for image in range(0, len(points), images_at_once):
+        own = slice(image, image + images_at_once)
+        # The layers share their points, so those of one map share its samples.
         for group in sharing_features(masks):
-            features = masks[group[0]].features[part].float()
-            features = features.contiguous(memory_format=torch.channels_last)
-            sums = [_PointSums() for _ in group]
-            for here, around in zip(places, neighbours, strict=True):
-                sampled = sample_features(features, around)
-                for layer, layer_sums in zip(group, sums, strict=True):
-                    logits = masks[layer].of_samples(sampled, part).float()
-                    layer_sums.add(logits, samples[part, :, here])
-            for layer, layer_sums in zip(group, sums, strict=True):
-                rows[layer].append(layer_sums.cost(num_points, config))
-    return torch.stack([torch.cat(costs) for costs in rows])
+            sampled = sample_features(masks[group[0]].features[own].float(), points[own])
+            for layer in group:
+                logits = masks[layer].of_samples(sampled, own).float()
+                costs[layer].append(_pair_costs(logits, samples[own], config))
+    return torch.stack([torch.cat(of_layer) for of_layer in costs])
 
 
-class _PointSums:
-    """What the cost of every pair needs of the points, added up over parts of them.
-
-    Sums over points: ``entropy`` and ``probability`` ``[B, Q]``, of softplus and sigmoid of each
-    query's logits; ``area`` ``[B, S]``, of each segment's share; ``product`` and ``overlap``
-    ``[B, S, Q]``, of the shares times the logits and times their sigmoid.
-    """
-
-    def __init__(self) -> None:
-        self.entropy = self.probability = self.area = self.product = self.overlap = 0
-
-    def add(self, logits: Tensor, segments: Tensor) -> None:
-        """``[B, P, Q]`` logits and ``[B, S, P]`` shares of some points."""
-        # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
-        self.entropy += F.softplus(logits).sum(1)
-        self.product += segments @ logits
-        probabilities = logits.sigmoid()
-        self.probability += probabilities.sum(1)
-        self.overlap += segments @ probabilities
-        self.area += segments.sum(-1)
-
-    def cost(self, num_points: int, config: LossConfig) -> Tensor:
-        """``[B, Q, S]``."""
-        entropy = (self.entropy[:, None] - self.product) / num_points
-        total = self.probability[:, None] + self.area[..., None]
-        dice = 1 - (2 * self.overlap + 1) / (total + 1)
-        return (config.mask_weight * entropy + config.dice_weight * dice).transpose(1, 2)
+def _pair_costs(logits: Tensor, segments: Tensor, config: LossConfig) -> Tensor:
+    """``[B, P, Q]`` logits and ``[B, S, P]`` shares of segments in the points → ``[B, Q, S]``."""
+    # Cross-entropy is softplus(x) − x·y: linear in y, so one product serves all pairs.
+    entropy = (F.softplus(logits).sum(1)[:, None] - segments @ logits) / logits.shape[1]
+    probabilities = logits.sigmoid()
+    total = probabilities.sum(1)[:, None] + segments.sum(-1)[..., None]
+    dice = 1 - (2 * (segments @ probabilities) + 1) / (total + 1)
+    return (config.mask_weight * entropy + config.dice_weight * dice).transpose(1, 2)
 
 
 def _class_probabilities(class_logits: Sequence[Tensor], targets: Sequence[SegmentMap]) -> Tensor:

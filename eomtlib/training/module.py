@@ -112,14 +112,11 @@ class SegmentationModule(L.LightningModule):
         # Gradients are unscaled by now: the fused optimizer is not used with a loss scaler.
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> tuple[list[object], list[object]]:
         optimizer, scheduler = build_optimizer(
             self.model, self.recipe.optimizer, total_steps=self.plan.steps
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["surplus_segments"] = sum(distributed.gathered(self.surplus_segments))

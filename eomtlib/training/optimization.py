@@ -75,28 +75,26 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     """
     encoder = {id(parameter): name for name, parameter in model.encoder.named_parameters()}
     depth = 1 + max((int(m[1]) for m in map(_BLOCK.search, encoder.values()) if m), default=0)
-    groups: dict[tuple[bool, float, float], dict[str, object]] = {}
+    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if not parameter.requires_grad:
             continue
         name = encoder.get(id(parameter))
         lr = config.lr * (1.0 if name is None else _encoder_factor(name, depth, config))
         decay = config.weight_decay if config.decay_vectors or parameter.ndim > 1 else 0.0
-        is_encoder = name is not None
-        group = groups.setdefault(
-            (is_encoder, lr, decay),
-            {
-                "params": [],
-                "lr": lr,
-                "weight_decay": decay,
-                "is_encoder": is_encoder,
-                "name": f"{'encoder' if is_encoder else 'new'}, lr {lr:.3g}, decay {decay:g}",
-            },
-        )
-        group["params"].append(parameter)
+        groups.setdefault((name is not None, lr, decay), []).append(parameter)
     if not groups:
         raise ConfigurationError("No parameter of the model needs a gradient; nothing to train.")
-    return list(groups.values())
+    return [
+        {
+            "params": parameters,
+            "lr": lr,
+            "weight_decay": decay,
+            "is_encoder": is_encoder,
+            "name": f"{'encoder' if is_encoder else 'new'}, lr {lr:.3g}, decay {decay:g}",
+        }
+        for (is_encoder, lr, decay), parameters in groups.items()
+    ]
 
 
 def _encoder_factor(name: str, depth: int, config: OptimizerConfig) -> float:
@@ -118,7 +116,11 @@ def _encoder_factor(name: str, depth: int, config: OptimizerConfig) -> float:
 
 
 def build_optimizer(
-    model: nn.Module, config: OptimizerConfig, *, total_steps: int
+    model: nn.Module,
+    config: OptimizerConfig,
+    *,
+    total_steps: int,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> tuple[AdamW, LambdaLR]:
     """AdamW over ``parameter_groups``, and the schedule that is to be stepped after each step.
 
@@ -126,6 +128,7 @@ def build_optimizer(
         model: a model of the ladder, on the device that it is trained on.
         config: learning rates, decay and schedule.
         total_steps: optimizer steps of the run.
+        betas: of AdamW.
 
     Raises:
         ConfigurationError: as ``parameter_groups``, and when there is no step.
@@ -135,7 +138,7 @@ def build_optimizer(
     groups = parameter_groups(model, config)
     # Several times faster on a CPU. On a GPU the default stays, which any loss scaler works with.
     on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
-    optimizer = AdamW(groups, lr=config.lr, fused=True if on_cpu else None)
+    optimizer = AdamW(groups, lr=config.lr, betas=betas, fused=True if on_cpu else None)
     factors = [
         partial(lr_factor, total_steps=total_steps, is_encoder=group["is_encoder"], config=config)
         for group in groups

@@ -1,4 +1,4 @@
-"""What is left behind by an interrupted training: a whole checkpoint, and the time it took."""
+"""What an interrupted training leaves behind: its state in a file, and the time that it took."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_atomically
+from eomtlib.core.errors import CheckpointError
 from eomtlib.training.duration import Duration
 
 RESUME_FILE = "resume.ckpt"
@@ -22,12 +23,22 @@ _ASK_OTHERS_EVERY = 5  # steps, of which SLURM's half a minute of grace holds ma
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: a kill in between leaves the one before."""
+    """Writes a file whole or not at all, and names one that cannot be read."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            checkpoint = super().load_checkpoint(path, *args, **kwargs)
+            checkpoint["state_dict"]
+        except Exception as error:  # torch.load raises many kinds on damaged files
+            raise CheckpointError(
+                f"{path}: cannot be gone on from ({error}); remove it to start again."
+            ) from error
+        return checkpoint
 
 
 class RunState(Callback):
@@ -54,14 +65,14 @@ class RunState(Callback):
         return self.seconds + time.perf_counter() - self._since
 
 
-class Checkpoints(Callback):
-    """Writes a checkpoint every so often, and one more where SIGTERM comes, which ends the run.
+class ResumeFile(Callback):
+    """Writes the state every so often, and once more where SIGTERM comes, which ends the run.
 
     SLURM sends it before it takes a machine away. Several processes decide together, in every fifth
     step.
 
     Args:
-        path: of the checkpoint, each in place of the last.
+        path: of the file.
         every: minutes or steps.
     """
 

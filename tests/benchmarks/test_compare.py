@@ -2,22 +2,13 @@
 
 import pytest
 
-from benchmarks.compare import Comparison, time_pairs
+from benchmarks.compare import Comparison
 
 
 def comparison(samples):
     return Comparison(
         part="a", peer="b", samples=samples, bar=2.0, agreement="equal", unit="1 image"
     )
-
-
-def test_sides_take_turns_in_beginning():
-    calls = []
-    samples = time_pairs(
-        lambda: calls.append("ours"), lambda: calls.append("theirs"), seconds=0, min_pairs=4
-    )
-    assert calls[2:] == ["ours", "theirs", "theirs", "ours"] * 2
-    assert len(samples) == 4
 
 
 def test_the_ratio_is_of_pairs_not_of_medians():

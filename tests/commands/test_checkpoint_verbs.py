@@ -24,14 +24,14 @@ LONGER = pytest.param("panoptic", marks=pytest.mark.slow)
 def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     options = OPTIONS | ({"duration": "400steps"} if request.param == "panoptic" else {})
-    study = Study(results_dir=folder, progress=False, task=request.param, **options)
-    study.learn("eomt")
+    study = Study(rungs="eomt", results_dir=folder, progress=False, task=request.param, **options)
+    study.learn()
     return study
 
 
 def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, capsys):
     figures = FIGURES[trained.settings.task]
-    checkpoint = trained.experiment.run_dir("eomt") / "model"
+    checkpoint = trained.runs[0].folder / "model"
     output, export = tmp_path / "figures.json", tmp_path / "predictions"
     arguments = ["--checkpoint", checkpoint, "--val-images", 4, "--workers", 0, "--device", "cpu"]
     arguments += ["--precision", "float32", "--output", output, "--export", export]
@@ -51,11 +51,11 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     images = tmp_path / "images"
     images.mkdir()
     for number, size in enumerate(((80, 60), (50, 90))):
-        pixels = trained.experiment.val_set.read(number)[0].permute(1, 2, 0).numpy()
+        pixels = trained.runs[0].materials.val_set.read(number)[0].permute(1, 2, 0).numpy()
         Image.fromarray(pixels).resize(size).save(images / f"photo {number}.jpg")
     (images / "notes.txt").write_text("no image")
     output = tmp_path / "out"
-    checkpoint = str(trained.experiment.run_dir("eomt") / "model")
+    checkpoint = str(trained.runs[0].folder / "model")
     arguments = ["--checkpoint", checkpoint, "--images", str(images), "--output", str(output)]
     assert main(["predict", *arguments, "--device", "cpu"]) == 0
     overlays = sorted((output / "overlays").iterdir())
@@ -71,13 +71,13 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     (images / "broken.png").write_bytes(b"no picture")
     arguments[-1] = str(tmp_path / "other")
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
-    assert "broken.png cannot be read" in capsys.readouterr().err
+    assert "broken.png: cannot be decoded" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()  # nothing half-written
 
 
 def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
-    checkpoint = trained.experiment.run_dir("eomt") / "model"
-    image, _ = trained.experiment.val_set.read(0)
+    checkpoint = trained.runs[0].folder / "model"
+    image, _ = trained.runs[0].materials.val_set.read(0)
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "photo.png")
     listed = [
         {"name": f"class {index}", "isthing": index % 2, "id": 10 * index + 10}
@@ -102,7 +102,7 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
 
 
 def test_a_checkpoint_contradicts_what_it_is_not(trained):
-    checkpoint = str(trained.experiment.run_dir("eomt") / "model")
+    checkpoint = str(trained.runs[0].folder / "model")
     for name, value in (("pretraining", "mim"), ("num_queries", 7)):
         with pytest.raises(ConfigurationError, match=rf"{name}={value!r}, but checkpoint=.* has"):
             resolve_settings(checkpoint=checkpoint, **{name: value})

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from eomtlib.commands import main
-from eomtlib.study.store import ResultStore
+from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
 from eomtlib.training.fit import read_curves
 from tests.samples import SMOKE, weights_digest
@@ -26,15 +26,61 @@ def arguments(folder, **options):
 
 def test_options_override_a_file_which_overrides_defaults(tmp_path, capsys):
     file = tmp_path / "config.yaml"
-    file.write_text("size: large\nduration: 5min\nimage_size: 480x640\nseeds: [0, 1]\n")
-    assert main(["fit", "--config", str(file), "--duration=7steps", "--print-config"]) == 0
+    file.write_text("size: micro\nduration: 5min\nimage_size: 48x64\nseeds: [0, 1]\n")
+    given = ["--config", str(file), "--duration=7steps", "--print-config"]
+    assert main(["fit", *given, "--raw"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {
+        "size": "micro",
+        "duration": "7steps",
+        "image_size": "48x64",
+        "seeds": [0, 1],
+    }
+    assert main(["fit", *given]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert (shown["size"], shown["duration"]) == ("large", "7steps")
-    assert (shown["image_size"], shown["seeds"], shown["dataset"]) == ("480x640", [0, 1], "shapes")
+    assert (shown["image_size"], shown["seeds"], shown["rungs"]) == ("48x64", "0,1", "eomt")
+    # What nobody said is resolved: there are no weights of that size, and the task is the first.
+    assert (shown["pretraining"], shown["task"], shown["batch_size"]) == ("none", "panoptic", 8)
     printed = tmp_path / "printed.json"
     printed.write_text(json.dumps(shown))
     assert main(["fit", "--config", str(printed), "--print-config"]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sise", "nano"], "--sise is no option of fit. Did you mean --size"),
+        (["--durat=3"], "--durat is no option of fit. Did you mean --duration"),
+        (["--size", "nanoo"], "size='nanoo'.*Did you mean 'nano'"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_right_one(arguments, said, capsys):
+    assert main(["fit", *arguments, "--print-config"]) == 2
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_help_of_any_verb_needs_no_torch():
+    script = "import sys; from eomtlib.commands import main; main()"
+    for verb in ("fit", "predict", "book"):
+        check = (
+            f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {script}"
+        )
+        shown = subprocess.run(
+            [sys.executable, "-c", check, verb, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout.endswith("False\n")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert main(["fit", *arguments(taken / "results", duration=2)]) == 2
+    said = capsys.readouterr().err
+    assert str(taken) in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -60,8 +106,8 @@ def test_fit_writes_what_a_study_finds(tmp_path, capsys):
     assert "eomt, seed 0: " in said
     assert "pq " in said
     assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]
-    study = Study(results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
-    assert study.plan("eomt").table.loc["eomt", "finished"] == "training, evaluation"
+    study = Study(rungs="eomt", results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
+    assert study.plan().table["finished"].tolist() == ["training, evaluation"]
 
 
 @pytest.mark.slow
@@ -69,7 +115,8 @@ def test_fit_writes_what_a_study_finds(tmp_path, capsys):
 def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path / "cache"))
     options = {"duration": "40steps", "checkpoint_every": "1000steps"}
-    whole = Study(results_dir=tmp_path / "whole", progress=False, **SMOKE | options).run("eomt")
+    study = Study(rungs="eomt", results_dir=tmp_path / "whole", progress=False, **SMOKE | options)
+    (whole,) = study.run()
     command = [sys.executable, "-m", "eomtlib", "fit", *arguments(tmp_path / "cut", **options)]
     root = str(Path(__file__).parent.parent.parent)
     environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
@@ -77,7 +124,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monk
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
     run_dir = None
     for _ in range(1200):
-        run_dir = next((tmp_path / "cut").glob("runs/*"), None)
+        run_dir = next((tmp_path / "cut").glob("eomt-*"), None)
         if run_dir is not None and len(read_curves(run_dir)) > 3:
             break
         assert process.poll() is None
@@ -93,5 +140,5 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monk
     store = ResultStore(tmp_path / "cut")
     assert store.find("training").interrupted_resumes == 1
     assert store.find("evaluation").metrics == whole.evaluation.metrics
-    first, second = (next((tmp_path / name).glob("runs/*")) for name in ("whole", "cut"))
+    first, second = (next((tmp_path / name).glob("eomt-*")) for name in ("whole", "cut"))
     assert weights_digest(first) == weights_digest(second)

@@ -55,3 +55,8 @@ def classes_of(segments, classes):
     """``[H, W]``: the ``category_id`` of each pixel of a map of one layer, −1 for void."""
     numbers = np.array([classes[k].category_id for k in segments.labels] + [-1])
     return numbers[segments.ids[0].numpy()]
+
+
+def some(dataset, number=10):
+    """Indices, spread over the data set: about ``number``, or all if it is small."""
+    return range(0, len(dataset), max(1, len(dataset) // number))

@@ -43,9 +43,14 @@ def test_a_set_in_order_has_no_findings(tmp_path, name, capsys):
 
 
 @pytest.mark.parametrize("task", ["panoptic", "instance", "semantic"])
-def test_coco_in_order_has_no_findings(coco_mini, task):
-    lines, _ = check(coco_mini, task, "coco")
-    assert lines == []
+def test_coco_in_order_has_no_findings_but_images_without_an_object(coco, task):
+    kind = "instances" if task == "instance" else "panoptic"
+    content = json.loads((coco / f"annotations/{kind}_val2017.json").read_text())
+    annotated = {annotation["image_id"] for annotation in content["annotations"]}
+    lines, _ = check(coco, task, "coco")
+    empty = [image["file_name"] for image in content["images"] if image["id"] not in annotated]
+    assert len(lines) == len(empty)
+    assert all(f"{name}; annotate" in line for name, line in zip(empty, lines, strict=True))
 
 
 def test_all_that_is_wrong_with_masks_is_named_file_by_file(tmp_path, capsys):

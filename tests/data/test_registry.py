@@ -3,7 +3,7 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import TASKS
-from eomtlib.data.feed.loaders import InMemory
+from eomtlib.data.feed.in_memory import InMemory
 from eomtlib.data.registry import DATASETS, open_dataset
 
 
@@ -38,8 +38,8 @@ def test_shapes_has_every_task(tmp_path):
 @pytest.mark.parametrize(
     ("task", "classes"), [("panoptic", 133), ("instance", 80), ("semantic", 133)]
 )
-def test_coco_opens_from_its_folder(coco_mini, task, classes):
-    assert len(open_dataset("coco", "val", task=task, data_path=str(coco_mini)).classes) == classes
+def test_coco_opens_from_its_folder(coco, task, classes):
+    assert len(open_dataset("coco", "val", task=task, data_path=str(coco)).classes) == classes
 
 
 @pytest.mark.parametrize(

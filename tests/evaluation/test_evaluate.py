@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,10 +7,12 @@ import torch
 
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.predictions import Predictions
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.core.words import FIGURES, TASKS
 from eomtlib.data.feed.loaders import eval_loader
 from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 
 CLASSES = (ClassInfo("cup", True, 1), ClassInfo("table", False, 2), ClassInfo("sky", False, 3))
@@ -57,20 +60,31 @@ def wrong_about_cups(images):
     return masks, classes[..., [1, 0, 2, 3]]
 
 
-def run(predict, task, **arguments):
+class Model(torch.nn.Module):
+    """What a segmenter asks of a model, answered by a function."""
+
+    encoder = SimpleNamespace(image_size=CANVAS)
+
+    def __init__(self, predict):
+        super().__init__()
+        self.predict = predict
+
+    def predict_final(self, images, *, masked=None):
+        masks, classes = self.predict(images)
+        return Predictions.from_dense([masks], [classes])
+
+
+def segmenter(predict, task, **options):
+    options = get_task(task).class_options(CLASSES) | options
+    return Segmenter(Model(predict), task=task, precision="float32", **options)
+
+
+def run(predict, task, *, options=None, **arguments):
     in_windows = get_task(task).in_windows
     dataset = ForWindows() if in_windows else Coloured()
     loader = eval_loader(dataset, canvas=CANVAS, batch_size=2, num_workers=0, in_windows=in_windows)
-    return evaluate(
-        predict,
-        loader,
-        task=task,
-        classes=CLASSES,
-        input_size=CANVAS,
-        device="cpu",
-        progress=False,
-        **arguments,
-    )
+    segment = segmenter(predict, task, **options or {})
+    return evaluate(segment, loader, classes=CLASSES, progress=False, **arguments)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -116,26 +130,19 @@ def test_processes_that_share_a_data_set_add_up_to_one(task, monkeypatch):
             world_size=2,
         )
         result = evaluate(
-            wrong_about_cups,
-            loader,
-            task=task,
-            classes=CLASSES,
-            input_size=CANVAS,
-            progress=False,
+            segmenter(wrong_about_cups, task), loader, classes=CLASSES, progress=False
         )
     assert result == whole
 
 
 def test_the_export_gets_each_image_as_it_comes():
     seen = []
-    run(oracle, "semantic", export=lambda prediction, image_id: seen.append((prediction, image_id)))
+    run(oracle, "semantic", export=lambda segmented, image_id: seen.append((segmented, image_id)))
     assert [image_id for _, image_id in seen] == [7, 8, 9]
-    assert [tuple(prediction.shape) for prediction, _ in seen] == [(32, 70), (32, 32), (90, 32)]
+    assert [tuple(segmented.shape) for segmented, _ in seen] == [(32, 70), (32, 32), (90, 32)]
 
 
 def test_what_is_not_known_is_refused():
-    with pytest.raises(ConfigurationError, match="task='panoptik'"):
-        evaluate(oracle, [], task="panoptik", classes=CLASSES, input_size=CANVAS)
     with pytest.raises(ConfigurationError, match=r"'treshold' is not known.*'threshold'"):
         run(oracle, "instance", options={"treshold": 0.5})
     with pytest.raises(ConfigurationError, match="stuff_classes is not set"):

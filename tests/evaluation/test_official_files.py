@@ -106,10 +106,8 @@ def test_pycocotools_scores_instance_files_as_was_measured_in_memory(tmp_path):
     assert [metrics[name] for name in NAMES] == pytest.approx(expected, abs=1e-9)
 
 
-def test_real_coco_scores_the_same_by_its_own_annotation_file(coco_mini, tmp_path):
-    path = coco_mini / "annotations" / "instances_val2017.json"
-    if not path.is_file():
-        pytest.skip(f"no instance annotations at {path}")
+def test_coco_scores_the_same_by_its_own_annotation_file(coco, tmp_path):
+    path = coco / "annotations" / "instances_val2017.json"
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(path)
     classes = [ClassInfo(c["name"], True, c["id"]) for c in truth.dataset["categories"]]

@@ -3,7 +3,6 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import SegmentMap
 from eomtlib.evaluation.run_lengths import encode_masks, encode_segments
 
@@ -33,9 +32,3 @@ def test_segments_of_overlapping_layers_come_back_as_masks(size):
         assert len(encoded) == 7
         for segment, counts in enumerate(encoded):
             assert np.array_equal(decoded(counts, size), (ids == segment).any(0))
-
-
-def test_ids_without_a_label_are_refused():
-    segments = SegmentMap(torch.full((1, 2, 2), 3).short(), torch.zeros(3), torch.zeros(3).bool())
-    with pytest.raises(ConfigurationError, match="the id 3, but there are 3 labels"):
-        encode_segments(segments)

@@ -10,8 +10,9 @@ import torch
 from eomtlib.commands import main
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.inference.exported_program import ABOUT_FILE, export_program
+from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import ModelConfig, save_model
-from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.models.ladder import LADDER
 
 ALONE = """
 import sys, torch

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from eomtlib.core.precision import autocast
-from eomtlib.evaluation.costs import attention_kernel
+from eomtlib.evaluation.speed import attention_kernel
 from eomtlib.inference import row_attention
 from eomtlib.inference.row_attention import (
     MIN_TOKENS,
@@ -13,7 +13,7 @@ from eomtlib.inference.row_attention import (
     attention_in_rows,
     autocast_inference,
 )
-from eomtlib.models.ladder import build_model
+from eomtlib.models.build import build_model
 
 
 def _heads(*shape: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:

@@ -6,14 +6,15 @@ from PIL import Image
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.data.feed.windows import WindowTransform
-from eomtlib.inference.folding import folded
+from eomtlib.inference.folding import fold
 from eomtlib.inference.postprocessing import (
     post_process_instance_segmentation,
     post_process_panoptic_segmentation,
     post_process_semantic_segmentation,
 )
+from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.inference.segmenter import Segmenter
-from eomtlib.models.ladder import build_model
+from eomtlib.models.build import build_model
 
 NUM_CLASSES = 5
 
@@ -52,11 +53,11 @@ def test_a_folded_model_predicts_the_same_and_the_original_stays(rung, size, pre
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     expected = model.predict(images)
-    found = folded(model)
+    found = fold(model)
     for ours, theirs in zip(found.predict(images), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
-        halved = folded(model, precision="bfloat16").predict(images)
+        halved = fold(model, precision="bfloat16").predict(images)
         torch.testing.assert_close(halved, found.predict(images), rtol=0, atol=0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     has_scales = any("gamma" in name or "scale1" in name for name in before)
@@ -127,6 +128,45 @@ def test_a_semantic_map_is_made_window_by_window(picture, batch_size):
     assert (found == expected).float().mean() > 0.99
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 9])
+@torch.no_grad()
+def test_batches_of_any_size_give_what_one_view_after_the_other_gives(batch_size):
+    segment = Segmenter(trained("eomt"), task="semantic", precision="float32")
+    views = torch.randint(0, 256, (7, 3, 64, 64), dtype=torch.uint8)
+    masks, classes = segment.predict_all(views, batch_size=batch_size)
+    for index, view in enumerate(views):
+        alone, own_classes = segment.predict(view[None])
+        torch.testing.assert_close(masks.dense()[index], alone.dense()[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(classes[index], own_classes[0], rtol=1e-4, atol=1e-4)
+
+
+def test_views_that_are_not_all_of_the_images_are_refused():
+    segment = Segmenter(trained("eomt"), task="semantic", precision="float32")
+    views = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    sizes = [(64, 64), (64, 130)]
+    assert [tuple(found.shape) for found in segment.segment_views(views, sizes)] == sizes
+    with pytest.raises(ConfigurationError, match="4 views, but images of these sizes have 3"):
+        next(segment.segment_views(views, [(64, 64), (64, 128)]))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_model_that_is_run_itself_predicts_as_it_does_alone(precision):
+    model = trained("eomt-masked")
+    segment = Segmenter(model, stuff_classes=(), precision=precision, masked=False, folded=False)
+    assert segment.model is model
+    views = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    masks, classes = segment.predict(views)
+    with autocast_inference("cpu", precision):
+        expected = model.predict_final(views, masked=False)
+        usual = model.predict_final(views).class_logits[-1]
+        layers = segment.predict_layers(views)
+    assert classes.dtype == torch.float32
+    assert torch.equal(classes, expected.class_logits[-1].float())
+    assert torch.equal(masks.dense(), expected.masks[-1].dense())
+    assert not torch.equal(classes, usual.float())
+    torch.testing.assert_close(layers.class_logits[-1], usual, rtol=1e-2, atol=1e-2)
+
+
 def test_sixteen_bits_change_little(picture):
     _, pixels = picture
     model = trained("eomt")
@@ -160,5 +200,7 @@ def test_what_a_task_does_not_know_or_lacks_is_named():
         Segmenter(model, task="semantic", overlap=1)
     with pytest.raises(ConfigurationError, match="task='instances'"):
         Segmenter(model, task="instances")
+    with pytest.raises(ConfigurationError, match="mode='compield'"):
+        Segmenter(model, task="semantic", mode="compield")
     with pytest.raises(ConfigurationError, match="batch_size=0"):
         Segmenter(model, task="semantic", batch_size=0)

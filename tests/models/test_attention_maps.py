@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eomtlib.models.attention_maps import AttentionRecorder, query_attention
-from eomtlib.models.ladder import build_model
+from eomtlib.models.build import build_model
 
 
 def tiny(rung, **options):

@@ -5,7 +5,11 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.predictions import Predictions
-from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, PRETRAININGS, RUNGS, SIZES
+from eomtlib.models import ladder
+from eomtlib.models.build import build_model
+from eomtlib.models.encoders import OWN_VITS, TIMM_NAMES
+from eomtlib.models.ladder import LADDER
 from eomtlib.models.parts.deformable_attention import DeformableAttention
 from eomtlib.report.fidelity.inputs import spread_weights
 
@@ -95,11 +99,17 @@ def test_one_graph_serves_a_whole_annealing_run(rung):
 
 
 @pytest.mark.parametrize(
-    ("rung", "pretraining", "compiled"),
-    [("eomt", "dinov3", False), ("pmt", "dinov3", False), ("no-adapter", "dinov2", True)],
+    ("rung", "size", "pretraining", "compiled"),
+    [
+        ("eomt", "small", "dinov3", False),
+        ("pmt", "small", "dinov3", False),
+        ("no-adapter", "nano", "none", True),  # fewer blocks to compile
+    ],
 )
-def test_recomputed_blocks_give_the_same_gradients_from_less_memory(rung, pretraining, compiled):
-    model = tiny(rung, size="small", pretraining=pretraining, load_weights=False).eval()
+def test_recomputed_blocks_give_the_same_gradients_from_less_memory(
+    rung, size, pretraining, compiled
+):
+    model = tiny(rung, size=size, pretraining=pretraining, load_weights=False).eval()
     run = torch.compile(model, fullgraph=True, backend="aot_eager") if compiled else model
     draws = torch.rand(2, model.masking.num_blocks, 7)
     held, gradients = [], []
@@ -208,3 +218,14 @@ def test_errors_name_parameter_and_fix():
 def test_a_rung_knows_whether_it_has_deformable_attention(rung):
     found = any(isinstance(module, DeformableAttention) for module in tiny(rung).modules())
     assert found == LADDER[rung].has_deformable_attention
+
+
+def test_every_rung_has_its_place():
+    assert [rung.step for rung in LADDER.values()] == list(range(len(RUNGS)))
+    assert len(RUNGS) == len(ladder._RUNGS)
+
+
+def test_the_words_of_sizes_and_pretrainings_are_those_that_can_be_built():
+    assert tuple(ladder.HEAD_SIZES) == SIZES
+    assert (*OWN_PRETRAININGS, *TIMM_NAMES) == PRETRAININGS
+    assert tuple(OWN_VITS) == OWN_SIZES

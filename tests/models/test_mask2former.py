@@ -20,16 +20,14 @@ def build(
     masking="masked",
     num_queries=200,
     num_classes=133,
-    pixel_config=None,
-    decoder_config=None,
+    pixel_config=PixelDecoderConfig(),
+    decoder_config=DecoderConfig(),
 ):
     """The model of a step of the ladder."""
     encoder = build_encoder(size=size, pretraining="none", image_size=image_size)
     dim, patch_size = encoder.embed_dim, encoder.patch_size
     if step == 0:
-        features = ViTAdapter(
-            dim, depth=encoder.depth, num_heads=encoder.num_heads, patch_size=patch_size
-        )
+        features = ViTAdapter(encoder)
     else:
         strides = (4, patch_size) if step == 3 else None
         features = FeaturePyramid(dim, patch_size=patch_size, strides=strides)
@@ -103,7 +101,7 @@ def test_gradients_reach_every_parameter(step, masking):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("masking", ["masked", "annealed", "unmasked"])
+@pytest.mark.parametrize("masking", ["masked", "unmasked"])  # annealed: in test_ladder
 def test_one_graph_serves_training(step, masking):
     graphs = 0
 
@@ -123,16 +121,6 @@ def test_one_graph_serves_training(step, masking):
         ):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert graphs == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("step", [0, 3])
-def test_backward_pass_compiles(step):
-    torch.compiler.reset()
-    model = build_tiny(step, "annealed").train()
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    compiled(tiny_images(), torch.rand(2, 3, 7)).mask_logits[-1].sum().backward()
-    assert torch.isfinite(model.decoder.query_features.grad).all()
 
 
 def test_image_size_can_change():

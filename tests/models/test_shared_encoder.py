@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.models.ladder import build_model
+from eomtlib.models.build import build_model
 from eomtlib.models.shared_encoder import SharedEncoder
 
 

@@ -12,6 +12,8 @@ import nbformat
 import papermill
 import pytest
 
+from tests.brief import brief_ipython
+
 pytestmark = pytest.mark.slow
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -68,7 +70,7 @@ def lab(tmp_path_factory):
         "JUPYTER_RUNTIME_DIR": home / "runtime",
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
-        "IPYTHONDIR": home / "ipython",
+        "IPYTHONDIR": brief_ipython(home / "ipython"),
         "EOMTLIB_CACHE": tmp_path_factory.getbasetemp() / "cache",
     }
     news = home / "settings" / "@jupyterlab" / "apputils-extension"

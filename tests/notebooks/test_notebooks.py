@@ -10,9 +10,19 @@ import papermill
 import pytest
 
 from eomtlib.report.fidelity.released import write_released
-from eomtlib.study.store import ResultStore
+from eomtlib.study.records.store import ResultStore
+from tests.brief import brief_ipython
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+REPOSITORY = Path(__file__).parents[2]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(autouse=True)
+def kernels(tmp_path_factory, monkeypatch):
+    """Kernels have one cache for the whole session, and time models briefly."""
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("EOMTLIB_CACHE", str(base / "cache"))
+    monkeypatch.setenv("IPYTHONDIR", str(brief_ipython(base / "ipython")))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -26,8 +36,7 @@ def test_source_notebooks_have_one_cell_of_plain_parameters_and_no_outputs(path)
     assert papermill.inspect_notebook(path)  # papermill understands them
 
 
-def test_ablation_fills_its_table_and_draws_its_figures(tmp_path, monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     executed = _execute(
         "ablation",
         tmp_path,
@@ -140,8 +149,9 @@ def test_mask_annealing_trains_three_ways_and_runs_four(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("brief")
 def test_stopped_anywhere_and_run_again_it_repeats_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(NOTEBOOKS[0].parent.parent)
+    monkeypatch.chdir(REPOSITORY)
     cells = _code("ablation", rungs="single-scale,eomt", results_dir=str(tmp_path), **SMOKE)
     written, write = [], ResultStore.write
 
@@ -198,14 +208,14 @@ def test_paper_tables_show_every_table(tmp_path):
 
 
 def _execute(name, tmp_path, **parameters):
-    repository = Path(__file__).parents[2]
     return papermill.execute_notebook(
-        repository / "notebooks" / f"{name}.ipynb",
+        REPOSITORY / "notebooks" / f"{name}.ipynb",
         tmp_path / "out.ipynb",
         parameters={**parameters, "results_dir": str(tmp_path / "results")},
         kernel_name="python3",
-        cwd=repository,
+        cwd=REPOSITORY,
         progress_bar=False,
+        start_timeout=300,
     )
 
 
@@ -249,10 +259,7 @@ def _rows(notebook, cell_id):
 
 
 @pytest.mark.slow
-def test_explore_trains_what_it_needs_and_then_looks_at_any_checkpoint(
-    tmp_path, monkeypatch, tmp_path_factory
-):
-    monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def test_explore_trains_what_it_needs_and_then_looks_at_any_checkpoint(tmp_path):
     executed = _execute("explore", tmp_path, duration=4, num_images=2, threshold=0.1, device="cpu")
     assert "train each of 2 rungs" in _output(executed, "models", "text/markdown")
     for cell in ("explorer", "rungs", "queries", "layers", "query"):

@@ -7,10 +7,9 @@ import nbformat
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.commands.study_options import literal
+from eomtlib.commands.book import literal
 from eomtlib.report import book as full_study
-from eomtlib.report.book import CHAPTERS, Chapter, run_study
-from eomtlib.report.gallery import collect, write_index
+from eomtlib.report.book import CHAPTERS, Chapter, collect, run_study, write_index
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCE = """from pathlib import Path
@@ -85,14 +84,14 @@ def test_notebooks_run_with_their_parameters_and_a_page_shows_them(notebooks, tm
 
 def test_what_goes_wrong_is_said(notebooks, tmp_path, capsys):
     options = ["--notebooks", str(notebooks), "--results-dir", str(tmp_path / "results")]
-    assert main(["study", *options, "--device", "cpu", "--only", "second"]) == 2
+    assert main(["book", *options, "--device", "cpu", "--only", "second"]) == 2
     assert "'second' is no notebook of the study; choose from first" in capsys.readouterr().err
-    assert main(["study", *options, "--device", "cpu", "-p", "size", "wrong"]) == 2
+    assert main(["book", *options, "--device", "cpu", "-p", "size", "wrong"]) == 2
     assert "ValueError: no such size" in capsys.readouterr().err
     executed = json.loads((tmp_path / "results" / "notebooks" / "first.ipynb").read_text())
     assert executed["cells"]
     assert literal("False") is False
     assert [literal(text) for text in ("4", "0.5", "0,1", "eomt")] == [4, 0.5, "0,1", "eomt"]
     missing = ["--notebooks", str(tmp_path), "--device", "cpu"]
-    assert main(["study", *missing]) == 2
+    assert main(["book", *missing]) == 2
     assert "first.ipynb does not exist" in capsys.readouterr().err

@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.study import sweep
-from eomtlib.study.side_by_side import default_jobs, device_of, learn_side_by_side, parse_jobs
-from eomtlib.study.store import ResultStore
-from eomtlib.study.study import Study
-from eomtlib.study.sweep import Sweep, grid
-from eomtlib.training.fit import RESUME_FILE, trained_steps
+from eomtlib.study import study as study_module
+from eomtlib.study.records.store import ResultStore
+from eomtlib.study.side_by_side import default_jobs, device_of, learn_side_by_side
+from eomtlib.study.study import Study, grid
+from eomtlib.training.fit import trained_steps
+from eomtlib.training.resuming import RESUME_FILE
 from tests.samples import SMOKE, weights_digest
 
 TWO = grid(seed="0,1", rung="eomt")
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
+def cache(tmp_path_factory, monkeypatch, brief):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
@@ -34,57 +34,55 @@ def test_runs_side_by_side_are_those_one_after_the_other(tmp_path, monkeypatch):
     called = []
 
     def learn(runs, *, jobs):
-        called.append(([rung for _, rung in runs], jobs))
+        called.append(([run.rung for run in runs], jobs))
         learn_side_by_side(runs, jobs=jobs)
 
-    monkeypatch.setattr(sweep, "learn_side_by_side", learn)
+    monkeypatch.setattr(study_module, "learn_side_by_side", learn)
     alone, both = (
-        Sweep(TWO, results_dir=tmp_path / str(jobs), progress=False, jobs=jobs, **SMOKE).learn()
+        Study(TWO, results_dir=tmp_path / str(jobs), progress=False, jobs=jobs, **SMOKE).learn()
         for jobs in (1, 2)
     )
     assert [r.evaluation.metrics for r in both] == [r.evaluation.metrics for r in alone]
     for one, other in zip(alone, both, strict=True):
-        assert weights_digest(one.run_dir) == weights_digest(other.run_dir)
+        assert weights_digest(one.folder) == weights_digest(other.folder)
     assert called == [(["eomt", "eomt"], 2)]
-    again = Sweep(TWO, results_dir=tmp_path / "2", progress=False, jobs=2, **SMOKE).learn()
+    again = Study(TWO, results_dir=tmp_path / "2", progress=False, jobs=2, **SMOKE).learn()
     assert [r.training.id for r in again] == [r.training.id for r in both]
     assert len(called) == 1
 
 
 def test_points_that_share_a_training_are_trained_once(tmp_path):
     points = grid(inference_masking="masked,unmasked", rung="eomt-masked")
-    runs = Sweep(points, results_dir=tmp_path, progress=False, jobs=2, **SMOKE).learn()
+    runs = Study(points, results_dir=tmp_path, progress=False, jobs=2, **SMOKE).learn()
     assert len(ResultStore(tmp_path).records("training")) == 1
     assert [run.evaluation.masking for run in runs] == ["masked", "unmasked"]
 
 
 @pytest.mark.slow
 def test_an_error_in_a_process_is_raised_here(tmp_path):
-    studies = [Study(results_dir=tmp_path, progress=False, seed=n, **SMOKE) for n in range(2)]
-    runs = [(study, "eomt") for study in studies]
-    broken = studies[1].experiment.run_dir("eomt")
+    runs = Study(TWO, results_dir=tmp_path, progress=False, **SMOKE).runs
+    broken = runs[1].folder
     broken.mkdir(parents=True)
     (broken / RESUME_FILE).write_bytes(b"no checkpoint")
     with pytest.raises(RuntimeError, match=r"eomt, seed 1:\n.*Traceback"):
         learn_side_by_side(runs, jobs=1)
-    assert studies[0].is_learnt("eomt")
-    assert not studies[1].is_learnt("eomt")
+    assert runs[0].is_learnt()
+    assert not runs[1].is_learnt()
 
 
 def test_several_at_once_only_where_small_models_take_minutes(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     free = SimpleNamespace(available=64 << 30)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    study = Study(results_dir=tmp_path, progress=False, **SMOKE)
-    large = Study(
-        results_dir=tmp_path, progress=False, **SMOKE | {"size": "small", "pretraining": "none"}
-    )
-    assert default_jobs([(study, "eomt")] * 3, seconds=lambda: 200) == 3
-    assert default_jobs([(study, "eomt")] * 9, seconds=lambda: 2000) == 4
+    options = {"results_dir": tmp_path, "rungs": "eomt", "progress": False}
+    (small,) = Study(**options, **SMOKE).runs
+    (large,) = Study(**options, **SMOKE | {"size": "small", "pretraining": "none"}).runs
+    assert default_jobs([small] * 3, seconds=lambda: 200) == 3
+    assert default_jobs([small] * 9, seconds=lambda: 2000) == 4
     free.available = 5 << 30
-    assert default_jobs([(study, "eomt")] * 9, seconds=lambda: 2000) == 2
-    assert default_jobs([(study, "eomt")] * 3, seconds=lambda: 100) == 1
-    assert default_jobs([(study, "eomt"), (large, "eomt")], seconds=lambda: 1000) == 1
+    assert default_jobs([small] * 9, seconds=lambda: 2000) == 2
+    assert default_jobs([small] * 3, seconds=lambda: 100) == 1
+    assert default_jobs([small, large], seconds=lambda: 1000) == 1
 
 
 def test_each_process_takes_a_gpu_where_none_is_named(monkeypatch):
@@ -100,7 +98,7 @@ def test_each_process_takes_a_gpu_where_none_is_named(monkeypatch):
 @pytest.mark.parametrize("bad", ["many", -1, 1.5])
 def test_jobs_that_are_no_number_are_said(bad):
     with pytest.raises(ConfigurationError, match="jobs="):
-        parse_jobs(bad)
+        Study(jobs=bad)
 
 
 @pytest.mark.slow
@@ -139,5 +137,5 @@ def test_all_write_a_checkpoint_where_the_first_process_ends(sent, tmp_path):
 
 
 def _all_runs(results_dir, is_true):
-    folders = list(results_dir.glob("runs/*"))
+    folders = list(results_dir.glob("eomt-*"))
     return len(folders) == 2 and all(is_true(folder) for folder in folders)

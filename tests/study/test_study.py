@@ -18,77 +18,87 @@ from safetensors.torch import load_file, save_file
 from eomtlib.core.errors import CheckpointError, ConfigurationError, DataError, RecordError
 from eomtlib.core.words import FIGURES
 from eomtlib.models.checkpoints import load_model
+from eomtlib.report.pictures import segmentations
 from eomtlib.study.study import Study
-from eomtlib.training.fit import FitOptions, fit, save_steps
+from eomtlib.training.fit import fit, read_curves, save_steps
+from eomtlib.training.trainer import FitOptions
 from tests.samples import SMOKE, weights_digest
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
+def cache(tmp_path_factory, monkeypatch, brief):
     # One cache for the whole session, so that the data is written once.
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-def study(results_dir, **parameters):
-    return Study(results_dir=results_dir, progress=False, **{**SMOKE, **parameters})
+def study(results_dir, rungs="eomt", **parameters):
+    return Study(results_dir=results_dir, rungs=rungs, progress=False, **{**SMOKE, **parameters})
+
+
+def run(results_dir, rung="eomt", **parameters):
+    """The records of a study's one run."""
+    (result,) = study(results_dir, rung, **parameters).run()
+    return result
 
 
 def test_a_rung_is_trained_evaluated_and_timed_once(tmp_path):
-    first = study(tmp_path).run("eomt")
+    first = run(tmp_path)
     assert first.training.steps == 6
     assert set(first.evaluation.per_class) == {c.name for c in study(tmp_path).classes}
     assert 0 <= first.evaluation.metrics["pq"] <= 100
     assert first.timing.fps_model > 0
     assert first.timing.samples_model_s
-    assert not list(first.run_dir.glob("*.ckpt"))  # weights stay, the optimizer's state does not
-    again = study(tmp_path).run("eomt")
+    assert not list(first.folder.glob("*.ckpt"))  # weights stay, the optimizer's state does not
+    again = run(tmp_path)
     assert again == first
-    other = study(tmp_path, seed=1).run("eomt")
+    other = run(tmp_path, seeds=1)
     assert other.training.id != first.training.id
     assert other.timing.id == first.timing.id  # an architecture costs what it costs
 
 
 @pytest.mark.parametrize("task", ["instance", "semantic"])
 def test_other_tasks_are_trained_evaluated_timed_and_shown(task, tmp_path):
-    one = study(tmp_path, task=task)
-    result = one.run("single-scale")
+    one = study(tmp_path, "single-scale", task=task)
+    (result,) = one.run()
     assert result.evaluation.task == result.training.task == task
     assert 0 <= result.evaluation.metrics[FIGURES[one.settings.task][0]] <= 100
-    assert load_model(result.run_dir / "model")[1].task == task
-    shown = one.segmentations([result], num_images=2)
+    assert load_model(result.folder / "model")[1].task == task
+    shown = segmentations(one, num_images=2)
     for images in shown.rows.values():
         assert [ids.shape for ids, _ in images] == [(64, 64)] * 2
         assert all(ids.max() < len(labels) for ids, labels in images)
-    assert study(tmp_path).experiment.config_hash("eomt") != one.experiment.config_hash("eomt")
+    keys = [
+        runs[0].identity.training_key for runs in (one.runs, study(tmp_path, "single-scale").runs)
+    ]
+    assert keys[0] != keys[1]
 
 
 def test_the_same_seed_gives_the_same_figures_with_workers(tmp_path):
-    alone = study(tmp_path / "a").run("pmt")
-    workers = study(tmp_path / "b", workers=2).run("pmt")
+    alone = run(tmp_path / "a", "pmt")
+    workers = run(tmp_path / "b", "pmt", workers=2)
     assert alone.evaluation.metrics == workers.evaluation.metrics
     assert alone.training.final_loss == workers.training.final_loss
 
 
 def test_without_training_there_are_costs_alone(tmp_path):
-    result = study(tmp_path, train=False).run("single-scale")
+    result = run(tmp_path, "single-scale", train=False)
     assert result.training is None
     assert result.evaluation is None
     assert result.timing.gmacs > 0
 
 
 def test_minutes_become_steps_once(tmp_path):
-    result = study(tmp_path, duration="0.02min").run("eomt")
-    plan = json.loads((result.run_dir / "plan.json").read_text())
+    result = run(tmp_path, duration="0.02min")
+    plan = json.loads((result.folder / "plan.json").read_text())
     assert plan["steps"] == result.training.steps >= 1
 
 
 def test_the_plan_says_what_is_left(tmp_path):
-    one = study(tmp_path)
-    before = one.plan("eomt,pmt")
-    assert list(before.table.index) == ["eomt", "pmt"]
-    one.run("eomt")
-    after = study(tmp_path).plan("eomt,pmt")
-    assert after.table.loc["eomt", "finished"] == "training, evaluation, timing"
+    before = study(tmp_path, "eomt,pmt").plan()
+    assert before.table["rung"].tolist() == ["eomt", "pmt"]
+    run(tmp_path)
+    after = study(tmp_path, "eomt,pmt").plan()
+    assert after.table["finished"].tolist() == ["training, evaluation, timing", "–"]
     assert after.seconds < before.seconds
 
 
@@ -98,30 +108,30 @@ def test_the_plan_says_what_is_left(tmp_path):
 )
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(rung, every, tmp_path):
     options = {**SMOKE, "duration": "14steps", "checkpoint_every": every}
-    whole = Study(results_dir=tmp_path / "whole", progress=False, **options).run(rung)
+    whole = run(tmp_path / "whole", rung, **options)
     script = (
         "import sys, json\n"
         "from eomtlib.study.study import Study\n"
         "folder, rung, options = sys.argv[1:]\n"
-        "Study(results_dir=folder, progress=False, **json.loads(options)).run(rung)\n"
+        "Study(results_dir=folder, rungs=rung, progress=False, **json.loads(options)).run()\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "killed"), rung, json.dumps(options)]
     process = subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ))
     try:
-        checkpoint = _wait_for(tmp_path / "killed" / "runs", process)
+        checkpoint = _wait_for(tmp_path / "killed", process)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert checkpoint.is_file()
-    interrupted = Study(results_dir=tmp_path / "killed", progress=False, **options)
+    interrupted = study(tmp_path / "killed", rung, **options)
     assert not interrupted.store.records("training")
-    resumed = interrupted.run(rung)
+    (resumed,) = interrupted.run()
     assert resumed.evaluation.metrics == whole.evaluation.metrics
     assert resumed.evaluation.per_class == whole.evaluation.per_class
     assert resumed.training.final_loss == whole.training.final_loss
     assert resumed.training.surplus_segments == whole.training.surplus_segments
-    assert weights_digest(whole.run_dir) == weights_digest(resumed.run_dir)
-    steps = list(interrupted.curves([resumed])[rung]["step"])
+    assert weights_digest(whole.folder) == weights_digest(resumed.folder)
+    steps = list(read_curves(resumed.folder)["step"])
     assert steps == sorted(set(steps))
 
 
@@ -137,16 +147,16 @@ def _wait_for(runs: Path, process: subprocess.Popen) -> Path:
 
 def test_more_segments_than_queries_is_counted_and_said_once(tmp_path):
     with pytest.warns(UserWarning, match="more segments than the model's 1 queries") as said:
-        result = study(tmp_path, num_queries=1).run("eomt")
+        result = run(tmp_path, num_queries=1)
     assert result.training.surplus_segments > 0
     assert sum("queries" in str(w.message) for w in said) == 1
 
 
 def test_bad_input_is_said_before_anything_is_trained(tmp_path):
     with pytest.raises(ConfigurationError, match=r"no-adapter: image_size=72×72.*64×64"):
-        study(tmp_path, image_size=72).run_all("eomt,no-adapter")
+        study(tmp_path, "eomt,no-adapter", image_size=72).run()
     with pytest.raises(ConfigurationError, match=r"rungs='eomtt'.*'eomt'"):
-        study(tmp_path).run("eomtt")
+        study(tmp_path, "eomtt")
     with pytest.raises((ConfigurationError, DataError), match="data_path"):
         study(tmp_path, dataset="coco")
     with pytest.raises(DataError, match=r"train2017.*data_path"):
@@ -155,10 +165,10 @@ def test_bad_input_is_said_before_anything_is_trained(tmp_path):
 
 
 def test_a_results_file_that_is_no_record_is_named(tmp_path):
-    study(tmp_path, train=False).run("eomt")
+    run(tmp_path, train=False)
     (tmp_path / "records" / "stray.json").write_text("{}")
     with pytest.raises(RecordError, match=r"stray.json.*move"):
-        study(tmp_path, train=False).run("eomt")
+        run(tmp_path, train=False)
 
 
 def test_weights_that_do_not_fit_are_said_before_anything_is_written(tmp_path):
@@ -173,17 +183,17 @@ def test_weights_that_do_not_fit_are_said_before_anything_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_real_coco_from_folders_and_from_zips(coco_mini, zipped, tmp_path):
-    root = zip_as_published(coco_mini, tmp_path / "zips") if zipped else coco_mini
+def test_coco_from_folders_and_from_zips(one_coco, zipped, tmp_path):
+    root = zip_as_published(one_coco, tmp_path / "zips") if zipped else one_coco
     options = {"dataset": "coco", "data_path": str(root), "image_size": "64x96", "duration": 2}
-    result = study(tmp_path / "results", **options, workers=1, seed=5).run("no-adapter")
+    result = run(tmp_path / "results", "no-adapter", **options, workers=1, seeds=5)
     assert result.training.dataset == "coco"
     assert len(result.evaluation.per_class) == 133
     assert result.evaluation.num_images == 4
 
 
 def zip_as_published(folder, target):
-    """coco-mini in the layout of the official downloads: a zip of zips for the annotations."""
+    """A folder in the layout of the official downloads: a zip of zips for the annotations."""
     target.mkdir()
     with zipfile.ZipFile(target / "panoptic_annotations_trainval2017.zip", "w") as outer:
         for split in ("train2017", "val2017"):
@@ -207,7 +217,7 @@ def zip_as_published(folder, target):
 def test_mixed_precision_and_compilation_on_a_resumed_run(precision, compile, tmp_path):
     options = {"precision": precision, "duration": "8steps", "checkpoint_every": "3steps"}
     assert saved_checkpoint(study(tmp_path, **options), stop_at=4) == 3
-    resumed = study(tmp_path, **options, compile=compile).run("eomt")
+    resumed = run(tmp_path, **options, compile=compile)
     assert resumed.training.interrupted_resumes == 1
     assert resumed.timing.dtype == precision
     assert resumed.training.final_loss > 0
@@ -215,7 +225,8 @@ def test_mixed_precision_and_compilation_on_a_resumed_run(precision, compile, tm
 
 def saved_checkpoint(unfinished, *, stop_at):
     """Interrupts a run in the step ``stop_at``; returns the step of its checkpoint."""
-    module = unfinished.experiment.module("eomt", 8)
+    (one,) = unfinished.runs
+    module = one.maker.module(8)
     make_loader = module.make_loader
 
     def interrupted(**when):
@@ -225,7 +236,7 @@ def saved_checkpoint(unfinished, *, stop_at):
             yield batch
 
     module.make_loader = lambda **when: Interrupted(interrupted(**when), when["steps"])
-    run_dir = unfinished.experiment.run_dir("eomt")
+    run_dir = one.folder
     options = FitOptions(
         run_dir=run_dir,
         device="cpu",
@@ -252,13 +263,13 @@ class Interrupted:
 
 def test_a_checkpoint_is_fine_tuned_on_other_classes(tmp_path):
     first = study(tmp_path / "first", num_queries=9)
-    trained = first.run("eomt").run_dir / "model"
+    trained = first.run()[0].folder / "model"
     root = tmp_path / "own"
     for split in ("train", "val"):
         for folder in ("images", "masks"):
             (root / folder / split).mkdir(parents=True)
         for index in range(4):
-            image, segments = first.experiment.val_set.read(index)
+            image, segments = first.runs[0].materials.val_set.read(index)
             image, ids = image[..., :48], segments.ids[0, :, :48]  # higher than wide: two windows
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(
                 root / "images" / split / f"{index}.png"
@@ -274,17 +285,17 @@ def test_a_checkpoint_is_fine_tuned_on_other_classes(tmp_path):
     options = {"dataset": "custom", "data_path": str(root), "checkpoint": str(trained)}
     tuned = study(tmp_path / "tuned", num_queries=0, size="micro", **options)  # size is not heeded
     assert tuned.settings.task == "semantic"
-    result = tuned.run("eomt")
-    _, config = load_model(result.run_dir / "model")
+    (result,) = tuned.run()
+    _, config = load_model(result.folder / "model")
     assert (config.size, config.num_queries) == ("nano", 9)
     assert config.class_names == ("ground", "thing")
     assert result.evaluation.metrics["miou"] > 0
-    start, end = (load_file(p / "model.safetensors") for p in (trained, result.run_dir / "model"))
+    start, end = (load_file(p / "model.safetensors") for p in (trained, result.folder / "model"))
     name = "encoder.backbone.blocks.0.mlp.fc1.weight"
     moved = (end[name] - start[name]).abs().max()
     assert 0 < moved < 0.05  # it went on from there
-    assert tuned.experiment.config("eomt")["checkpoint"]
+    assert tuned.runs[0].identity.training_key.checkpoint
     with pytest.raises(ConfigurationError, match=r"pmt: .*holds the rung 'eomt'"):
-        tuned.run("pmt")
+        study(tmp_path / "tuned", "pmt", num_queries=0, **options).run()
     with pytest.raises(ConfigurationError, match=r"leave out query_blocks"):
         study(tmp_path, query_blocks=2, **options)

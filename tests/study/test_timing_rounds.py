@@ -1,45 +1,46 @@
 """Models timed in turns, with experiments that only write down what is asked of them."""
 
-import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
-from eomtlib.evaluation.costs import Timing, merge_timings
-from eomtlib.study.sweep import Sweep, grid
-from eomtlib.study.timing_rounds import ROUNDS, TimingJob, apart, time_in_rounds
+from eomtlib.evaluation.speed import Timing, merge_timings
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.frame import apart, note_beside
+from eomtlib.study.study import Study, grid
+from eomtlib.study.timing_rounds import ROUNDS, TimingJob, time_in_rounds
 from tests.samples import SMOKE, timing
 
 
 class Clock:
-    """Stands in for an experiment: every timing is one second longer than the last."""
+    """Stands in for a run: every timing is one second longer than the last."""
 
-    def __init__(self, size):
-        self.settings = dataclasses.make_dataclass("Settings", [("size", str)])(size)
-        self.order = []
-
-    def options(self, rung):
-        return dataclasses.make_dataclass("Options", [], namespace={"chosen": lambda _: {}})()
+    def __init__(self, rung, size, order):
+        self.rung, self.order = rung, order
+        self.settings = SimpleNamespace(size=size)
+        options = SimpleNamespace(chosen=dict)
+        self.identity = SimpleNamespace(rung=LADDER[rung], options=options)
 
     def say(self, text):
         pass
 
-    def time(self, rung, *, mode, sampler, share):
-        self.order.append((rung, mode, round(1 / share)))
+    def time(self, *, mode, sampler, share):
+        self.order.append((self.rung, mode, round(1 / share)))
         return len(self.order)
 
-    def record_timing(self, rung, rounds, *, mode, sampler, session):
-        return rung, mode, rounds, session
+    def record_timing(self, rounds, *, mode, sampler, session):
+        return self.rung, mode, rounds, session
 
 
 @pytest.mark.parametrize("size", ["nano", "small"])
 def test_every_model_has_its_turn_in_every_round(size):
-    clock, rounds = Clock(size), ROUNDS[size == "nano"]
-    jobs = [TimingJob(clock, rung, mode="eager", sampler="pytorch") for rung in ("eomt", "pmt")]
-    jobs.append(TimingJob(clock, "eomt", mode="compiled", sampler="pytorch"))
+    order, rounds = [], ROUNDS[size == "nano"]
+    asked = (("eomt", "eager"), ("pmt", "eager"), ("eomt", "compiled"))
+    jobs = [TimingJob(Clock(rung, size, order), mode, "pytorch") for rung, mode in asked]
     records = time_in_rounds(jobs)
     eager = [("eomt", "eager", rounds), ("pmt", "eager", rounds)]
     # Compiling takes minutes, so that is timed once.
-    assert clock.order == [*eager, ("eomt", "compiled", 1), *((rounds - 1) * eager)]
+    assert order == [*eager, ("eomt", "compiled", 1), *((rounds - 1) * eager)]
     first, second, compiled = (timed for _, _, timed, _ in records)
     assert first == [1, *range(4, 3 + 2 * rounds, 2)][:rounds]
     assert second == [2, *range(5, 4 + 2 * rounds, 2)][:rounds]
@@ -49,13 +50,11 @@ def test_every_model_has_its_turn_in_every_round(size):
 
 
 def test_rounds_are_one_timing():
-    first = Timing((1.0, 2.0), (1.25, 1.5, 1.75), 4, 4 / 1.5, True, "eager")
-    second = Timing((3.0, 4.0, 10.0), (3.5, 4.0, 7.0), 4, 1.0, False, "eager")
+    first, second = Timing((1.0, 2.0), batch_size=4), Timing((3.0, 4.0, 10.0), batch_size=4)
     merged = merge_timings([first, second])
     assert merged.samples_s == (1.0, 2.0, 3.0, 4.0, 10.0)
     assert merged.quartiles_s == (2.0, 3.0, 4.0)
     assert merged.fps == pytest.approx(4 / 3)
-    assert not merged.is_steady
 
 
 def test_what_was_timed_apart_is_said():
@@ -70,18 +69,18 @@ def test_what_was_timed_apart_is_said():
     assert apart(sizes).endswith("2 different times: nano; then micro")
 
 
-def test_a_sweep_times_each_architecture_once_and_all_together(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("brief")
+def test_a_study_times_each_architecture_once_and_all_together(tmp_path, monkeypatch):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path / "cache"))
 
     def run(**axes):
-        sweep = Sweep(grid(**axes), results_dir=tmp_path, train=False, progress=False, **SMOKE)
-        runs = sweep.run()
-        return [run.result.timing for run in runs], sweep.note(runs)
+        study = Study(grid(**axes), results_dir=tmp_path, train=False, progress=False, **SMOKE)
+        return [result.timing for result in study.run()], note_beside(study)
 
-    timings, note = run(seed="0,1", rung="eomt-masked,eomt")
+    timings, said = run(seed="0,1", rung="eomt-masked,eomt")
     assert timings[:2] == timings[2:]
     assert timings[0].session == timings[1].session != ""
-    assert "different times" not in note
-    more, note = run(seed="0", rung="eomt,pmt")
+    assert "different times" not in said
+    more, said = run(seed="0", rung="eomt,pmt")
     assert more[0] == timings[1]  # found again, so the new one was timed at another time
-    assert note.endswith("2 different times: eomt; then pmt")
+    assert said.endswith("2 different times: eomt; then pmt")

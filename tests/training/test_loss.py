@@ -135,10 +135,7 @@ def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch, f
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("chunk", [1, 2**18])
-def test_images_do_not_depend_on_their_batch(chunk, monkeypatch):
-    monkeypatch.setattr("eomtlib.training.loss.chunk_size", lambda _: chunk)
-    monkeypatch.setattr("eomtlib.training.matching.chunk_size", lambda _: chunk)
+def test_images_do_not_depend_on_their_batch():
     targets = [random_target(count, seed) for seed, count in enumerate((4, 0, 7))]
     predictions = random_predictions(3)
     loss = SegmentationLoss(NUM_CLASSES, CONFIG)

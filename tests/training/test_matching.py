@@ -66,10 +66,10 @@ def pairs_of(matches, layer, image):
     ]
 
 
-@pytest.mark.parametrize("at_once", [9 * 50, 2**18])
+@pytest.mark.parametrize("at_once", [1, 9 * 128 * 3, 2**22])
 def test_assignment_equals_transformers_on_the_same_points(at_once, monkeypatch):
-    # Points in parts of 50, 50 and 28; and the images together.
-    monkeypatch.setattr(matching, "chunk_size", lambda _: at_once)
+    # One image at a time, three, and all of them.
+    monkeypatch.setattr(matching, "_AT_ONCE", at_once)
     # The second image has more segments than there are queries.
     targets = [random_target(count, seed) for seed, count in enumerate((4, 11, 1, 7))]
     predictions = random_predictions(len(targets))

@@ -1,4 +1,4 @@
-"""Every rung can learn: eight real images, over and over."""
+"""Every rung can learn: eight images, over and over."""
 
 import pytest
 import torch
@@ -7,19 +7,20 @@ from eomtlib.core.randomness import keyed_generator
 from eomtlib.data.feed.transforms import EvalTransform, resize_segments
 from eomtlib.data.feed.transforms import Window as CropWindow
 from eomtlib.data.sets.coco import CocoPanoptic
-from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.models.build import build_model
+from eomtlib.models.ladder import LADDER
 from eomtlib.training.hyperparameters import LossConfig, OptimizerConfig
 from eomtlib.training.loss import SegmentationLoss
 from eomtlib.training.masking import annealing_windows, masking_probabilities
 from eomtlib.training.optimization import build_optimizer
 
-STEPS = 300
-SIZE = (96, 96)
+STEPS = 100
+SIZE = (64, 64)
 
 
 @pytest.fixture(scope="module")
-def eight_images(coco_mini):
-    dataset = CocoPanoptic(coco_mini, "train")
+def eight_images(one_coco):
+    dataset = CocoPanoptic(one_coco, "train")
     images, targets = [], []
     for index in range(8):
         image, segments = dataset.read(index)

@@ -6,9 +6,6 @@ from transformers.models.mask2former.modeling_mask2former import sample_point
 from eomtlib.core.errors import DataError
 from eomtlib.core.structures import SegmentMap
 from eomtlib.training.point_sampling import (
-    bilinear_neighbours,
-    most_uncertain,
-    sample_all_segments,
     sample_features,
     sample_mask_logits,
     sample_segments,
@@ -52,33 +49,14 @@ def random_points(*shape):
     return points
 
 
-def test_all_segments_equal_grid_sample_on_their_masks(targets):
-    points = random_points(3)
-    samples = sample_all_segments(stack_maps(targets), points, 7)
-    assert samples.shape == (3, 7, 200)
-    for image, target in enumerate(targets):
-        for segment in range(7):
-            expected = grid_sampled(target, segment, points[image])
-            torch.testing.assert_close(samples[image, segment], expected, rtol=0, atol=1e-6)
-
-
-def test_chosen_segments_equal_grid_sample_at_points_of_their_own(targets):
-    images = torch.tensor([1, 0, 1, 1, 0])
-    segments = torch.tensor([6, 4, 0, 6, 2])
-    points = random_points(5)
+def test_segments_equal_grid_sample_on_their_masks_at_points_of_their_own(targets):
+    images, segments = torch.cartesian_prod(torch.arange(3), torch.arange(7)).T
+    points = random_points(21)
     samples = sample_segments(stack_maps(targets), points, images=images, segments=segments)
+    assert samples.shape == (21, 200)
     for row, (image, segment) in enumerate(zip(images, segments, strict=True)):
         expected = grid_sampled(targets[image], segment, points[row])
         torch.testing.assert_close(samples[row], expected, rtol=0, atol=1e-6)
-
-
-def test_work_in_chunks_changes_nothing(targets, monkeypatch):
-    images = torch.tensor([1, 0, 1, 1, 0])
-    segments = torch.tensor([6, 4, 0, 6, 2])
-    maps, points = stack_maps(targets), random_points(5)
-    whole = sample_segments(maps, points, images=images, segments=segments)
-    monkeypatch.setattr("eomtlib.training.point_sampling.chunk_size", lambda _: 400)
-    assert torch.equal(sample_segments(maps, points, images=images, segments=segments), whole)
 
 
 def points_up_to_the_border():
@@ -98,17 +76,9 @@ def test_mask_logits_are_sampled_as_transformers_does():
 def test_channels_that_share_points_are_sampled_as_transformers_does(layout):
     masks = torch.randn(2, 3, 8, 6).to(memory_format=layout)
     points = points_up_to_the_border()
-    found = sample_features(masks, bilinear_neighbours(points, (8, 6)))
+    found = sample_features(masks, points)
     expected = sample_point(masks, points, align_corners=False)
     torch.testing.assert_close(found.transpose(1, 2), expected)
-
-
-def test_most_uncertain_points_have_the_smallest_logits():
-    masks = torch.randn(4, 9, 9)
-    candidates = random_points(4)
-    chosen = sample_mask_logits(masks, most_uncertain(masks, candidates, 30)).abs().sort(1).values
-    every = sample_mask_logits(masks, candidates).abs().sort(1).values
-    torch.testing.assert_close(chosen, every[:, :30])
 
 
 def test_maps_of_different_sizes_are_refused(targets):

@@ -7,7 +7,8 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import DATASET_TASKS
-from eomtlib.models.ladder import HEAD_SIZES, build_model
+from eomtlib.models.build import build_model
+from eomtlib.models.ladder import HEAD_SIZES
 from eomtlib.training.masking import annealing_windows
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.recipes import recipe

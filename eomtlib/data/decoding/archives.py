@@ -1,23 +1,23 @@
-"""Files in a folder or in a zip archive, read the same way; an archive is never unpacked.
+"""Files in a folder or in an archive, read the same way; an archive is never unpacked.
 
 A zip inside a zip (COCO's panoptic PNGs come so) is read in place where it is merely stored, and
-inflated once into a temporary file where it is deflated. Every store can be pickled and forked: a
-process opens its own handle when it first reads.
+inflated once into a temporary file where it is deflated. Every store can be pickled and forked, and
+read by many processes and threads: none holds a file open.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
+import shutil
 import struct
+import tarfile
 import tempfile
-import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -28,7 +28,8 @@ MAX_FILE_BYTES = 4 << 30
 """More than any file of a data set that is read into memory whole; stops zip bombs."""
 
 _LOCAL_HEADER_BYTES = 30
-_BAD_ARCHIVE = (zipfile.BadZipFile, ValueError, OverflowError, struct.error)
+_STORED, _DEFLATED, _UNUSABLE = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, -1
+_NO_CHECKSUM = -1
 
 
 class Store(Protocol):
@@ -119,108 +120,177 @@ class FolderStore:
         return str(self.path / name)
 
 
-@dataclass(frozen=True)
-class _Entries:
-    """The files of an archive as arrays, which workers share instead of copying objects."""
+class _Entry(NamedTuple):
+    """Where and how a file lies in an archive: numbers, as an array of them takes little room."""
 
-    names: np.ndarray
-    """Sorted, bytes."""
-    offsets: np.ndarray
-    compressed: np.ndarray
-    sizes: np.ndarray
-    deflated: np.ndarray
-    crcs: np.ndarray
-
-    def find(self, name: str) -> int | None:
-        key = name.encode()
-        position = int(np.searchsorted(self.names, key))
-        found = position < len(self.names) and self.names[position] == key
-        return position if found else None
+    offset: int
+    """Of the entry's header in a zip archive, of the content in a tar archive."""
+    packed: int
+    size: int
+    method: int
+    checksum: int
 
 
-class FileWindow:
-    """A range of a file, by default the whole of it, read through one handle per thread."""
+class ArchiveStore:
+    """The files of a zip archive, or of an uncompressed tar archive, below a folder of it.
 
-    def __init__(self, path: Path, start: int = 0, length: int | None = None) -> None:
-        self.path, self.start = Path(path), start
-        self.length = os.path.getsize(path) if length is None else length
-        self._local = threading.local()
+    Args:
+        path: the archive; one that ends in ``.tar`` is a tar archive, whose links and devices are
+            passed over.
+        folder: only names below it count, and are given without it; empty for all.
+        label: how errors name the archive; its path by default.
+        end: where a zip archive ends that lies in this file; by default where the file ends.
 
-    def __getstate__(self) -> dict:
-        return {"path": self.path, "start": self.start, "length": self.length}
+    Raises:
+        DataError: when the file is no such archive.
+    """
 
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state, _local=threading.local())
+    def __init__(
+        self, path: os.PathLike, folder: str = "", *, label: str = "", end: int = 0
+    ) -> None:
+        self._path, self._label = path, label or str(path)
+        self._prefix = f"{folder.strip('/')}/" if folder else ""
+        self._is_tar = os.fspath(path).endswith(".tar")
+        try:
+            listed = _tar_entries(path) if self._is_tar else _zip_entries(path, end)
+        except (
+            *(zipfile.BadZipFile, tarfile.TarError, struct.error),
+            *(ValueError, OverflowError, OSError, NotImplementedError),
+        ) as error:
+            kind = "uncompressed tar" if self._is_tar else "zip"
+            raise DataError(
+                f"{self._label}: is no complete {kind} archive ({error}); fetch it again."
+            ) from error
+        kept = {
+            name.removeprefix(self._prefix).encode(errors="replace"): entry
+            for name, entry in listed.items()
+            if name.startswith(self._prefix) and len(name) <= MAX_NAME_BYTES
+        }
+        # Arrays, which workers share instead of copying objects; of bytes, as NumPy takes four for
+        # each character of a str.
+        names = sorted(kept)
+        self._names = np.array(names, np.bytes_)
+        self._entries = np.array([kept[name] for name in names], np.int64).reshape(-1, 5)
+        unusable = np.flatnonzero(self._entries[:, 3] == _UNUSABLE)
+        if len(unusable):
+            raise DataError(
+                f"{self.where(names[unusable[0]].decode())}: is encrypted or packed in a way other "
+                "than 'deflate'; pack the archive again."
+            )
 
-    def read(self, offset: int, count: int) -> bytes:
-        handle = self._handle()
-        handle.seek(self.start + offset)
-        return handle.read(max(0, min(count, self.length - offset)))
+    def nested(self, name: str, folder: str = "") -> ArchiveStore:
+        """The zip archive that lies in this one under ``name``."""
+        entry = self._entry(name)
+        if entry.method == _DEFLATED:
+            return ArchiveStore(_Inflated(self, name), folder, label=self.where(name))
+        with self._opened(name) as file:
+            end = file.tell() + entry.size
+        return ArchiveStore(self._path, folder, label=self.where(name), end=end)
 
-    def _handle(self) -> BinaryIO:
-        # A forked child shares the file position of its parent's handle, so it may not use it.
-        held = self._local.__dict__.get("handle")
-        if held is None or held[0] != os.getpid():
-            held = self._local.handle = (os.getpid(), open(self.path, "rb", buffering=0))  # noqa: SIM115
-        return held[1]
+    def names(self) -> list[str]:
+        """As in ``Store``."""
+        return [name.decode() for name in self._names.tolist()]
 
+    def __contains__(self, name: str) -> bool:
+        return self._position(name) is not None
 
-class _WindowFile:
-    """A window as the seekable file that ``zipfile`` wants for its table of contents."""
-
-    def __init__(self, window: FileWindow) -> None:
-        self._window, self._position = window, 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._window.length}
-        position = base[whence] + offset
-        if position < 0:
-            raise OSError("negative position")
-        self._position = position
-        return position
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(0, self._window.length - self._position)
-        data = self._window.read(self._position, left if count < 0 else min(count, left))
-        self._position += len(data)
+    def read(self, name: str) -> bytes:
+        """As in ``Store``."""
+        entry = self._entry(name)
+        if entry.size > MAX_FILE_BYTES:
+            raise DataError(f"{self.where(name)}: is larger than {MAX_FILE_BYTES} bytes.")
+        # A byte more, to see that there is none.
+        data = self.head(name, entry.size + 1)
+        if len(data) != entry.size or entry.checksum not in (_NO_CHECKSUM, zlib.crc32(data)):
+            raise self._damaged(name, f"{len(data)} of {entry.size} bytes, or a wrong checksum")
         return data
 
+    def head(self, name: str, count: int) -> bytes:
+        """As in ``Store``."""
+        entry = self._entry(name)
+        with self._opened(name) as file:
+            # A little more than is asked for, since it may have grown when it was packed.
+            data = file.read(min(entry.packed, count + 4096))
+        if entry.method == _DEFLATED:
+            try:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, count)
+            except zlib.error as error:
+                raise self._damaged(name, error) from error
+        return data[:count]
 
-class _Inflated:
+    def where(self, name: str) -> str:
+        """As in ``Store``."""
+        return f"{self._label}/{self._prefix}{name}"
+
+    def copy(self, name: str, target: BinaryIO) -> None:
+        """Writes a file of a zip archive, one that lies in no other, however large it is."""
+        try:
+            with (
+                zipfile.ZipFile(self._path) as archive,
+                archive.open(self._prefix + name) as source,
+            ):
+                shutil.copyfileobj(source, target)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise self._damaged(name, error) from error
+
+    def _position(self, name: str) -> int | None:
+        position = int(np.searchsorted(self._names, name.encode()))
+        there = position < len(self._names) and self._names[position] == name.encode()
+        return position if there else None
+
+    def _entry(self, name: str) -> _Entry:
+        position = self._position(check_name(name, self._label))
+        if position is None:
+            raise DataError(f"{self.where(name)}: the archive has no such file; fetch it again.")
+        return _Entry(*self._entries[position].tolist())
+
+    def _opened(self, name: str) -> BinaryIO:
+        """The archive's file, at the start of the content."""
+        try:
+            file = open(self._path, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise self._damaged(name, error.strerror) from error
+        file.seek(self._entry(name).offset)
+        if not self._is_tar:
+            header = file.read(_LOCAL_HEADER_BYTES)
+            if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
+                file.close()
+                raise self._damaged(name, "no entry where it should be")
+            file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)
+        return file
+
+    def _damaged(self, name: str, why: object) -> DataError:
+        return DataError(f"{self.where(name)}: damaged in its archive ({why}); fetch it again.")
+
+
+class _Inflated(os.PathLike):
     """A deflated member as a temporary file, removed by the process that made it."""
 
-    def __init__(self, archive: ZipStore, name: str) -> None:
+    def __init__(self, archive: ArchiveStore, name: str) -> None:
         self._archive, self._name = archive, name
-        self.window = self._inflate()
+        self._path = self._inflate()
 
-    def __getstate__(self) -> dict:
-        return {"_archive": self._archive, "_name": self._name, "window": self.window}
+    def __fspath__(self) -> str:
+        return self._path
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         # The maker's file serves every process of its machine; elsewhere there is none.
-        if not self.window.path.exists():
-            self.window.path = self._inflate().path
+        if not os.path.exists(self._path):
+            self._path = self._inflate()
 
-    def _inflate(self) -> FileWindow:
+    def _inflate(self) -> str:
         try:
             handle, path = tempfile.mkstemp(prefix="eomtlib-", suffix=".zip")
             weakref.finalize(self, _remove, path, os.getpid())
             with os.fdopen(handle, "wb") as file:
-                for chunk in self._archive.chunks(self._name):
-                    file.write(chunk)
+                self._archive.copy(self._name, file)
         except OSError as error:
             raise DataError(
                 f"{self._archive.where(self._name)}: no room for it in {tempfile.gettempdir()} "
                 f"({error.strerror}); set TMPDIR to a folder with room, or unpack the archive."
             ) from error
-        return FileWindow(Path(path))
+        return path
 
 
 def _remove(path: str, owner: int) -> None:
@@ -228,137 +298,41 @@ def _remove(path: str, owner: int) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-class ZipStore:
-    """The files of a zip archive below a folder of it.
-
-    Args:
-        path: the archive.
-        folder: only names below it count, and are given without it; empty for all.
-
-    Raises:
-        DataError: when the file is no zip archive.
-    """
-
-    def __init__(self, path: Path, folder: str = "") -> None:
-        self.path = Path(path)
-        self._label = str(path)
-        self._prefix = f"{folder.strip('/')}/" if folder else ""
-        self._inflated: _Inflated | None = None
-        try:
-            self._window = FileWindow(self.path)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-        self._entries = _read_entries(self._window, self._prefix, self._label)
-
-    def nested(self, name: str, folder: str = "") -> ZipStore:
-        """The archive that lies in this one under ``name``."""
-        entry = self._entry(name)
-        inner = ZipStore.__new__(ZipStore)
-        inner.path = self.path
-        inner._label = self.where(name)
-        inner._prefix = f"{folder.strip('/')}/" if folder else ""
-        if self._entries.deflated[entry]:
-            inner._inflated = _Inflated(self, name)
-            inner._window = inner._inflated.window
-        else:
-            start = self._data_offset(entry) + self._window.start
-            inner._inflated = None
-            inner._window = FileWindow(self._window.path, start, int(self._entries.sizes[entry]))
-        inner._entries = _read_entries(inner._window, inner._prefix, inner._label)
-        return inner
-
-    def names(self) -> list[str]:
-        """As in ``Store``."""
-        return [name.decode() for name in self._entries.names.tolist()]
-
-    def __contains__(self, name: str) -> bool:
-        return self._entries.find(name) is not None
-
-    def read(self, name: str) -> bytes:
-        """As in ``Store``."""
-        entry = self._entry(name)
-        if self._entries.sizes[entry] > MAX_FILE_BYTES:
-            raise DataError(f"{self.where(name)}: is larger than {MAX_FILE_BYTES} bytes.")
-        return b"".join(self.chunks(name))
-
-    def head(self, name: str, count: int) -> bytes:
-        """As in ``Store``."""
-        # A little more than is asked for, since it may have grown when it was packed.
-        return next(iter(self.chunks(name, count + 4096)), b"")[:count]
-
-    def chunks(self, name: str, size: int = 1 << 24) -> Iterable[bytes]:
-        """The content of one file in pieces, checked against the archive's size and checksum."""
-        entry = self._entry(name)
-        offset, expected = self._data_offset(entry), int(self._entries.sizes[entry])
-        end = offset + int(self._entries.compressed[entry])
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS) if self._entries.deflated[entry] else None
-        crc = length = 0
-        tail = b""
-        while length < expected:
-            chunk = tail or self._window.read(offset, min(size, end - offset))
-            offset += 0 if tail else len(chunk)
-            if inflate is not None:
-                try:
-                    chunk = inflate.decompress(chunk, min(size, expected - length))
-                except zlib.error as error:
-                    raise self._damaged(name, error) from error
-                tail = inflate.unconsumed_tail
-            if not chunk:
-                break
-            crc, length = zlib.crc32(chunk, crc), length + len(chunk)
-            yield chunk
-        if length != expected or crc != self._entries.crcs[entry]:
-            raise self._damaged(name, f"{length} of {expected} bytes, or a wrong checksum")
-
-    def where(self, name: str) -> str:
-        """As in ``Store``."""
-        return f"{self._label}/{self._prefix}{name}"
-
-    def _entry(self, name: str) -> int:
-        entry = self._entries.find(check_name(name, self._label))
-        if entry is None:
-            raise DataError(f"{self.where(name)}: the archive has no such file; fetch it again.")
-        return entry
-
-    def _data_offset(self, entry: int) -> int:
-        offset = int(self._entries.offsets[entry])
-        header = self._window.read(offset, _LOCAL_HEADER_BYTES)
-        if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
-            raise self._damaged(self._entries.names[entry].decode(), "no entry where it should be")
-        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        return offset + _LOCAL_HEADER_BYTES + lengths
-
-    def _damaged(self, name: str, why: object) -> DataError:
-        return DataError(f"{self.where(name)}: damaged in its archive ({why}); fetch it again.")
+def _zip_entries(path: os.PathLike, end: int) -> dict[str, _Entry]:
+    # zipfile finds an archive by its end, whatever lies in front of it; so of a file that holds
+    # others it is shown what comes before that end.
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as part,
+        zipfile.ZipFile(part) as archive,
+    ):
+        infos = archive.infolist()
+    return {
+        info.filename: _Entry(
+            info.header_offset,
+            info.compress_size,
+            info.file_size,
+            info.compress_type
+            if info.compress_type in (_STORED, _DEFLATED) and not info.flag_bits & 1
+            else _UNUSABLE,
+            info.CRC,
+        )
+        for info in infos
+        if not info.is_dir()
+    }
 
 
-def _read_entries(window: FileWindow, prefix: str, label: str) -> _Entries:
-    try:
-        with zipfile.ZipFile(_WindowFile(window)) as archive:
-            infos = archive.infolist()
-    except (*_BAD_ARCHIVE, OSError, NotImplementedError) as error:
-        raise DataError(
-            f"{label}: is no complete zip archive ({error}); fetch it again."
-        ) from error
-    kept = {}
-    for info in infos:
-        name = info.filename
-        usable = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        if name.startswith(prefix) and not name.endswith("/") and len(name) <= MAX_NAME_BYTES:
-            if not usable or info.flag_bits & 1:
-                raise DataError(
-                    f"{label}/{name}: is encrypted or packed in a way other than 'deflate'; "
-                    "pack the archive again."
-                )
-            kept[name[len(prefix) :].encode(errors="replace")] = info
-    names = sorted(kept)
-    ordered = [kept[name] for name in names]
-    # Bytes, not str: numpy takes four bytes for each character of a str.
-    return _Entries(
-        names=np.array(names, dtype=np.bytes_),
-        offsets=np.array([info.header_offset for info in ordered], dtype=np.int64),
-        compressed=np.array([info.compress_size for info in ordered], dtype=np.int64),
-        sizes=np.array([info.file_size for info in ordered], dtype=np.int64),
-        deflated=np.array([info.compress_type != zipfile.ZIP_STORED for info in ordered]),
-        crcs=np.array([info.CRC for info in ordered], dtype=np.uint32),
-    )
+def _tar_entries(path: os.PathLike) -> dict[str, _Entry]:
+    with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        found = {
+            member.name.removeprefix("./"): _Entry(
+                member.offset_data, member.size, member.size, _STORED, _NO_CHECKSUM
+            )
+            for member in archive
+            if member.isreg()
+        }
+        # Of a file that ends within a header, tarfile takes it to be the end.
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise ValueError("it ends early")
+    return found

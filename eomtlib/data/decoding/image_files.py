@@ -1,4 +1,4 @@
-"""Image files to pixels, exactly as Pillow decodes them, and one error for all that can be wrong.
+"""Image files: which there are in folders, and their pixels, exactly as Pillow decodes them.
 
 Ordinary JPEGs go through simplejpeg: it is the same libjpeg-turbo, but Pillow stores four bytes for
 a pixel, and getting three out of it costs as much again as decoding.
@@ -7,62 +7,93 @@ a pixel, and getting three out of it costs as much again as decoding.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.data.decoding.problems import FileError
 
+DATA_SUFFIXES = (".jpg", ".jpeg", ".png")
+"""Of the images of data sets."""
 
-def decode_image(data: bytes, size: tuple[int, int], *, where: str, json_name: str) -> np.ndarray:
-    """Decodes a JPEG or PNG.
+_DATA_FORMATS = ("JPEG", "PNG")
+
+SUFFIXES = (*DATA_SUFFIXES, ".webp", ".bmp", ".tif", ".tiff")
+"""Of the files of a folder that count as images."""
+
+
+def image_files(
+    paths: Sequence[str | Path],
+    *,
+    suffixes: tuple[str, ...] = SUFFIXES,
+    subfolders: bool = False,
+) -> list[Path]:
+    """The files that are named, and the images in the folders that are named, by name.
 
     Args:
-        data: the file.
-        size: height and width that the annotation gives.
-        where: how errors name the file.
+        paths: files and folders. Hidden files of a folder are passed over.
+        suffixes: of the files of a folder that count.
+        subfolders: whether those below a folder count; ordered by their paths in it.
+
+    Raises:
+        ConfigurationError: when something does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in (Path(path).expanduser() for path in paths):
+        if path.is_file():
+            found.append(path)
+            continue
+        if not path.is_dir():
+            raise ConfigurationError(f"images: {path} does not exist; give files or a folder.")
+        inside = [
+            file
+            for file in path.glob("**/*" if subfolders else "*")
+            if file.suffix.lower() in suffixes and file.name[0] != "." and file.is_file()
+        ]
+        if not inside:
+            where = "no image, in no subfolder either" if subfolders else "no image"
+            raise ConfigurationError(
+                f"images: {path} holds {where}; looked for {', '.join(suffixes)}."
+            )
+        found += sorted(inside, key=lambda file: file.relative_to(path).as_posix())
+    return found
+
+
+def open_image(
+    file: str | Path | bytes,
+    *,
+    upright: bool = False,
+    size: tuple[int, int] | None = None,
+    where: str = "",
+    json_name: str = "",
+    kind: str = "unreadable image",
+) -> Image.Image:
+    """Decodes a file.
+
+    Args:
+        file: its path or its content.
+        upright: whether it is turned as its EXIF data says. COCO's annotations ignore them.
+        size: height and width that its annotation gives, if it has one; only JPEGs and PNGs are
+            read then.
+        where: how errors name the file; its path where that is given.
         json_name: how errors name the annotation.
+        kind: of an error for a damaged file.
 
     Returns:
-        ``[H, W, 3]`` uint8, RGB, writable.
+        The pixels in the file's own mode.
 
     Raises:
         FileError: for a damaged file, or one of another size; nothing larger is decoded.
     """
+    where, data = where or str(file), _content(file)
     try:
-        # Of both, libjpeg makes RGB in one way only; whatever else there is goes to Pillow.
-        if _jpeg_header(data) in ((*size, "YCbCr"), (*size, "Gray")):
-            return simplejpeg.decode_jpeg(data, "RGB")
-    except ValueError:
-        pass  # Pillow reads what it can of a file that libjpeg only warns of, or says what is wrong
-    image = open_picture(data, size, where=where, json_name=json_name)
-    # np.array copies: an array that PIL lends is read-only.
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _jpeg_header(data: bytes) -> tuple[int, int, str]:
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    return height, width, colours
-
-
-def open_picture(
-    data: bytes,
-    size: tuple[int, int],
-    *,
-    where: str,
-    json_name: str,
-    kind: str = "unreadable image",
-) -> Image.Image:
-    """Decodes with Pillow; arguments and errors are those of ``decode_image``.
-
-    ``kind`` is the one of an error for a damaged file.
-    """
-    # Pixels as they are stored: COCO's annotations ignore EXIF orientation, and so do we.
-    try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        image = Image.open(io.BytesIO(data), formats=_DATA_FORMATS if size else None)
         # Before decoding, so that a bomb is never inflated.
-        if image.size != (size[1], size[0]):
+        if size and image.size != (size[1], size[0]):
             raise FileError(
                 "size mismatch",
                 where,
@@ -70,10 +101,57 @@ def open_picture(
                 f"{size[0]} × {size[1]}; image, PNG and annotation must have one size.",
             )
         image.load()
+        return ImageOps.exif_transpose(image) if upright else image
     except FileError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files.
+        # Pillow's own words name an object in memory.
+        why = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise FileError(
-            kind, where, f"cannot be decoded ({error}), {len(data)} bytes; fetch the file again."
+            kind, where, f"cannot be decoded ({why}), {len(data)} bytes; fetch the file again."
         ) from error
-    return image
+
+
+def image_pixels(
+    file: str | Path | bytes,
+    *,
+    upright: bool = False,
+    size: tuple[int, int] | None = None,
+    where: str = "",
+    json_name: str = "",
+) -> np.ndarray:
+    """The pixels ``[H, W, 3]`` uint8, RGB, writable; arguments and errors as of ``open_image``."""
+    where, data = where or str(file), _content(file)
+    if size and not upright:
+        try:
+            # Of both, libjpeg makes RGB in one way only; whatever else there is goes to Pillow.
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            if (height, width) == size and colours in ("YCbCr", "Gray"):
+                return simplejpeg.decode_jpeg(data, "RGB")
+        except ValueError:
+            pass  # Pillow reads what libjpeg only warns of, or says what is wrong
+    image = open_image(data, upright=upright, size=size, where=where, json_name=json_name)
+    # np.array copies: an array that PIL lends is read-only.
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of a JPEG or PNG, without decoding it.
+
+    Raises:
+        FileError: when it is none.
+    """
+    try:
+        with Image.open(path, formats=_DATA_FORMATS) as image:
+            return image.height, image.width
+    except Exception as error:  # as above
+        what = f"is no image that can be read ({error}); remove or replace it."
+        raise FileError("unreadable image", str(path), what) from error
+
+
+def _content(file: str | Path | bytes) -> bytes:
+    try:
+        return file if isinstance(file, bytes) else Path(file).read_bytes()
+    except OSError as error:
+        what = f"cannot be read ({error.strerror}); fetch the file again."
+        raise FileError("unreadable image", str(file), what) from error

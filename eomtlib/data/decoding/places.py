@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eomtlib.core.errors import DataError
-from eomtlib.data.decoding.archives import FolderStore, Store, ZipStore
-from eomtlib.data.decoding.tar_archive import TarStore
+from eomtlib.data.decoding.archives import ArchiveStore, FolderStore, Store
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,14 @@ class Place:
         store: Store | None = None
         if path.is_dir():
             store = FolderStore(path)
-        elif path.is_file() and path.suffix == ".tar":
-            store = TarStore(path, self.folder)
         elif path.is_file():
-            store = ZipStore(path, self.folder)
-        if self.nested and isinstance(store, ZipStore):
+            store = ArchiveStore(path, self.folder)
+        if self.nested and isinstance(store, ArchiveStore):
             there = self.nested in store
             store = store.nested(self.nested, self.nested_folder) if there else None
         if store is None or (self.holds and self.holds not in store):
             return None
-        if not isinstance(store, FolderStore) and not store.names():
+        if isinstance(store, ArchiveStore) and not store.names():
             return None
         return store
 

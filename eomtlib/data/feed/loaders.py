@@ -8,74 +8,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.randomness import keyed_generator
-from eomtlib.core.structures import Batch, Sample, SegmentMap
+from eomtlib.core.structures import Batch, SegmentMap
 from eomtlib.data.dataset import SegmentationDataset
+from eomtlib.data.feed.in_memory import InMemory, PackedMaps
 from eomtlib.data.feed.transforms import EvalTransform, TrainTransform
 from eomtlib.data.feed.windows import WindowTransform
-
-
-class InMemory:
-    """A data set decoded once and kept: for small sets whose files would be read over and over.
-
-    Args:
-        dataset: read in full right away.
-
-    Attributes:
-        classes, image_ids, sizes: as in ``SegmentationDataset``.
-    """
-
-    def __init__(self, dataset: SegmentationDataset) -> None:
-        self.classes, self.image_ids = dataset.classes, dataset.image_ids
-        self.sizes = dataset.sizes
-        pixels = np.concatenate(([0], np.cumsum(np.prod(self.sizes.astype(np.int64), axis=1))))
-        # A few large tensors: worker processes share their memory, whichever way they start.
-        self._pixels = torch.from_numpy(pixels)
-        self._images = torch.empty((int(pixels[-1]), 3), dtype=torch.uint8)
-        ids, labels, is_crowd = [], [], []
-        for index in range(len(dataset)):
-            image, segments = dataset.read(index)
-            span = slice(pixels[index], pixels[index + 1])
-            self._images[span] = image.permute(1, 2, 0).reshape(-1, 3)
-            ids.append(segments.ids.reshape(-1))
-            labels.append(segments.labels)
-            is_crowd.append(segments.is_crowd)
-        # A map has as many layers as its segments need.
-        self._places, self._segments = (
-            torch.cumsum(torch.tensor([0] + [len(part) for part in parts]), 0)
-            for parts in (ids, labels)
-        )
-        self._ids = torch.cat(ids)
-        self._labels, self._is_crowd = torch.cat(labels), torch.cat(is_crowd)
-        self._stems = [dataset.stem(index) for index in range(len(dataset))]
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def stem(self, index: int) -> str:
-        """As in ``SegmentationDataset``."""
-        return self._stems[index]
-
-    def read(self, index: int) -> tuple[Tensor, SegmentMap]:
-        """As in ``SegmentationDataset``; the tensors are views and must not be written to."""
-        height, width = self.sizes[index].tolist()
-        span = slice(*self._pixels[index : index + 2].tolist())
-        own = slice(*self._segments[index : index + 2].tolist())
-        image = self._images[span].view(height, width, 3).permute(2, 0, 1)
-        place = slice(*self._places[index : index + 2].tolist())
-        ids = self._ids[place].view(-1, height, width)
-        return image, SegmentMap(ids, self._labels[own], self._is_crowd[own])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +68,26 @@ class TrainStream:
             An iterable of ``Batch``, with ``step`` set and ``indices`` the sample numbers n.
         """
         _check_positive("steps", steps)
-        sampler = _StepSampler(self.batch_size, steps, first_step, rank, world_size)
-        samples = _TrainSamples(self, self.batch_size * world_size)
-        return _loader(samples, sampler, self.num_workers, self.pin_memory)
+        return read_each(
+            _Steps(first_step, steps),
+            partial(self._batch, rank=rank, world_size=world_size),
+            workers=_workers(self.dataset, self.num_workers),
+            pin_memory=self.pin_memory,
+        )
+
+    def _batch(self, step: int, *, rank: int, world_size: int) -> Batch:
+        start = (step * world_size + rank) * self.batch_size
+        numbers = range(start, start + self.batch_size)
+        indices = [shuffled(number, len(self.dataset), self.seed) for number in numbers]
+        # Images are written where they stay.
+        images = torch.empty((self.batch_size, 3, *self.transform.size), dtype=torch.uint8)
+        segments = []
+        for number, index, canvas in zip(numbers, indices, images, strict=True):
+            generator = keyed_generator(self.seed, "augmentation", number)
+            drawn = self.transform(*self.dataset.read(index), generator, canvas=canvas)
+            segments.append(drawn[1])
+        batch = _batch(self.dataset, indices, images, segments)
+        return replace(batch, indices=tuple(numbers), step=step)
 
 
 def eval_loader(
@@ -158,9 +123,14 @@ def eval_loader(
     _check_positive("batch_size", batch_size)
     count = min(len(dataset), limit or len(dataset))
     own = range(rank, count, world_size)
-    batches = [list(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
-    samples = _EvalSamples(dataset, (WindowTransform if in_windows else EvalTransform)(canvas))
-    return _loader(samples, batches, num_workers, pin_memory)
+    batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
+    transform = (WindowTransform if in_windows else EvalTransform)(canvas)
+    return read_each(
+        batches,
+        partial(_eval_batch, dataset, transform),
+        workers=_workers(dataset, num_workers),
+        pin_memory=pin_memory,
+    )
 
 
 def default_workers(dataset: SegmentationDataset) -> int:
@@ -176,48 +146,66 @@ def default_workers(dataset: SegmentationDataset) -> int:
     return min(8, cores - 1)
 
 
-class SampleOrder:
-    """Which image sample n of an endless stream is: ``permutation(seed, n // count)[n % count]``.
+def shuffled(number: int, count: int, seed: int) -> int:
+    """Which of ``count`` images sample n of an endless stream is: each once before any again.
+
+    It is ``permutation(seed, n // count)[n % count]``.
+    """
+    epoch, place = divmod(number, count)
+    return int(_order(count, seed, epoch)[place])
+
+
+# A batch may reach into the next epoch.
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=keyed_generator(seed, "order", epoch))
+
+
+def read_each(
+    keys: Collection[Any],
+    read: Callable[[Any], Any],
+    *,
+    workers: int,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """What a function reads for each of the keys, in their order, raising its errors as they are.
 
     Args:
-        count: images.
-        seed: another one gives other permutations.
+        keys: of what is read: steps or lists of indices.
+        read: makes a batch; sent to workers.
+        workers: loading processes; with none, this process loads.
+        pin_memory: whether batches come in page-locked memory.
+    """
+    return _ErrorLoader(
+        _Reads(read),
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=_pack,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+    )
+
+
+class _Reads(Dataset):
+    """A function as a data set; in a worker it returns our errors as values.
+
+    PyTorch would wrap them in a traceback.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
-        self._count, self._seed = count, seed
-        self._epochs: dict[int, Tensor] = {}
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
 
-    def __call__(self, number: int) -> int:
-        epoch, place = divmod(number, self._count)
-        if epoch not in self._epochs:
-            generator = keyed_generator(self._seed, "order", epoch)
-            order = torch.randperm(self._count, generator=generator)
-            # Two epochs at most, since a batch may reach into the next.
-            self._epochs = {known: o for known, o in self._epochs.items() if known == epoch - 1}
-            self._epochs[epoch] = order
-        return int(self._epochs[epoch][place])
-
-
-_Read = TypeVar("_Read")
-
-
-def handing_on_errors(read: Callable[..., _Read]) -> Callable[..., _Read | EomtlibError]:
-    """In a worker, returns our errors as values: PyTorch would wrap them in a traceback."""
-
-    @wraps(read)
-    def reading(self: Dataset, numbers: int | list[int]) -> _Read | EomtlibError:
+    def __getitem__(self, key: Any) -> Any:
         try:
-            return read(self, numbers)
+            return self._read(key)
         except EomtlibError as error:
             if get_worker_info() is None:
                 raise
             return error
 
-    return reading
 
-
-class ErrorLoader(DataLoader):
+class _ErrorLoader(DataLoader):
     """Raises the errors that workers hand on, as if they had happened here."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -227,114 +215,54 @@ class ErrorLoader(DataLoader):
             yield batch
 
 
-class _TrainSamples(Dataset):
-    """Sample n of the stream, at any n."""
+class _Steps:
+    """The steps that are left of a run, as long as the whole run."""
 
-    def __init__(self, stream: TrainStream, total_batch: int) -> None:
-        self._stream, self._total_batch = stream, total_batch
-        self._order = SampleOrder(len(stream.dataset), stream.seed)
-
-    @property
-    def source(self) -> SegmentationDataset:
-        return self._stream.dataset
-
-    @handing_on_errors
-    def __getitems__(self, numbers: list[int]) -> Batch:
-        # PyTorch asks for whole batches where it can, so images are written where they stay.
-        stream = self._stream
-        images = torch.empty((len(numbers), 3, *stream.transform.size), dtype=torch.uint8)
-        samples = [
-            self._sample(number, canvas) for number, canvas in zip(numbers, images, strict=True)
-        ]
-        return _batch(images, samples, step=numbers[0] // self._total_batch)
-
-    def _sample(self, number: int, canvas: Tensor) -> Sample:
-        stream = self._stream
-        index = self._order(number)
-        image, segments = stream.dataset.read(index)
-        size = segments.size
-        generator = keyed_generator(stream.seed, "augmentation", number)
-        image, segments = stream.transform(image, segments, generator, canvas=canvas)
-        return Sample(image, segments, int(stream.dataset.image_ids[index]), number, size)
-
-
-class _EvalSamples(Dataset):
-    def __init__(
-        self, dataset: SegmentationDataset, transform: EvalTransform | WindowTransform
-    ) -> None:
-        self._dataset, self._transform = dataset, transform
-
-    @property
-    def source(self) -> SegmentationDataset:
-        return self._dataset
-
-    @handing_on_errors
-    def __getitems__(self, indices: list[int]) -> Batch:
-        samples = [self._sample(index) for index in indices]
-        # An image, or its windows.
-        images = [sample.image.view(-1, *sample.image.shape[-3:]) for sample in samples]
-        return _batch(torch.cat(images), samples)
-
-    def _sample(self, index: int) -> Sample:
-        image, segments = self._dataset.read(index)
-        image, segments = self._transform(image, segments)
-        image_id = int(self._dataset.image_ids[index])
-        return Sample(image, segments, image_id, index, segments.size)
-
-
-class _StepSampler(Sampler):
-    """The sample numbers of one process, a list for each step."""
-
-    def __init__(
-        self, batch_size: int, steps: int, first_step: int, rank: int, world_size: int
-    ) -> None:
-        self._batch_size, self._steps, self._first_step = batch_size, steps, first_step
-        self._rank, self._world_size = rank, world_size
+    def __init__(self, first: int, steps: int) -> None:
+        self._first, self._steps = first, steps
 
     def __len__(self) -> int:
         return self._steps
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self._first_step, self._steps):
-            start = (step * self._world_size + self._rank) * self._batch_size
-            yield list(range(start, start + self._batch_size))
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._first, self._steps))
 
 
-def _loader(
-    samples: _TrainSamples | _EvalSamples,
-    batches: Sampler | list[list[int]],
-    num_workers: int | None,
-    pin_memory: bool,
-) -> DataLoader:
+def _workers(dataset: SegmentationDataset, num_workers: int | None) -> int:
     if num_workers is not None and num_workers < 0:
         raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
-    workers = default_workers(samples.source) if num_workers is None else num_workers
-    # In a worker, PyTorch itself limits torch to one thread.
-    return ErrorLoader(
-        samples,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_pack,
-        pin_memory=pin_memory,
-        persistent_workers=workers > 0,
-    )
+    return default_workers(dataset) if num_workers is None else num_workers
 
 
-def _batch(images: Tensor, samples: Sequence[Sample], step: int = 0) -> Batch:
+def _eval_batch(
+    dataset: SegmentationDataset,
+    transform: EvalTransform | WindowTransform,
+    indices: Sequence[int],
+) -> Batch:
+    images, segments = zip(*(transform(*dataset.read(i)) for i in indices), strict=True)
+    # An image, or its windows.
+    views = [image.view(-1, *image.shape[-3:]) for image in images]
+    return _batch(dataset, indices, torch.cat(views), segments)
+
+
+def _batch(
+    dataset: SegmentationDataset,
+    indices: Sequence[int],
+    images: Tensor,
+    segments: Sequence[SegmentMap],
+) -> Batch:
     return Batch(
         images=images,
-        segments=tuple(sample.segments for sample in samples),
-        image_ids=tuple(sample.image_id for sample in samples),
-        indices=tuple(sample.index for sample in samples),
-        original_sizes=tuple(sample.original_size for sample in samples),
-        step=step,
+        segments=tuple(segments),
+        image_ids=tuple(int(dataset.image_ids[index]) for index in indices),
+        indices=tuple(indices),
+        original_sizes=tuple(tuple(dataset.sizes[index].tolist()) for index in indices),
     )
 
 
-def _pack(batch: Batch | EomtlibError) -> Batch | _PackedBatch | EomtlibError:
-    if get_worker_info() is None or isinstance(batch, EomtlibError):
-        return batch
-    return _PackedBatch(batch)
+def _pack(batch: Any) -> Any:
+    packs = isinstance(batch, Batch) and get_worker_info() is not None
+    return _PackedBatch(batch) if packs else batch
 
 
 class _PackedBatch:
@@ -347,35 +275,12 @@ class _PackedBatch:
         self._batch = batch
 
     def __reduce__(self) -> tuple:
-        batch, segments = self._batch, self._batch.segments
-        tensors = (
-            batch.images,
-            torch.cat([part.ids.reshape(-1) for part in segments]),
-            torch.cat([part.labels for part in segments]),
-            torch.cat([part.is_crowd for part in segments]),
-        )
-        shapes = [(tuple(part.ids.shape), part.num_segments) for part in segments]
-        rest = (batch.image_ids, batch.indices, batch.original_sizes, batch.step)
-        return _unpack, (*tensors, shapes, rest)
+        packed = PackedMaps(self._batch.segments)
+        return _unpack, (replace(self._batch, segments=packed),)
 
 
-def _unpack(
-    images: Tensor,
-    ids: Tensor,
-    labels: Tensor,
-    is_crowd: Tensor,
-    shapes: list[tuple[tuple[int, ...], int]],
-    rest: tuple,
-) -> Batch:
-    maps = ids.split([int(np.prod(shape)) for shape, _ in shapes])
-    counts = [count for _, count in shapes]
-    segments = tuple(
-        SegmentMap(flat.view(shape), own_labels, own_crowd)
-        for (shape, _), flat, own_labels, own_crowd in zip(
-            shapes, maps, labels.split(counts), is_crowd.split(counts), strict=True
-        )
-    )
-    return Batch(images, segments, *rest)
+def _unpack(batch: Batch) -> Batch:
+    return replace(batch, segments=tuple(batch.segments))
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -51,13 +51,13 @@ def draw_image(image: np.ndarray, window: Window, canvas: np.ndarray, *, flip: b
     x, weights = _weights(window.resized[1], window.offset[1], columns, width)
     if flip:
         x, weights = x[::-1].copy(), weights[::-1].copy()
-    seen = slice(int(y[0]), int(y[-1]) + row_weights.shape[1])
+    top, bottom = int(y[0]), int(y[-1]) + row_weights.shape[1]
     left, right = int(x.min()), int(x.max()) + weights.shape[1]
-    pixels = np.ascontiguousarray(image).reshape(height, 3 * width)[seen]
+    seen = np.ascontiguousarray(image).reshape(height, 3 * width)
+    seen = seen[top:bottom, 3 * left : 3 * right]
     # The first pass is better the one that leaves fewer pixels to the other.
-    resize = _shrink_rows_first if rows < len(pixels) else _stretch_columns_first
-    weights = weights.astype(np.uint64)
-    resize(pixels, y - seen.start, row_weights, x - left, weights, (left, right), canvas)
+    resize = _rows_first if rows < len(seen) else _columns_first
+    resize(seen, y - top, row_weights, x - left, weights, canvas)
     canvas[:, :rows, columns:] = 0
     canvas[:, rows:] = 0
 
@@ -159,53 +159,36 @@ def _weights(resized: int, offset: int, shown: int, side: int) -> tuple[np.ndarr
 
 
 @compiled
-def _shrink_rows_first(
+def _rows_first(
     pixels: np.ndarray,
     y: np.ndarray,
     row_weights: np.ndarray,
     x: np.ndarray,
     column_weights: np.ndarray,
-    seen: tuple[int, int],
     canvas: np.ndarray,
 ) -> None:
-    left, right = seen
     line = np.empty(pixels.shape[1], np.uint8)
-    packed, mixed = np.empty(right - left, np.uint64), np.empty(len(x), np.uint64)
     for i in range(len(y)):
         _mix_rows(pixels, y[i], row_weights[i], _BITS, line)
-        _pack(line[3 * left : 3 * right], packed)
-        _mix_columns(packed, x, column_weights, mixed)
-        for channel in range(3):
-            _unpack(mixed, channel, _BITS, canvas[channel, i])
+        _mix_columns(line, x, column_weights, _BITS, canvas[:, i])
 
 
 @compiled
-def _stretch_columns_first(
+def _columns_first(
     pixels: np.ndarray,
     y: np.ndarray,
     row_weights: np.ndarray,
     x: np.ndarray,
     column_weights: np.ndarray,
-    seen: tuple[int, int],
     canvas: np.ndarray,
 ) -> None:
-    count, taps, (left, right) = len(x), row_weights.shape[1], seen
-    # As many rows as are mixed, each in place of one that is no longer needed.
-    stretched = np.empty((3, taps, count), np.uint16)
-    packed, mixed = np.empty(right - left, np.uint64), np.empty(count, np.uint64)
-    weights = np.empty(taps, np.int32)
-    done = 0
+    mixed = np.empty((3, len(pixels), len(x)), np.uint16)
+    for i in range(len(pixels)):
+        _mix_columns(pixels[i], x, column_weights, _BITS - _MORE, mixed[:, i])
     for i in range(len(y)):
-        while done < y[i] + taps:
-            _pack(pixels[done, 3 * left : 3 * right], packed)
-            _mix_columns(packed, x, column_weights, mixed)
-            for channel in range(3):
-                _unpack(mixed, channel, _BITS - _MORE, stretched[channel, done % taps])
-            done += 1
-        for j in range(taps):
-            weights[(y[i] + j) % taps] = row_weights[i, j]
         for channel in range(3):
-            _mix_rows(stretched[channel], 0, weights, _BITS + _MORE, canvas[channel, i, :count])
+            target = canvas[channel, i, : len(x)]
+            _mix_rows(mixed[channel], y[i], row_weights[i], _BITS + _MORE, target)
 
 
 @compiled
@@ -229,37 +212,29 @@ def _mix_rows(
 
 
 @compiled
-def _pack(line: np.ndarray, packed: np.ndarray) -> None:
-    """Three channels side by side in one word, so that one multiplication serves them all."""
-    for x in range(len(packed)):
-        packed[x] = (
-            np.uint64(line[3 * x])
-            | np.uint64(line[3 * x + 1]) << np.uint64(_FIELD)
-            | np.uint64(line[3 * x + 2]) << np.uint64(2 * _FIELD)
-        )
-
-
-@compiled
 def _mix_columns(
-    packed: np.ndarray, first: np.ndarray, weights: np.ndarray, mixed: np.ndarray
+    line: np.ndarray, first: np.ndarray, weights: np.ndarray, bits: int, target: np.ndarray
 ) -> None:
-    """The weighted sums of packed pixels from each ``first`` on, still to be divided by 2^13."""
-    if weights.shape[1] == 2:
-        for x in range(len(first)):
-            start = first[x]
-            mixed[x] = packed[start] * weights[x, 0] + packed[start + 1] * weights[x, 1]
-        return
+    """The weighted sums of a line's pixels from each ``first`` on, divided by 2^bits and rounded.
+
+    Args:
+        line: ``[3 W]``, the channels of a pixel side by side.
+        first: ``[w]``.
+        weights: ``[w, taps]``.
+        bits: see above.
+        target: ``[3, w or more]``, written to.
+    """
+    # Three channels in one word, so that one multiplication serves them all.
+    packed = np.empty(len(line) // 3, np.uint64)
+    for x in range(len(packed)):
+        packed[x] = 0
+        for channel in range(3):
+            packed[x] |= np.uint64(line[3 * x + channel]) << np.uint64(_FIELD * channel)
+    half = np.uint64(sum([1 << (_FIELD * channel + bits - 1) for channel in range(3)]))
+    mask = np.uint64((1 << (_FIELD - bits)) - 1)
     for x in range(len(first)):
-        total = np.uint64(0)
+        total = half
         for j in range(weights.shape[1]):
-            total += packed[first[x] + j] * weights[x, j]
-        mixed[x] = total
-
-
-@compiled
-def _unpack(mixed: np.ndarray, channel: int, bits: int, target: np.ndarray) -> None:
-    """One channel, divided by 2^bits and rounded."""
-    half = np.uint64(1 << (_FIELD * channel + bits - 1))
-    shift = np.uint64(_FIELD * channel + bits)
-    for x in range(len(mixed)):
-        target[x] = (mixed[x] + half) >> shift
+            total += packed[first[x] + j] * np.uint64(weights[x, j])
+        for channel in range(3):
+            target[channel, x] = total >> np.uint64(_FIELD * channel + bits) & mask

@@ -10,15 +10,14 @@ import torch
 
 from eomtlib.core.errors import DataError
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
-from eomtlib.data.dataset import MAX_SIDE, FileDataset, Images, read_file
+from eomtlib.data.dataset import MAX_SIDE, FileDataset, read_file
 from eomtlib.data.decoding.archives import Store
-from eomtlib.data.decoding.image_files import open_picture
+from eomtlib.data.decoding.image_files import DATA_SUFFIXES, open_image
 from eomtlib.data.decoding.problems import FileError, Report, refuse
 
 _HEADER_BYTES = 24
 _HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _UNKNOWN = VOID - 1
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class MaskFiles(FileDataset):
@@ -62,10 +61,13 @@ class MaskFiles(FileDataset):
         if not kept and report is refuse:
             raise DataError(f"{images.where('')}: there is no image in it with a mask.")
         names = np.array([image.encode() for image, _ in kept], np.bytes_)
-        listed = Images(
-            images, names, np.arange(len(kept)), np.array(sizes, np.int32).reshape(-1, 2)
+        super().__init__(
+            images,
+            names,
+            image_ids=np.arange(len(kept)),
+            sizes=np.array(sizes, np.int32).reshape(-1, 2),
+            classes=classes,
         )
-        super().__init__(listed, classes)
         self._masks = masks
         self._mask_names = np.array([mask.encode() for _, mask in kept], np.bytes_)
         self._table = np.full(256, _UNKNOWN, np.int16)
@@ -85,9 +87,9 @@ class MaskFiles(FileDataset):
         """
         name = self._mask_names[index].decode()
         where = store.where(name)
-        picture = open_picture(
+        picture = open_image(
             read_file(store, name, "unreadable mask"),
-            self.size(index),
+            size=self.size(index),
             where=where,
             json_name=self.annotation_of(index),
             kind="unreadable mask",
@@ -167,7 +169,7 @@ def _image_stem(name: str, suffix: str) -> str | None:
         return None
     if suffix:
         return name.removesuffix(suffix) if name.endswith(suffix) else None
-    return str(path.with_suffix("")) if path.suffix.lower() in _IMAGE_SUFFIXES else None
+    return str(path.with_suffix("")) if path.suffix.lower() in DATA_SUFFIXES else None
 
 
 def _png_size(store: Store, name: str) -> tuple[int, int]:

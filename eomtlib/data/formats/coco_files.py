@@ -5,18 +5,14 @@ Both formats are described at https://cocodataset.org/#format-data.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 
-from eomtlib.core.structures import SegmentMap
-from eomtlib.data.dataset import (
-    FileDataset,
-    Images,
-    check_present,
-    choose_annotated,
-    read_file,
-    void_map,
-)
+from eomtlib.core.errors import DataError, check_choice
+from eomtlib.core.structures import VOID, SegmentMap
+from eomtlib.data.dataset import FileDataset, check_present, read_file
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.json_lists import JsonLists
 from eomtlib.data.decoding.problems import Report, refuse
@@ -25,8 +21,48 @@ from eomtlib.data.formats.instance_index import InstanceIndex
 from eomtlib.data.formats.outlines import lay_out, rasterise
 from eomtlib.data.formats.panoptic_index import PanopticIndex
 
+ON_EMPTY = ("skip", "keep", "error")
 
-class PanopticFiles(FileDataset):
+
+class _CocoFiles(FileDataset):
+    """What both formats have in common: the images of an index, with or without the empty ones."""
+
+    def __init__(
+        self, images: Store, index: PanopticIndex | InstanceIndex, on_empty: str, report: Report
+    ) -> None:
+        kept = _chosen(images, index, on_empty, report)
+        super().__init__(
+            images,
+            index.image_names[kept],
+            image_ids=index.image_ids[kept],
+            sizes=index.sizes[kept],
+            classes=index.classes,
+        )
+        self.faulty = index.faulty[kept]
+        self._index, self._rows = index, kept
+        self._check_present(images, self._image_names, "missing image", report)
+
+    def annotation_of(self, index: int) -> str:
+        """The JSON file."""
+        return self._index.where
+
+    def _check_present(self, store: Store, names: np.ndarray, kind: str, report: Report) -> None:
+        check_present(store, names, kind=kind, listed_by=self._index.where, report=report)
+
+    def _span(self, index: int) -> slice:
+        """The image's segments among those of the annotation file."""
+        row = self._rows[index]
+        return slice(self._index.starts[row], self._index.starts[row] + self._index.counts[row])
+
+    def _map(self, ids: np.ndarray, span: slice) -> SegmentMap:
+        return SegmentMap(
+            ids=torch.from_numpy(ids),
+            labels=torch.from_numpy(self._index.labels[span].astype(np.int64)),
+            is_crowd=torch.from_numpy(self._index.is_crowd[span].copy()),
+        )
+
+
+class PanopticFiles(_CocoFiles):
     """Images with segments that do not overlap (Kirillov et al., Panoptic Segmentation, CVPR 2019).
 
     Args:
@@ -39,6 +75,7 @@ class PanopticFiles(FileDataset):
         report: is given what is found to be wrong before anything is read.
 
     Raises:
+        ConfigurationError: for an unknown ``on_empty``.
         DataError: when the annotation file cannot be used.
     """
 
@@ -53,47 +90,27 @@ class PanopticFiles(FileDataset):
         report: Report = refuse,
     ) -> None:
         index = PanopticIndex(JsonLists(annotations, json_name), report)
-        listed = Images(images, index.image_names, index.image_ids, index.sizes)
-        keep = choose_annotated(
-            listed, index.counts, json_name=json_name, on_empty=on_empty, report=report
-        )
-        super().__init__(listed.chosen(keep), index.classes)
-        self.faulty = index.faulty[keep]
-        self._json_name, self._maps, self._map_names = json_name, maps, index.map_names[keep]
-        self._starts, self._counts = index.starts[keep], index.counts[keep]
-        self._ids, self._labels, self._is_crowd = index.ids, index.labels, index.is_crowd
+        super().__init__(images, index, on_empty, report)
+        self._maps, self._map_names = maps, index.map_names[self._rows]
         wanted = self._map_names[self._map_names != b""]
-        for store, names, kind in (
-            (images, self._image_names, "missing image"),
-            (maps, wanted, "missing mask"),
-        ):
-            check_present(store, names, kind=kind, listed_by=json_name, report=report)
+        self._check_present(maps, wanted, "missing mask", report)
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[1, H, W]``, in the order of the annotation file."""
-        name = self._map_names[index].decode()
+        name, span = self._map_names[index].decode(), self._span(index)
         if not name:
-            return void_map(self.size(index))
-        span = slice(self._starts[index], self._starts[index] + self._counts[index])
+            return self._map(np.full((1, *self.size(index)), VOID, np.int16), span)
         ids = decode_segments(
             read_file(self._maps, name, "unreadable mask"),
             self.size(index),
-            self._ids[span],
+            self._index.ids[span],
             where=self._maps.where(name),
-            json_name=self._json_name,
+            json_name=self._index.where,
         )
-        return SegmentMap(
-            ids=torch.from_numpy(ids)[None],
-            labels=torch.from_numpy(self._labels[span].astype(np.int64)),
-            is_crowd=torch.from_numpy(self._is_crowd[span].copy()),
-        )
-
-    def annotation_of(self, index: int) -> str:
-        """The JSON file."""
-        return self._json_name
+        return self._map(ids[None], span)
 
 
-class InstanceFiles(FileDataset):
+class InstanceFiles(_CocoFiles):
     """Images with objects that may overlap: each whole, in as few layers as first fit gives.
 
     Args:
@@ -104,6 +121,7 @@ class InstanceFiles(FileDataset):
         report: likewise.
 
     Raises:
+        ConfigurationError: for an unknown ``on_empty``.
         DataError: when the annotation file cannot be used.
     """
 
@@ -117,30 +135,31 @@ class InstanceFiles(FileDataset):
         report: Report = refuse,
     ) -> None:
         index = InstanceIndex(JsonLists(annotations, json_name), report)
-        listed = Images(images, index.image_names, index.image_ids, index.sizes)
-        keep = choose_annotated(
-            listed, index.counts, json_name=json_name, on_empty=on_empty, report=report
-        )
-        super().__init__(listed.chosen(keep), index.classes)
-        self.faulty = index.faulty[keep]
-        self._json_name, self._index = json_name, index
-        self._starts, self._counts = index.starts[keep], index.counts[keep]
-        check_present(
-            images, self._image_names, kind="missing image", listed_by=json_name, report=report
-        )
+        super().__init__(images, index, on_empty, report)
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[K, H, W]``, in the order of the annotation file, exactly pycocotools'."""
-        size = self.size(index)
-        span = range(self._starts[index], self._starts[index] + self._counts[index])
-        ids = lay_out((rasterise(self._index.outline(k), size) for k in span), size)
-        own = slice(span.start, span.stop)
-        return SegmentMap(
-            ids=torch.from_numpy(ids),
-            labels=torch.from_numpy(self._index.labels[own].astype(np.int64)),
-            is_crowd=torch.from_numpy(self._index.is_crowd[own].copy()),
-        )
+        size, span = self.size(index), self._span(index)
+        outlines = map(self._index.outline, range(span.start, span.stop))
+        return self._map(lay_out((rasterise(outline, size) for outline in outlines), size), span)
 
-    def annotation_of(self, index: int) -> str:
-        """The JSON file."""
-        return self._json_name
+
+def _chosen(
+    images: Store, index: PanopticIndex | InstanceIndex, on_empty: str, report: Report
+) -> np.ndarray:
+    """The rows of the images to keep: all, unless ``report`` refuses, as each is looked at then."""
+    check_choice("on_empty", on_empty, ON_EMPTY)
+    keep = np.ones(len(index.counts), bool)
+    empty = np.flatnonzero(index.counts == 0)
+    if len(empty) and on_empty != "keep" and report is refuse:
+        first = images.where(index.image_names[empty[0]].decode())
+        text = f"{index.where}: {len(empty)} image(s) have no segments, the first is {first}"
+        if on_empty == "error":
+            advice = "annotate or remove them, or leave them out: on_empty='skip'"
+            raise DataError(f"{text}; {advice}.")
+        # Attributed to whoever opened the data set.
+        warnings.warn(f"{text}; left out (on_empty='error' refuses them).", stacklevel=5)
+        keep[empty] = False
+    if report is refuse and not index.counts.any():
+        raise DataError(f"{index.where}: lists no image with segments; nothing to read.")
+    return np.flatnonzero(keep)

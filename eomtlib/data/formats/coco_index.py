@@ -5,7 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
+from msgspec import Raw
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import MAX_SIDE
@@ -62,17 +64,17 @@ class CocoIndex:
         self.faulty = np.zeros(len(self.rows), bool)
         del self._ids, self._sizes, self._names, self._classes
 
-    def each(self, part: str, add: Callable[[int, dict, np.ndarray], None]) -> None:
-        """Hands each entry of a list to ``add``, with its position and its span in the text."""
-        for position, span in enumerate(self._lists.spans(part)):
+    def each(self, part: str, add: Callable[[int, dict, Raw], None]) -> None:
+        """Hands each entry of a list to ``add``, with its position and its text."""
+        for position, text in enumerate(self._lists.entries(part)):
             try:
-                add(position, self._lists.entry(span), span)
+                add(position, msgspec.json.decode(text), text)
                 continue
             except EntryError as error:
                 kind, what = error.kind, str(error)
             except KeyError as error:
                 kind, what = "malformed entry", f"lacks the field {error}"
-            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
                 kind, what = "malformed entry", str(error)
             advice = "correct the entry or fetch the file again"
             self._report(FileError(kind, self.where, f"{part}[{position}]: {what}; {advice}."))
@@ -85,7 +87,7 @@ class CocoIndex:
             raise EntryError("unknown id", what)
         return row
 
-    def _add_class(self, position: int, entry: dict, span: np.ndarray) -> None:
+    def _add_class(self, position: int, entry: dict, text: Raw) -> None:
         name, number = str(entry["name"]), int(entry["id"])
         default = {"isthing": True} if self._things_by_default else {}
         is_thing = bool((default | entry)["isthing"])
@@ -95,7 +97,7 @@ class CocoIndex:
             raise EntryError("duplicate id", f"the name {name!r} comes twice")
         self._classes[number] = ClassInfo(name, is_thing, number)
 
-    def _add_image(self, position: int, entry: dict, span: np.ndarray) -> None:
+    def _add_image(self, position: int, entry: dict, text: Raw) -> None:
         image_id = entry["id"]
         number = position if isinstance(image_id, str) else int(image_id)
         height, width = int(entry["height"]), int(entry["width"])

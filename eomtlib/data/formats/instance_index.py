@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from array import array
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Raw
 
 from eomtlib.data.decoding.json_lists import JsonLists
 from eomtlib.data.decoding.problems import Report, refuse
@@ -33,18 +33,23 @@ class InstanceIndex(CocoIndex):
 
     def __init__(self, lists: JsonLists, report: Report = refuse) -> None:
         super().__init__(lists, report, things_by_default=True)
-        # Row of the image, class, crowd or not, begin and end of the entry's text.
-        self._segments = tuple(array(code) for code in "iibqq")
+        # Row of the image, class, crowd or not.
+        self._segments = tuple(array(code) for code in "iib")
+        self._texts: list[Raw] = []
         self._totals = np.zeros(len(self.rows), np.int64)
         self._seen: set[int | str] = set()
         self.each("annotations", self._add_annotation)
-        rows, labels, is_crowd, begins, ends = (np.array(part) for part in self._segments)
+        rows, labels, is_crowd = (np.array(part) for part in self._segments)
         order = np.argsort(rows, kind="stable")
         self.counts = np.bincount(rows, minlength=len(self.rows)).astype(np.int32)
         self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
         self.labels, self.is_crowd = labels[order].astype(np.int32), is_crowd[order].astype(bool)
-        self._keep_text(begins[order], ends[order])
-        del self._segments, self._seen, self._totals, self._lists, self.rows
+        # One byte more than the texts, since PyTorch takes no empty memory.
+        texts = [memoryview(self._texts[segment]) for segment in order.tolist()]
+        # Tensors: worker processes share their memory, whichever way they start.
+        self._bounds = torch.tensor([0] + [len(text) for text in texts]).cumsum(0)
+        self._text = torch.frombuffer(bytearray().join([*texts, b"\0"]), dtype=torch.uint8)
+        del self._segments, self._texts, self._seen, self._totals, self._lists, self.rows
 
     def outline(self, segment: int) -> Any:
         """A segment's polygons or run lengths, as the file gives them: argument of ``rasterise``.
@@ -53,9 +58,9 @@ class InstanceIndex(CocoIndex):
             segment: position among the T.
         """
         begin, end = self._bounds[segment : segment + 2].tolist()
-        return json.loads(self._text[begin:end].numpy().tobytes())["segmentation"]
+        return msgspec.json.decode(self._text[begin:end].numpy())["segmentation"]
 
-    def _add_annotation(self, position: int, entry: dict, span: np.ndarray) -> None:
+    def _add_annotation(self, position: int, entry: dict, text: Raw) -> None:
         row = self.row_of(entry)
         faulty, self.faulty[row] = self.faulty[row], True  # until it is found to be in order
         number = entry.get("id", f"position {position}")
@@ -71,21 +76,13 @@ class InstanceIndex(CocoIndex):
         is_crowd = bool(entry.get("iscrowd", 0))
         _check_outline(entry["segmentation"], self._sizes_of(row))
         label = self.class_of[entry["category_id"]]
-        for part, value in zip(self._segments, (row, label, is_crowd, *span), strict=True):
-            part.append(int(value))
+        for part, value in zip(self._segments, (row, label, is_crowd), strict=True):
+            part.append(value)
+        self._texts.append(text)
         self.faulty[row] = faulty
 
     def _sizes_of(self, row: int) -> tuple[int, int]:
         return int(self.sizes[row, 0]), int(self.sizes[row, 1])
-
-    def _keep_text(self, begins: np.ndarray, ends: np.ndarray) -> None:
-        bounds = np.concatenate(([0], np.cumsum(ends - begins)))
-        # Tensors: worker processes share their memory, whichever way they start.
-        self._bounds = torch.from_numpy(bounds)
-        self._text = torch.empty(int(bounds[-1]), dtype=torch.uint8)
-        source, target = np.frombuffer(self._lists.text, np.uint8), self._text.numpy()
-        for begin, end, place in zip(begins, ends, bounds[:-1], strict=True):
-            target[place : place + end - begin] = source[begin:end]
 
 
 def _check_outline(outline: Any, size: tuple[int, int]) -> None:
@@ -102,15 +99,15 @@ def _check_outline(outline: Any, size: tuple[int, int]) -> None:
                 )
             # A polygon's cost is its length, so none may lead far out of the image.
             reach = 2 * max(height, width)
-            if not -reach <= min(numbers) <= max(numbers) <= reach or math.isnan(sum(numbers)):
-                raise ValueError("a polygon lies far outside of its image, or is not finite")
+            if not -reach <= min(numbers) <= max(numbers) <= reach:
+                raise ValueError("a polygon lies far outside of its image")
         return
     counts, own_size = outline["counts"], tuple(outline["size"])
     if own_size != size:
         what = f"run lengths for height × width {own_size}, but its image is {size}"
         raise EntryError("size mismatch", what)
     if isinstance(counts, str):
-        pixels = text_pixels(np.frombuffer(counts.encode(), np.uint8))
+        pixels = text_pixels(counts.encode())
     elif isinstance(counts, list):
         pixels = sum(counts) if min(counts, default=0) >= 0 else -1
     else:

@@ -9,7 +9,6 @@ import numpy as np
 from pycocotools import mask as rle_masks
 
 from eomtlib.core.structures import VOID
-from eomtlib.data.decoding.compiled import compiled
 
 
 def rasterise(outline: Any, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
@@ -65,29 +64,23 @@ def lay_out(
     return np.stack(layers)
 
 
-@compiled
-def text_pixels(text: np.ndarray) -> int:
-    """How many pixels COCO's text of run lengths, ``[N]`` uint8, is for; −1 for what is none.
+def text_pixels(text: bytes) -> int:
+    """How many pixels COCO's text of run lengths is for; −1 for what is none.
 
     Each character holds 5 bits of a number, the lowest first, and whether more follow; the last of
     a number also its sign. From the fourth number on it is the difference to the last but one.
     """
-    total = previous = current = count = 0
-    number = shift = 0
-    for character in text:
-        bits = np.int64(character) - 48
-        if bits < 0 or bits > 63 or shift > 30:
-            return -1
-        number |= (bits & 31) << shift
-        shift += 5
-        if bits & 32 == 0:
-            if bits & 16:
-                number -= 1 << shift
-            if count > 2:
-                number += previous
-            if number < 0:
-                return -1
-            previous, current = current, number
-            total, count = total + number, count + 1
-            number = shift = 0
-    return total if shift == 0 else -1
+    codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    last = codes & 32 == 0
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or not last[-1]:
+        return -1
+    ends = np.flatnonzero(last)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, ends - starts + 1))
+    if shifts.max() > 30:
+        return -1
+    numbers = np.add.reduceat((codes & 31) << shifts, starts)
+    numbers -= (codes[ends] >> 4 & 1) << (shifts[ends] + 5)
+    for chain in (numbers[1::2], numbers[2::2]):
+        np.cumsum(chain, out=chain)
+    return -1 if numbers.min() < 0 else int(numbers.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 
 import numpy as np
+from msgspec import Raw
 
 from eomtlib.data.decoding.archives import check_name
 from eomtlib.data.decoding.json_lists import JsonLists
@@ -36,9 +37,9 @@ class PanopticIndex(CocoIndex):
         self.map_names = np.array(self._map_names, np.bytes_)
         self.ids, self.labels = (np.array(part, np.int32) for part in self._segments[:2])
         self.is_crowd = np.array(self._segments[2], bool)
-        del self._segments, self._map_names, self._seen, self.rows
+        del self._segments, self._map_names, self._seen, self._lists, self.rows
 
-    def _add_annotation(self, position: int, entry: dict, span: np.ndarray) -> None:
+    def _add_annotation(self, position: int, entry: dict, text: Raw) -> None:
         row = self.row_of(entry)
         if row in self._seen:
             raise EntryError("duplicate id", f"image_id {entry['image_id']} is annotated twice")

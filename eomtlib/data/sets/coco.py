@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eomtlib.core.errors import check_choice
-from eomtlib.data.dataset import ON_EMPTY, SPLITS
+from eomtlib.data.dataset import SPLITS
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import Report, refuse
@@ -52,7 +52,6 @@ class CocoPanoptic(PanopticFiles):
         self, root: str | Path, split: str, *, on_empty: str = "skip", report: Report = refuse
     ) -> None:
         self.root, self.split = Path(root).expanduser(), check_choice("split", split, SPLITS)
-        check_choice("on_empty", on_empty, ON_EMPTY)
         name = f"panoptic_{split}2017"
         images = _open_images(self.root, split)
         annotations = _open_json(self.root, f"{name}.json", PANOPTIC_ZIP, "panoptic")
@@ -107,8 +106,6 @@ class CocoInstances(InstanceFiles):
         report: Report = refuse,
     ) -> None:
         self.root, self.split = Path(root).expanduser(), check_choice("split", split, SPLITS)
-        on_empty = on_empty or EMPTY_INSTANCES[split]
-        check_choice("on_empty", on_empty, ON_EMPTY)
         name = f"instances_{split}2017.json"
         images = _open_images(self.root, split)
         annotations = _open_json(self.root, name, INSTANCES_ZIP, "instance")
@@ -116,7 +113,7 @@ class CocoInstances(InstanceFiles):
             images,
             annotations.read(name),
             json_name=annotations.where(name),
-            on_empty=on_empty,
+            on_empty=on_empty or EMPTY_INSTANCES[split],
             report=report,
         )
 

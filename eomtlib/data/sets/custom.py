@@ -13,8 +13,10 @@ Which of COCO's formats a file has is told by its content.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
@@ -109,13 +111,14 @@ def custom_view(dataset: FileDataset, task: str) -> SegmentationDataset:
     return views[task](dataset) if panoptic and task in views else dataset
 
 
-def _json_form(text: bytes, where: str) -> str:
-    lists = JsonLists(text, where)
-    for span in lists.spans("annotations"):
-        entry = lists.parse(span)
-        for key, form in (("segments_info", "panoptic"), ("segmentation", "instance")):
-            if isinstance(entry, dict) and key in entry:
-                return form
+def _json_form(content: bytes, where: str) -> str:
+    lists = JsonLists(content, where)
+    for text in lists.entries("annotations"):
+        with suppress(ValueError):
+            entry = msgspec.json.decode(text)
+            for key, form in (("segments_info", "panoptic"), ("segmentation", "instance")):
+                if isinstance(entry, dict) and key in entry:
+                    return form
     raise DataError(
         f"{where}: its annotations have neither 'segments_info', as in COCO's panoptic format, nor "
         "'segmentation', as in its instance format (https://cocodataset.org/#format-data)."

@@ -9,39 +9,31 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
-from eomtlib.evaluation.metrics.metric import Result, check_labels, check_size, checked_classes
+from eomtlib.evaluation.metrics.metric import (
+    Result,
+    by_class,
+    check_range,
+    check_target,
+    checked_classes,
+)
 from eomtlib.evaluation.run_lengths import encode_masks, encode_segments
 
 # In the order of COCOeval's summary.
 _NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-@dataclass(frozen=True)
-class _Masks:
-    """The masks of one image: compressed run lengths, labels, and scores or crowd flags."""
-
-    counts: list[bytes]
-    labels: np.ndarray
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class _ImageEntry:
-    """What is kept of an image: some hundred bytes for a mask."""
-
-    size: tuple[int, int]
-    found: _Masks
-    truth: _Masks
+_Image = tuple[tuple[int, int], list[dict[str, Any]], list[dict[str, Any]]]
+"""Size, detections and ground truth of an image, as COCO's annotations without ids."""
 
 
 class InstanceAP:
@@ -60,13 +52,13 @@ class InstanceAP:
 
     def __init__(self, classes: Sequence[ClassInfo]) -> None:
         self.classes = checked_classes(classes)
-        self._images: list[_ImageEntry] = []
+        self._images: list[_Image] = []
 
-    def update(self, prediction: Mapping[str, Any], target: SegmentMap) -> None:
+    def update(self, segmented: Mapping[str, Any], target: SegmentMap) -> None:
         """Adds an image.
 
         Args:
-            prediction: as ``post_process_instance_segmentation`` gives it: ``segmentation``, bool
+            segmented: as ``post_process_instance_segmentation`` gives it: ``segmentation``, bool
                 ``[K, H, W]`` on any device, and for each mask one of ``segments_info``, with
                 ``label_id`` and ``score``.
             target: the ground truth at the same size, in any number of layers, on the CPU.
@@ -74,30 +66,27 @@ class InstanceAP:
         Raises:
             ConfigurationError: when sizes or labels do not fit; nothing was added then.
         """
-        masks, infos = prediction["segmentation"], prediction["segments_info"]
+        masks, infos = segmented["segmentation"], segmented["segments_info"]
         if len(masks) != len(infos):
             raise ConfigurationError(
                 f"prediction has {len(masks)} masks, but {len(infos)} segments_info."
             )
-        check_size(masks.shape[1:], target)
-        labels = np.array([info["label_id"] for info in infos], np.int32)
-        scores = np.array([info["score"] for info in infos], np.float64)
-        truth = target.labels.numpy().astype(np.int32), target.is_crowd.numpy().copy()
-        check_labels("prediction", labels, len(self.classes))
-        check_labels("target", truth[0], len(self.classes))
-        self._images.append(
-            _ImageEntry(
-                size=target.size,
-                found=_Masks(encode_masks(masks), labels, scores),
-                truth=_Masks(encode_segments(target), *truth),
-            )
-        )
+        labels = [info["label_id"] for info in infos]
+        check_target(target, masks.shape[1:], num_classes=len(self.classes), layered=True)
+        check_range("prediction holds classes", torch.tensor(labels), len(self.classes))
+        found = _annotations(encode_masks(masks), labels, target.size)
+        for annotation, info in zip(found, infos, strict=True):
+            annotation["score"] = float(info["score"])
+        truth = _annotations(encode_segments(target), target.labels.tolist(), target.size)
+        for annotation, is_crowd in zip(truth, target.is_crowd.tolist(), strict=True):
+            annotation["iscrowd"] = int(is_crowd)
+        self._images.append((target.size, found, truth))
 
-    def state(self) -> tuple[int, list[_ImageEntry]]:
+    def state(self) -> tuple[int, list[_Image]]:
         """The number of classes and the images so far, which pickle; gather them as objects."""
         return len(self.classes), list(self._images)
 
-    def merge(self, state: tuple[int, list[_ImageEntry]]) -> None:
+    def merge(self, state: tuple[int, list[_Image]]) -> None:
         """Adds the images of another process.
 
         Raises:
@@ -121,70 +110,59 @@ class InstanceAP:
             ``ap75``, 0 where it has no instance, and the number of its ``instances``.
         """
         instances = np.zeros(len(self.classes), np.int64)
-        for image in self._images:
-            np.add.at(instances, image.truth.labels[~image.truth.values], 1)
-        if not instances.any():
-            # pycocotools cannot work without any ground truth.
-            precision = np.full((10, 1, len(self.classes)), -1.0)
-            stats = [-1.0] * len(_NAMES)
-        else:
-            precision, stats = self._evaluated()
-        metrics = {name: _percent(value) for name, value in zip(_NAMES, stats, strict=True)}
-        metrics["n"] = int((instances > 0).sum())
-        per_class = {}
-        for index, info in enumerate(self.classes):
-            own = np.maximum(precision[..., index], 0)
-            figures = {"ap": own.mean(), "ap50": own[0].mean(), "ap75": own[5].mean()}
-            per_class[info.name] = {name: 100 * float(v) for name, v in figures.items()}
-            per_class[info.name]["instances"] = int(instances[index])
-        return Result(metrics, per_class)
-
-    def _evaluated(self) -> tuple[np.ndarray, Sequence[float]]:
-        """Precision ``[10 thresholds, 101 recalls, classes]``, and the first figures of a summary.
-
-        −1 stands where there is nothing to find.
-        """
-        # pycocotools prints at every step.
-        with redirect_stdout(io.StringIO()):
-            truth = self._as_coco([image.truth for image in self._images], "iscrowd")
-            found = self._as_coco([image.found for image in self._images], "score")
+        for _, _, truth in self._images:
+            for annotation in truth:
+                instances[annotation["category_id"]] += not annotation["iscrowd"]
+        with redirect_stdout(io.StringIO()):  # pycocotools prints at every step
+            truth = self._as_coco([truth for _, _, truth in self._images])
+            found = self._as_coco([found for _, found, _ in self._images])
             evaluation = COCOeval(truth, found, "segm")
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        # Of instances of every area, and of 100 detections in an image.
-        return evaluation.eval["precision"][..., 0, -1], evaluation.stats[: len(_NAMES)]
+        # [10 thresholds, 101 recalls, classes], of instances of every area and of 100 detections in
+        # an image; here and in the summary −1 stands where there is nothing to find.
+        precision = evaluation.eval["precision"][..., 0, -1]
+        stats = evaluation.stats[: len(_NAMES)]
+        metrics = {name: _percent(value) for name, value in zip(_NAMES, stats, strict=True)}
+        metrics["n"] = int((instances > 0).sum())
+        own = [np.maximum(precision[..., index], 0) for index in range(len(self.classes))]
+        columns = {
+            "ap": [100 * values.mean() for values in own],
+            "ap50": [100 * values[0].mean() for values in own],
+            "ap75": [100 * values[5].mean() for values in own],
+            "instances": instances,
+        }
+        return Result(metrics, by_class(self.classes, columns))
 
-    def _as_coco(self, masks: Sequence[_Masks], value: str) -> COCO:
-        annotations = []
-        for image_id, (image, own) in enumerate(zip(self._images, masks, strict=True)):
-            entries = [{"size": image.size, "counts": counts} for counts in own.counts]
-            areas = coco_mask.area(entries)
-            for entry, area, label, number in zip(
-                entries, areas, own.labels, own.values, strict=True
-            ):
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,  # pycocotools reads 0 as none
-                        "image_id": image_id,
-                        "category_id": int(label),
-                        "segmentation": entry,
-                        "area": int(area),
-                        "iscrowd": 0,
-                        value: number.item(),
-                    }
-                )
+    def _as_coco(self, annotations: Sequence[Sequence[dict[str, Any]]]) -> COCO:
+        """A data set of the annotations of each image."""
+        pairs = [(place, own) for place, of_image in enumerate(annotations) for own in of_image]
         coco = COCO()
         coco.dataset = {
             "images": [
-                {"id": image_id, "height": image.size[0], "width": image.size[1]}
-                for image_id, image in enumerate(self._images)
+                {"id": place, "height": height, "width": width}
+                for place, ((height, width), _, _) in enumerate(self._images)
             ],
             "categories": [{"id": index} for index in range(len(self.classes))],
-            "annotations": annotations,
+            # From 1 on, as pycocotools reads 0 as none.
+            "annotations": [
+                {"id": number, "image_id": place, **own}
+                for number, (place, own) in enumerate(pairs, start=1)
+            ],
         }
         coco.createIndex()
         return coco
+
+
+def _annotations(
+    counts: Sequence[bytes], labels: Sequence[int], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    entries = [{"size": size, "counts": own} for own in counts]
+    return [
+        {"category_id": label, "segmentation": entry, "area": int(area)}
+        for label, entry, area in zip(labels, entries, coco_mask.area(entries), strict=True)
+    ]
 
 
 def _percent(value: float) -> float:

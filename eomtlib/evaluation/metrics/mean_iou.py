@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics.metric import (
     Result,
     add_state,
-    check_labels,
-    check_size,
+    by_class,
+    check_range,
+    check_target,
     checked_classes,
 )
 
@@ -38,33 +38,24 @@ class MeanIoU:
         self.classes = checked_classes(classes)
         self._confusion = np.zeros((len(self.classes),) * 2, np.int64)
 
-    def update(self, prediction: Tensor, target: SegmentMap) -> None:
+    def update(self, segmented: Tensor, target: SegmentMap) -> None:
         """Adds an image.
 
         Args:
-            prediction: ``[H, W]`` integers, the class of each pixel, on any device.
+            segmented: ``[H, W]`` integers, the class of each pixel, on any device.
             target: the ground truth at the same size, in one layer, on the CPU.
 
         Raises:
             ConfigurationError: when sizes or classes do not fit; nothing was added then.
         """
         count = len(self.classes)
-        if target.ids.shape[0] != 1:
-            raise ConfigurationError(
-                f"target has {target.ids.shape[0]} layers; mean IoU needs one class for each pixel."
-            )
-        check_size(prediction.shape, target)
-        check_labels("target", target.labels.numpy(), count)
-        low, high = torch.stack(prediction.aminmax()).tolist() if prediction.numel() else (0, 0)
-        if not 0 <= low <= high < count:
-            raise ConfigurationError(
-                f"prediction holds classes from {low} to {high}, but there are {count}."
-            )
+        check_target(target, segmented.shape, num_classes=count)
+        check_range("prediction holds classes", segmented, count)
         ignored = torch.where(target.is_crowd, count, target.labels)
         # The last entry stands for void, which −1 points to; what is ignored has a row of its own.
-        rows = torch.cat((ignored, torch.tensor([count]))).to(prediction.device)
-        truth = rows[target.ids[0].to(prediction.device).long()]
-        pairs = truth * count + prediction
+        rows = torch.cat((ignored, torch.tensor([count]))).to(segmented.device)
+        truth = rows[target.ids[0].to(segmented.device).long()]
+        pairs = truth * count + segmented
         counts = torch.bincount(pairs.flatten(), minlength=(count + 1) * count)
         self._confusion += counts.view(count + 1, count)[:count].cpu().numpy()
 
@@ -98,8 +89,4 @@ class MeanIoU:
         iou = 100 * np.divide(hits, union, where=occurs, out=np.zeros(len(hits)))
         mean = float(iou[occurs].mean()) if occurs.any() else math.nan
         columns = {"iou": iou, "pixels": pixels, "predicted": predicted}
-        per_class = {
-            info.name: {name: float(values[index]) for name, values in columns.items()}
-            for index, info in enumerate(self.classes)
-        }
-        return Result({"miou": mean, "n": int(occurs.sum())}, per_class)
+        return Result({"miou": mean, "n": int(occurs.sum())}, by_class(self.classes, columns))

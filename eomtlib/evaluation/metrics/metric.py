@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Result:
 class Metric(Protocol):
     """Adds up over images, and over processes: each process updates its own, then one merges.
 
-    ``Any`` stands for what a metric chooses: its prediction is one entry of what the task's
-    post-processing returns, and its state a tensor or plain lists, small enough to be sent.
+    ``Any`` stands for what a metric chooses: what it is given of an image is an entry of what the
+    task's post-processing returns, and its state a tensor or plain lists, small enough to be sent.
 
     Attributes:
         classes: of the data set; the position is the class index.
@@ -39,7 +40,7 @@ class Metric(Protocol):
 
     classes: tuple[ClassInfo, ...]
 
-    def update(self, prediction: Any, target: SegmentMap) -> None:
+    def update(self, segmented: Any, target: SegmentMap) -> None:
         """Adds an image; a ConfigurationError where something does not fit, and nothing added."""
 
     def state(self) -> Any:
@@ -63,19 +64,38 @@ def checked_classes(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
     return tuple(classes)
 
 
-def check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
-    """Raises ConfigurationError unless all labels are class indices."""
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ConfigurationError(f"{name}: a class index lies outside 0 to {num_classes - 1}.")
+def check_target(
+    target: SegmentMap, size: Sequence[int], *, num_classes: int, layered: bool = False
+) -> None:
+    """Raises ConfigurationError unless a target can be compared with a prediction.
 
-
-def check_size(found: Sequence[int], target: SegmentMap) -> None:
-    """Raises ConfigurationError unless a prediction is as large as its target."""
-    if tuple(found) != target.size:
+    Args:
+        target: the ground truth.
+        size: height and width of the prediction.
+        num_classes: of the data set.
+        layered: whether segments may overlap.
+    """
+    if not layered and len(target.ids) != 1:
         raise ConfigurationError(
-            f"prediction is {tuple(found)} pixels, but the target is {target.size}; both must be "
+            f"target has {len(target.ids)} layers; this metric needs segments that do not overlap, "
+            "in one layer."
+        )
+    if tuple(size) != target.size:
+        raise ConfigurationError(
+            f"prediction is {tuple(size)} pixels, but the target is {target.size}; both must be "
             "of the image's original size."
         )
+    check_range("target holds classes", target.labels, num_classes)
+    check_range("target holds ids", target.ids, target.num_segments, lowest=VOID)
+
+
+def check_range(what: str, values: Tensor, count: int, *, lowest: int = 0) -> None:
+    """Raises ConfigurationError unless integers lie between ``lowest`` and ``count - 1``."""
+    if not values.numel():
+        return
+    low, high = torch.stack(values.aminmax()).tolist()
+    if not lowest <= low <= high < count:
+        raise ConfigurationError(f"{what} from {low} to {high}, but there are {count} of them.")
 
 
 def add_state(sums: np.ndarray, state: Tensor) -> None:
@@ -90,3 +110,13 @@ def add_state(sums: np.ndarray, state: Tensor) -> None:
             "measured on the same data set."
         )
     sums += state.cpu().numpy()
+
+
+def by_class(
+    classes: Sequence[ClassInfo], columns: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, float]]:
+    """``Result.per_class`` of columns that hold a number for each class."""
+    return {
+        info.name: {name: float(values[index]) for name, values in columns.items()}
+        for index, info in enumerate(classes)
+    }

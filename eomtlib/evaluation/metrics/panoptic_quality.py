@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics.metric import (
     Result,
     add_state,
-    check_labels,
-    check_size,
+    by_class,
+    check_range,
+    check_target,
     checked_classes,
 )
 
@@ -46,11 +46,11 @@ class PanopticQuality:
         # Columns: summed IoU, true positives, false positives, false negatives.
         self._sums = np.zeros((len(self.classes), 4), np.float64)
 
-    def update(self, prediction: Mapping[str, Any], target: SegmentMap) -> None:
+    def update(self, segmented: Mapping[str, Any], target: SegmentMap) -> None:
         """Adds an image.
 
         Args:
-            prediction: as ``post_process_panoptic_segmentation`` gives it: ``segmentation``,
+            segmented: as ``post_process_panoptic_segmentation`` gives it: ``segmentation``,
                 ``[H, W]`` integers on any device, positions in ``segments_info`` or −1 for nothing;
                 and there, of each predicted segment, ``label_id``. Those that do not show in the
                 map do not count.
@@ -60,11 +60,12 @@ class PanopticQuality:
         Raises:
             ConfigurationError: when sizes, ids or labels do not fit; nothing was added then.
         """
-        prediction_ids = prediction["segmentation"]
-        labels = np.array([info["label_id"] for info in prediction["segments_info"]], np.int64)
-        target_labels = target.labels.cpu().numpy()
-        is_crowd = target.is_crowd.cpu().numpy()
-        self._check(prediction_ids, target, labels, target_labels)
+        prediction_ids = segmented["segmentation"]
+        labels = np.array([info["label_id"] for info in segmented["segments_info"]], np.int64)
+        check_target(target, prediction_ids.shape, num_classes=len(self.classes))
+        check_range("prediction holds classes", torch.from_numpy(labels), len(self.classes))
+        check_range("prediction holds ids", prediction_ids, labels.size, lowest=VOID)
+        target_labels, is_crowd = target.labels.cpu().numpy(), target.is_crowd.cpu().numpy()
         areas = _intersections(prediction_ids, labels.size, target)
         gt_area, pred_area = areas[1:].sum(1), areas[:, 1:].sum(0)
         intersection, on_void = areas[1:, 1:], areas[0, 1:]
@@ -134,23 +135,7 @@ class PanopticQuality:
                 metrics[name + suffix] = float(values[occurs].mean()) if occurs.any() else math.nan
             metrics[f"n{suffix}"] = int(occurs.sum())
         columns = figures | {"tp": tp, "fp": fp, "fn": fn}
-        per_class = {
-            info.name: {name: float(values[index]) for name, values in columns.items()}
-            for index, info in enumerate(self.classes)
-        }
-        return Result(metrics, per_class)
-
-    def _check(
-        self, ids: Tensor, target: SegmentMap, labels: np.ndarray, target_labels: np.ndarray
-    ) -> None:
-        if target.ids.shape[0] != 1:
-            raise ConfigurationError(
-                f"target has {target.ids.shape[0]} layers; panoptic quality needs segments that do "
-                "not overlap, in one layer."
-            )
-        check_size(ids.shape, target)
-        check_labels("prediction", labels, len(self.classes))
-        check_labels("target", target_labels, len(self.classes))
+        return Result(metrics, by_class(self.classes, columns))
 
 
 def _intersections(prediction_ids: Tensor, num_predictions: int, target: SegmentMap) -> np.ndarray:
@@ -160,16 +145,6 @@ def _intersections(prediction_ids: Tensor, num_predictions: int, target: Segment
     """
     rows, columns = target.num_segments + 1, num_predictions + 1
     target_ids = target.ids[0].to(prediction_ids.device)
-    _check_ids("target", target_ids, target.num_segments)
-    _check_ids("prediction", prediction_ids, num_predictions)
     pairs = (target_ids.int() - VOID) * columns + (prediction_ids.int() - VOID)
     counts = torch.bincount(pairs.flatten(), minlength=rows * columns)
     return counts.view(rows, columns).cpu().numpy()
-
-
-def _check_ids(name: str, ids: Tensor, count: int) -> None:
-    low, high = torch.stack(ids.aminmax()).tolist() if ids.numel() else (VOID, VOID)
-    if low < VOID or high >= count:
-        raise ConfigurationError(
-            f"{name} holds ids from {low} to {high}, but there are {count} labels."
-        )

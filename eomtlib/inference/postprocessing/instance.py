@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from eomtlib.core.predictions import MaskLogits
-from eomtlib.inference.postprocessing.resizing import (
-    checked_masks,
-    in_parts,
-    pixel_counts,
-    resize_to_image,
-)
+from eomtlib.inference.postprocessing.resizing import checked_masks, pixel_counts, resized_in_parts
 
 
 def post_process_instance_segmentation(
@@ -59,53 +54,37 @@ def post_process_instance_segmentation(
     # The one transfer for the batch.
     pairs = best.indices.tolist()
     results = []
-    for index, own in enumerate(pairs):
+    for image, (own, size) in enumerate(zip(pairs, target_sizes, strict=True)):
         queries = list(dict.fromkeys(pair // num_classes for pair in own))
         place = {query: row for row, query in enumerate(queries)}
-        results.append(
-            _instances(
-                # float32, as half precision would move the borders of masks.
-                masks.of_queries(index, queries),
-                class_scores=best.values[index],
-                rows=[place[pair // num_classes] for pair in own],
-                labels=[pair % num_classes for pair in own],
-                target_size=tuple(target_sizes[index]),
-                input_size=input_size,
-                threshold=threshold,
-            )
-        )
+        rows = [place[pair // num_classes] for pair in own]
+        # float32, as half precision would move the borders of masks.
+        logits = masks.of_queries(image, queries)
+        parts = resized_in_parts(logits, target_size=tuple(size), input_size=input_size)
+        claimed, certainty = _claims(parts)
+        # The one transfer for the image.
+        scores = (best.values[image] * certainty[rows]).tolist()
+        kept = [index for index in range(len(own)) if scores[index] > threshold]
+        kept.sort(key=lambda index: -scores[index])
+        segments_info = [
+            {"id": position, "label_id": own[index] % num_classes, "score": scores[index]}
+            for position, index in enumerate(kept)
+        ]
+        chosen = claimed[[rows[index] for index in kept]]
+        results.append({"segmentation": chosen, "segments_info": segments_info})
     return results
 
 
-def _instances(
-    mask_logits: Tensor,
-    *,
-    class_scores: Tensor,
-    rows: list[int],
-    labels: list[int],
-    target_size: tuple[int, int],
-    input_size: tuple[int, int],
-    threshold: float,
-) -> dict[str, Any]:
-    """The instances of one image, from the masks ``[K, h, w]`` of the queries that have a pair.
+def _claims(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of mask logits in parts of ``[k, H, W]``, K in all: where they are above 0, and how surely.
 
-    Of each pair, ``rows`` says which of the K is its mask.
+    Returns:
+        ``[K, H, W]`` bool, and ``[K]``: the mean probability inside of each mask.
     """
     claims, means = [], []
-    for part in in_parts(mask_logits, target_size):
-        logits = resize_to_image(part, target_size=target_size, input_size=input_size)
+    for logits in parts:
         own = logits > 0
         inside = (logits.sigmoid() * own).flatten(1).sum(dim=1)
         claims.append(own)
         means.append(inside / pixel_counts(own).clamp(min=1))
-    claimed = torch.cat(claims)
-    # The one transfer for the image.
-    scores = (class_scores * torch.cat(means)[rows]).tolist()
-    kept = [pair for pair in range(len(scores)) if scores[pair] > threshold]
-    kept.sort(key=lambda pair: -scores[pair])
-    chosen = torch.tensor([rows[pair] for pair in kept], dtype=torch.int64, device=claimed.device)
-    segments_info = [
-        {"id": position, "label_id": labels[pair], "score": scores[pair]}
-        for position, pair in enumerate(kept)
-    ]
-    return {"segmentation": claimed[chosen], "segments_info": segments_info}
+    return torch.cat(claims), torch.cat(means)

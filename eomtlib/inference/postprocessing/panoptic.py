@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +10,7 @@ from torch import Tensor
 
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.structures import VOID
-from eomtlib.inference.postprocessing.resizing import (
-    checked_masks,
-    in_parts,
-    pixel_counts,
-    resize_to_image,
-)
+from eomtlib.inference.postprocessing.resizing import checked_masks, pixel_counts, resized_in_parts
 
 
 def post_process_panoptic_segmentation(
@@ -62,113 +57,73 @@ def post_process_panoptic_segmentation(
     # The one transfer for the batch; float32 holds labels exactly.
     table = torch.stack((scores, labels.float(), kept.float()), dim=-1).tolist()
     results = []
-    for index, rows in enumerate(table):
-        queries = [query for query, (_, _, keep) in enumerate(rows) if keep]
-        segmentation, segments_info = _segment_image(
-            # float32, as half precision would merge neighbouring logits.
-            masks.of_queries(index, queries),
-            scores=[rows[query][0] for query in queries],
-            labels=[int(rows[query][1]) for query in queries],
-            target_size=tuple(target_sizes[index]),
-            input_size=input_size,
-            stuff_classes=stuff_classes,
+    for image, (rows, size) in enumerate(zip(table, target_sizes, strict=True)):
+        size, queries = tuple(size), [query for query, row in enumerate(rows) if row[2]]
+        segments_info: list[dict[str, Any]] = []
+        if not queries:
+            ids = torch.full(size, VOID, dtype=torch.int32, device=class_logits.device)
+            results.append({"segmentation": ids, "segments_info": segments_info})
+            continue
+        # float32, as half precision would merge neighbouring logits.
+        logits = masks.of_queries(image, queries)
+        winner, visible, areas = _surest(
+            resized_in_parts(logits, target_size=size, input_size=input_size),
+            scores[image, queries],
+            size=size,
             mask_threshold=mask_threshold,
-            overlap_mask_area_threshold=overlap_mask_area_threshold,
         )
+        id_of_query = [VOID] * len(queries)
+        id_of_stuff: dict[int, int] = {}
+        # The one transfer for the image.
+        for place, (outside, inside, own_pixels) in enumerate(areas.tolist()):
+            won = (outside + inside) / max(own_pixels, 1)
+            if not inside or won < overlap_mask_area_threshold:
+                continue
+            score, label = rows[queries[place]][0], int(rows[queries[place]][1])
+            id_of_query[place] = segment_id = id_of_stuff.get(label, len(segments_info))
+            if segment_id < len(segments_info):
+                continue
+            if is_stuff := label in stuff_classes:
+                id_of_stuff[label] = segment_id
+            segments_info.append(
+                {"id": segment_id, "label_id": label, "score": score, "was_fused": is_stuff}
+            )
+        ids = torch.tensor([*id_of_query, VOID], dtype=torch.int32, device=winner.device)
+        segmentation = ids[torch.where(visible, winner, len(queries))]
         results.append({"segmentation": segmentation, "segments_info": segments_info})
     return results
 
 
-def _segment_image(
-    mask_logits: Tensor,
-    *,
-    scores: list[float],
-    labels: list[int],
-    target_size: tuple[int, int],
-    input_size: tuple[int, int],
-    stuff_classes: Collection[int],
-    mask_threshold: float,
-    overlap_mask_area_threshold: float,
-) -> tuple[Tensor, list[dict[str, Any]]]:
-    """Segments one image from the masks ``[K, h, w]`` of the queries that were kept."""
-    count = len(scores)
-    if not count:
-        nothing = torch.full(target_size, VOID, dtype=torch.int32, device=mask_logits.device)
-        return nothing, []
-    winner, visible, own_area = _surest(
-        mask_logits,
-        mask_logits.new_tensor(scores),
-        target_size=target_size,
-        input_size=input_size,
-        mask_threshold=mask_threshold,
-    )
-    # Per query the pixels that it won outside of its own mask, and inside: both from one count.
-    won = torch.bincount((2 * winner + visible).flatten(), minlength=2 * count).view(count, 2)
-    # The one transfer for the image.
-    areas = torch.cat((won, own_area[:, None]), dim=1).tolist()
-
-    id_of_query = [VOID] * count
-    segments_info: list[dict[str, Any]] = []
-    id_of_stuff: dict[int, int] = {}
-    for query, (outside, inside, own_pixels) in enumerate(areas):
-        if not inside or (outside + inside) / own_pixels < overlap_mask_area_threshold:
-            continue
-        label, is_stuff = labels[query], labels[query] in stuff_classes
-        if is_stuff and label in id_of_stuff:
-            id_of_query[query] = id_of_stuff[label]
-            continue
-        id_of_query[query] = segment_id = len(segments_info)
-        if is_stuff:
-            id_of_stuff[label] = segment_id
-        segments_info.append(
-            {
-                "id": segment_id,
-                "label_id": label,
-                "score": scores[query],
-                "was_fused": is_stuff,
-            }
-        )
-    ids = torch.tensor([*id_of_query, VOID], dtype=torch.int32, device=winner.device)
-    return ids[torch.where(visible, winner, count)], segments_info
-
-
 def _surest(
-    mask_logits: Tensor,
-    scores: Tensor,
-    *,
-    target_size: tuple[int, int],
-    input_size: tuple[int, int],
-    mask_threshold: float,
+    parts: Iterable[Tensor], scores: Tensor, *, size: tuple[int, int], mask_threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The query of the highest score times mask probability in each pixel; the first of equals.
 
     Args:
-        mask_logits: ``[K, h, w]``, K at least 1.
+        parts: mask logits of all K queries, ``[k, *size]`` float32 each.
         scores: ``[K]``.
-        target_size: ``(H, W)``.
-        input_size: of the canvas.
+        size: height and width of the image.
         mask_threshold: that a mask's probability reaches where it is.
 
     Returns:
-        The queries ``[H, W]`` int64; whether their own masks are there, ``[H, W]`` bool; and the
-        pixels of each of the K masks, ``[K]`` int32.
+        The queries ``[*size]`` int64; whether their own masks are there, ``[*size]`` bool; and
+        ``[K, 3]`` int64: the pixels that each won outside of its mask and inside, and its mask's.
     """
-    best = winner = visible = None
+    best = scores.new_full(size, -1.0)
+    winner = torch.zeros_like(best, dtype=torch.int64)
+    visible = torch.zeros_like(best, dtype=torch.bool)
     own_areas, start = [], 0
-    for part in in_parts(mask_logits, target_size):
-        logits = resize_to_image(part, target_size=target_size, input_size=input_size)
+    for logits in parts:
         probability = logits.sigmoid()
         own = probability >= mask_threshold
         own_areas.append(pixel_counts(own))
         # On CPUs max is several times as fast as argmax.
-        found = probability.mul_(scores[start : start + len(part), None, None]).max(dim=0)
-        there = own.gather(0, found.indices[None])[0]
-        if best is None:
-            best, winner, visible = found.values, found.indices, there
-        else:
-            better = found.values > best
-            winner = torch.where(better, found.indices + start, winner)
-            visible = torch.where(better, there, visible)
-            best = torch.maximum(best, found.values)
-        start += len(part)
-    return winner, visible, torch.cat(own_areas)
+        found = probability.mul_(scores[start : start + len(logits), None, None]).max(dim=0)
+        better = found.values > best
+        winner = torch.where(better, found.indices + start, winner)
+        visible = torch.where(better, own.gather(0, found.indices[None])[0], visible)
+        best = torch.maximum(best, found.values)
+        start += len(logits)
+    # Won outside of the mask and inside: both from one count.
+    won = torch.bincount((2 * winner + visible).flatten(), minlength=2 * start).view(start, 2)
+    return winner, visible, torch.cat((won, torch.cat(own_areas)[:, None]), dim=1)

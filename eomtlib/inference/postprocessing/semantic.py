@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def post_process_semantic_segmentation(
 
     Args:
         mask_logits: ``[N, Q, h, w]``, or the factors of it, of the windows of all images in the
-            order of ``data.windows.WindowTransform``.
+            order of ``data.feed.windows.WindowTransform``.
         class_logits: ``[N, Q, classes + 1]``, "no object" last.
         target_sizes: height and width of each image, as it was before it was resized.
         input_size: height and width of a window.
@@ -41,10 +42,8 @@ def post_process_semantic_segmentation(
     all_scores = semantic_scores(
         mask_logits, class_logits, target_sizes=target_sizes, input_size=input_size
     )
-    return [
-        _best_class(scores, tuple(size))
-        for scores, size in zip(all_scores, target_sizes, strict=True)
-    ]
+    pairs = zip(all_scores, target_sizes, strict=True)
+    return [_best_class(scores, tuple(size)) for scores, size in pairs]
 
 
 def semantic_scores(
@@ -79,32 +78,26 @@ def semantic_scores(
     first = 0
     for layout in layouts:
         last = first + len(layout.offsets)
+        # Of each window [classes, *input_size].
+        claims = (
+            resize(masks.of_queries(window, range(masks.shape[1])), input_size).sigmoid()
+            for window in range(first, last)
+        )
         windows = (
-            _window_scores(masks, probabilities[index], index, input_size)
-            for index in range(first, last)
+            (own @ claim.flatten(1)).unflatten(1, tuple(input_size))
+            for own, claim in zip(probabilities[first:last], claims, strict=True)
         )
         yield _averaged(windows, layout)
         first = last
 
 
-def _window_scores(
-    masks: MaskLogits, probabilities: Tensor, window: int, input_size: tuple[int, int]
-) -> Tensor:
-    """``[classes, *input_size]`` of one window, from ``[classes, Q]``."""
-    own = masks.of_queries(window, range(masks.shape[1]))
-    claims = resize(own, input_size).sigmoid()
-    return (probabilities @ claims.flatten(1)).unflatten(1, tuple(input_size))
-
-
 def _averaged(windows: Iterator[Tensor], layout: WindowLayout) -> Tensor:
     """The mean over the windows that show a pixel."""
+    first = next(windows)
     if len(layout.offsets) == 1:
-        return next(windows)
-    total = counts = None
-    for scores, (top, left) in zip(windows, layout.offsets, strict=True):
-        if total is None:
-            total = scores.new_zeros(len(scores), *layout.size)
-            counts = scores.new_zeros(layout.size)
+        return first
+    total, counts = first.new_zeros(len(first), *layout.size), first.new_zeros(layout.size)
+    for scores, (top, left) in zip(chain([first], windows), layout.offsets, strict=True):
         part = slice(top, top + scores.shape[1]), slice(left, left + scores.shape[2])
         total[:, *part] += scores
         counts[part] += 1
@@ -113,13 +106,11 @@ def _averaged(windows: Iterator[Tensor], layout: WindowLayout) -> Tensor:
 
 def _best_class(scores: Tensor, size: tuple[int, int]) -> Tensor:
     """The class of the highest score after resizing ``[classes, h, w]``; the first of equals."""
-    best = winner = None
+    best = scores.new_full(size, -1.0)
+    winner = torch.zeros_like(best, dtype=torch.int64)
     for start in range(0, len(scores), _CLASSES_AT_ONCE):
         # On CPUs max is several times as fast as argmax.
         found = resize(scores[start : start + _CLASSES_AT_ONCE], size).max(dim=0)
-        if best is None:
-            best, winner = found
-            continue
         winner = torch.where(found.values > best, found.indices + start, winner)
         best = torch.maximum(best, found.values)
     return winner

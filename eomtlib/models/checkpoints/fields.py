@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eomtlib.core.errors import CheckpointError
 
-_MISSING = object()
+_REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value must be.
+
+    Attributes:
+        what: the same in words.
+        fits: whether a value is one.
+    """
+
+    what: str
+    fits: Callable[[Any], bool]
+
+
+def _is_list(value: object, kind: type) -> bool:
+    return type(value) is list and all(type(item) is kind for item in value)
+
+
+def _is_size(value: object) -> bool:
+    sides = [value, value] if type(value) is int else value
+    return _is_list(sides, int) and len(sides) == 2 and min(sides) > 0
+
+
+KINDS = {
+    "str": Kind("a text", lambda value: type(value) is str),
+    "bool": Kind("true or false", lambda value: type(value) is bool),
+    "int": Kind("a whole number of at least 1", lambda value: type(value) is int and value > 0),
+    "tuple[int, int]": Kind("one or two whole numbers of at least 1", _is_size),
+    "tuple[int, ...]": Kind("a list of whole numbers", lambda value: _is_list(value, int)),
+    "tuple[str, ...]": Kind("a list of texts", lambda value: _is_list(value, str)),
+    "tuple[bool, ...]": Kind("a list of true and false", lambda value: _is_list(value, bool)),
+}
+"""Type in Python → what stands for it in JSON; a size may be one number, for a square."""
 
 
 class Fields:
@@ -24,78 +60,32 @@ class Fields:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._values = json.loads(path.read_text())
+            self.values = json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path}: is no configuration: no JSON ({error}).") from error
-        if not isinstance(self._values, dict):
+        if not isinstance(self.values, dict):
             raise CheckpointError(f"{path}: is no configuration: it holds no object.")
 
     def raw(self, name: str, default: Any = None) -> Any:
         """A value as it is; ``default`` where there is none, or null."""
-        value = self._values.get(name)
+        value = self.values.get(name)
         return default if value is None else value
 
-    def text(self, name: str) -> str:
-        """A text that must be there."""
-        return self._checked(name, self._values.get(name, _MISSING), str, "a text")
+    def read(self, name: str, kind: str, *, default: Any = _REQUIRED) -> Any:
+        """A value of one of ``KINDS``, lists as tuples.
 
-    def optional_text(self, name: str, *, missing: str) -> str | None:
-        """A text or null; ``missing`` where there is neither."""
-        value = self._values.get(name, missing)
-        return None if value is None else self._checked(name, value, str, "a text")
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number of at least 1."""
-        value = self._checked(name, self.raw(name, default), int, "a whole number")
-        if value < 1:
-            raise self._wrong(name, value, "a whole number of at least 1")
-        return value
-
-    def optional_whole(self, name: str) -> int | None:
-        """Likewise, or None."""
-        return None if self.raw(name) is None else self.whole(name)
-
-    def size(self, name: str, default: int | None = None) -> tuple[int, int]:
-        """Height and width, from two whole numbers or one for a square."""
+        Raises:
+            CheckpointError: for another value, or none where there is no default.
+        """
         value = self.raw(name, default)
-        sides = [value, value] if isinstance(value, int) else value
-        is_pair = isinstance(sides, list) and len(sides) == 2
-        if not is_pair or not all(type(side) is int and side > 0 for side in sides):
-            raise self._wrong(name, value, "one or two whole numbers of at least 1")
-        return sides[0], sides[1]
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """A list of texts."""
-        return self._list(name, str, "a list of texts")
-
-    def switches(self, name: str) -> tuple[bool, ...] | None:
-        """A list of true and false, or None."""
-        return (
-            None if self.raw(name) is None else self._list(name, bool, "a list of true and false")
-        )
-
-    def optional_switch(self, name: str) -> bool | None:
-        """True, false, or None."""
-        value = self.raw(name)
-        return None if value is None else self._checked(name, value, bool, "true or false")
-
-    def optional_wholes(self, name: str) -> tuple[int, ...] | None:
-        """A list of whole numbers, or None."""
-        return None if self.raw(name) is None else self._list(name, int, "a list of whole numbers")
-
-    def _list(self, name: str, kind: type, what: str) -> tuple[Any, ...]:
-        value = self._checked(name, self._values.get(name, _MISSING), list, what)
-        if not all(type(item) is kind for item in value):
-            raise self._wrong(name, value, what)
-        return tuple(value)
-
-    def _checked(self, name: str, value: Any, kind: type, what: str) -> Any:
-        if type(value) is not kind:
-            raise self._wrong(name, value, what)
-        return value
-
-    def _wrong(self, name: str, value: object, what: str) -> CheckpointError:
-        if value is _MISSING or value is None:
-            return CheckpointError(f"{self.path}: is no configuration: it lacks {name}, {what}.")
-        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:60]}…"
-        return CheckpointError(f"{self.path}: {name} is {shown}, but must be {what}.")
+        if value is default and default is not _REQUIRED:
+            return default
+        what = KINDS[kind].what
+        if value is _REQUIRED:
+            raise CheckpointError(f"{self.path}: is no configuration: it lacks {name}, {what}.")
+        if not KINDS[kind].fits(value):
+            shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:60]}…"
+            raise CheckpointError(f"{self.path}: {name} is {shown}, but must be {what}.")
+        if kind == "tuple[int, int]" and isinstance(value, int):
+            return (value, value)
+        return tuple(value) if isinstance(value, list) else value

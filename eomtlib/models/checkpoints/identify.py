@@ -1,4 +1,4 @@
-"""Recognising a segmentation checkpoint, and reading what model it holds.
+"""Recognising a checkpoint, and reading which finished model it holds.
 
 Nothing is built here, and nothing in a file is executed.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eomtlib.core.errors import CheckpointError
+from eomtlib.core.words import PAPER_SIZES
 from eomtlib.models.checkpoints.fields import Fields
 from eomtlib.models.checkpoints.own import (
     CONFIG,
@@ -23,17 +24,8 @@ from eomtlib.models.checkpoints.own import (
     unnamed_classes,
 )
 from eomtlib.models.encoders import PATCH_SIZE
-from eomtlib.models.weights.layouts import (
-    AUTHORS_EOMT,
-    AUTHORS_EOMT_DINOV3,
-    AUTHORS_PMT,
-    AUTHORS_PMT_DINOV3,
-    HF_EOMT,
-    HF_EOMT_DINOV3,
-    HF_EOMT_GATE_APART,
-    HF_EOMT_GATED,
-    Layout,
-)
+from eomtlib.models.weights import layouts
+from eomtlib.models.weights.layouts import Layout
 from eomtlib.models.weights.weight_files import (
     SHARD_INDEX,
     StateDict,
@@ -41,25 +33,20 @@ from eomtlib.models.weights.weight_files import (
     without_leading_ones,
 )
 
-OURS = Layout(title="eomtlib", rules=())
-
 _RELEASED = "pytorch_model.bin"
 _DEFAULT_IMAGE_SIZE = 640
-_SIZES = {384: "small", 768: "base", 1024: "large", 1536: "giant"}
+_SIZES = dict(zip((384, 768, 1024, 1536), PAPER_SIZES, strict=True))
 
 # Hugging Face leaves out of a configuration what is at its default; values are (default, needed).
-_HF_FIXED: dict[str, dict[str, tuple[object, object]]] = {
-    "eomt": {
-        "patch_size": (16, 16),
-        "num_channels": (3, 3),
-        "hidden_act": ("gelu", "gelu"),
-        "layer_norm_eps": (1e-6, 1e-6),
-        "mlp_ratio": (4, 4),
-    },
-    "eomt_dinov3": {
-        "patch_size": (16, 16),
-        "num_channels": (3, 3),
-        "hidden_act": ("gelu", "gelu"),
+_HF_COMMON: dict[str, tuple[object, object]] = {
+    "patch_size": (16, 16),
+    "num_channels": (3, 3),
+    "hidden_act": ("gelu", "gelu"),
+}
+_HF_FIXED = {
+    "eomt": _HF_COMMON | {"layer_norm_eps": (1e-6, 1e-6), "mlp_ratio": (4, 4)},
+    "eomt_dinov3": _HF_COMMON
+    | {
         "layer_norm_eps": (1e-6, 1e-5),
         "query_bias": (True, True),
         "key_bias": (False, False),
@@ -72,7 +59,7 @@ _HF_FIXED: dict[str, dict[str, tuple[object, object]]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file or folder turned out to be.
+    """What the file or folder of a finished model turned out to be.
 
     Attributes:
         path: of the file that holds the entries, or of the index of its parts.
@@ -117,7 +104,7 @@ def identify(
         return _authors(path, trained_size=trained_size, pretraining=pretraining)
     fields = Fields(path / CONFIG) if (path / CONFIG).is_file() else None
     if fields and fields.raw("format") == FORMAT:
-        return Checkpoint(_existing(path, WEIGHTS), OURS, read_config(fields))
+        return Checkpoint(_existing(path, WEIGHTS), layouts.OWN_NAMES, read_config(fields))
     if fields and str(fields.raw("model_type")) in _HF_FIXED:
         return _hugging_face(path, fields)
     if (path / _RELEASED).is_file():
@@ -163,51 +150,42 @@ def _authors(
             f"{at}class_head.weight{known}. For a model of ours or of Hugging Face's give the "
             f"folder that holds it and its {CONFIG}."
         )
-    num_queries, width = _matrix(state, f"{at}q.weight", path)
-    num_classes = _matrix(state, f"{at}class_head.weight", path)[0] - 1
     has_encoder = any(name.startswith("encoder.backbone.") for name in state)
     is_dinov3 = "encoder.backbone.patch_embed.patch_embeddings.weight" in state
-    if pretraining is None and not has_encoder:
-        warnings.warn(
-            f"{path}: holds a decoder alone, which does not tell its encoder: DINOv3 is assumed. "
-            "Set pretraining to say so, or to name another.",
-            stacklevel=4,
-        )
     if pretraining is None:
         pretraining = "dinov3" if is_dinov3 or not has_encoder else _timm_pretraining(state)
+        if not has_encoder:
+            warnings.warn(
+                f"{path}: holds a decoder alone, which does not tell its encoder: DINOv3 is "
+                "assumed. Set pretraining to say so, or to name another.",
+                stacklevel=4,
+            )
     if is_pmt:
-        layout = AUTHORS_PMT_DINOV3 if is_dinov3 else AUTHORS_PMT
+        layout = layouts.AUTHORS_PMT_DINOV3 if is_dinov3 else layouts.AUTHORS_PMT
         encoder = "whole" if has_encoder else "absent"
         blocks = _count(state, r"decoder\.blocks\.(\d+)\.norm1\.weight")
     else:
-        layout = AUTHORS_EOMT_DINOV3 if is_dinov3 else AUTHORS_EOMT
+        layout = layouts.AUTHORS_EOMT_DINOV3 if is_dinov3 else layouts.AUTHORS_EOMT
         encoder = "difference" if is_dinov3 else "whole"
         blocks = state["attn_mask_probs"].numel() if "attn_mask_probs" in state else None
-    masking = _masking(state, f"{at}attn_mask_probs")
     positions = "encoder.backbone.pos_embed"
     tells_size = positions in state
     image_size = trained_size or (_DEFAULT_IMAGE_SIZE, _DEFAULT_IMAGE_SIZE)
     if tells_size:
         # EVA-02 has a position for its class token as well.
-        prefix = 1 if pretraining == "eva02" else 0
-        count = _matrix(state, positions, path)[0] - prefix
+        count = _matrix(state, positions, path)[0] - (pretraining == "eva02")
         image_size = _image_size(count, trained_size, path)
     config = ModelConfig(
-        rung="pmt" if is_pmt else _eomt_rung(masking),
-        size=_size(width, path),
+        **_heads(state, path, queries=f"{at}q.weight", classes=f"{at}class_head.weight", at=at),
         pretraining=pretraining,
         image_size=image_size,
-        num_queries=num_queries,
-        masking=masking,
-        class_names=unnamed_classes(num_classes),
-        is_thing=None,
         query_blocks=blocks,
     )
     return Checkpoint(path, layout, config, encoder, tells_size or trained_size is not None)
 
 
 def _hugging_face(folder: Path, fields: Fields) -> Checkpoint:
-    model_type, where = fields.text("model_type"), fields.path
+    model_type, where = fields.raw("model_type"), fields.path
     rope = fields.raw("rope_parameters", {})
     for name, (default, needed) in _HF_FIXED[model_type].items():
         given = fields.raw(name, rope.get(name, default) if isinstance(rope, dict) else default)
@@ -218,17 +196,18 @@ def _hugging_face(folder: Path, fields: Fields) -> Checkpoint:
     files = [folder / name for name in (WEIGHTS, WEIGHTS + SHARD_INDEX, _RELEASED)]
     path = next((file for file in files if file.is_file()), None) or _existing(folder, WEIGHTS)
     state = open_entries(path)
-    for name in ("query.weight", "class_predictor.weight"):
+    queries, classes = "query.weight", "class_predictor.weight"
+    for name in (queries, classes):
         if name not in state:
             raise CheckpointError(f"{path}: lacks entries: {name}. Is it Hugging Face's EoMT?")
-    num_queries, width = _matrix(state, "query.weight", path)
-    num_classes = _matrix(state, "class_predictor.weight", path)[0] - 1
-    labels = fields.raw("id2label")
-    if labels is not None and not isinstance(labels, dict):
+    labels = fields.raw("id2label", {})
+    if not isinstance(labels, dict):
         raise CheckpointError(f"{where}: id2label is no object of names.")
+    heads = _heads(state, path, queries=queries, classes=classes)
+    num_classes = len(heads["class_names"])
     found = {
-        "hidden_size": width,
-        "num_queries": num_queries,
+        "hidden_size": _matrix(state, queries, path)[1],
+        "num_queries": heads["num_queries"],
         "num_hidden_layers": _count(state, r"layers\.(\d+)\.norm1\.weight"),
         "num_labels": num_classes,
     }
@@ -238,27 +217,49 @@ def _hugging_face(folder: Path, fields: Fields) -> Checkpoint:
             raise CheckpointError(
                 f"{where}: {name} is {stated!r}, but the entries of {path.name} have {value}."
             )
+    names = {str(i): f"LABEL_{i}" for i in range(num_classes)}
+    if labels.keys() == names.keys() and labels != names:
+        heads["class_names"] = tuple(str(labels[i]) for i in names)
     is_dinov3 = model_type == "eomt_dinov3"
-    masking = _masking(state, "attn_mask_probs")
     config = ModelConfig(
-        rung=_eomt_rung(masking),
-        size=_size(width, path),
+        **heads,
         pretraining="dinov3" if is_dinov3 else "dinov2",
-        image_size=fields.size("image_size", _DEFAULT_IMAGE_SIZE),
-        num_queries=num_queries,
-        masking=masking,
-        class_names=_hf_names(labels, num_classes),
-        is_thing=None,
-        query_blocks=fields.whole("num_blocks", 4),
+        image_size=fields.read("image_size", "tuple[int, int]", default=None)
+        or (_DEFAULT_IMAGE_SIZE, _DEFAULT_IMAGE_SIZE),
+        query_blocks=fields.read("num_blocks", "int", default=4),
     )
-    return Checkpoint(path, HF_EOMT_DINOV3 if is_dinov3 else _hf_layout(state), config)
+    # The giant's gated MLPs have been published under two sets of names.
+    if is_dinov3:
+        layout = layouts.HF_EOMT_DINOV3
+    elif "layers.0.mlp.weights_in.weight" in state:
+        layout = layouts.HF_EOMT_GATED
+    elif "layers.0.mlp.gate_proj.weight" in state:
+        layout = layouts.HF_EOMT_GATE_APART
+    else:
+        layout = layouts.HF_EOMT
+    return Checkpoint(path, layout, config)
 
 
-def _hf_layout(state: StateDict) -> Layout:
-    """The giant's gated MLPs have been published under two sets of names."""
-    if "layers.0.mlp.weights_in.weight" in state:
-        return HF_EOMT_GATED
-    return HF_EOMT_GATE_APART if "layers.0.mlp.gate_proj.weight" in state else HF_EOMT
+def _heads(
+    state: StateDict, path: Path, *, queries: str, classes: str, at: str = ""
+) -> dict[str, Any]:
+    """What the entries of the queries, of the class head and of the masking tell of a model."""
+    num_queries, width = _matrix(state, queries, path)
+    if width not in _SIZES:
+        raise CheckpointError(
+            f"{path}: its queries are {width} wide; known are {', '.join(map(str, _SIZES))}."
+        )
+    # Annealed, where the file does not say that its masks still applied when it was saved.
+    probabilities = state.get(f"{at}attn_mask_probs")
+    masked = probabilities is not None and bool((probabilities > 0).any())
+    return {
+        "rung": "pmt" if at else "eomt-masked" if masked else "eomt",
+        "size": _SIZES[width],
+        "num_queries": num_queries,
+        "masking": "masked" if masked else "annealed",
+        "class_names": unnamed_classes(_matrix(state, classes, path)[0] - 1),
+        "is_thing": None,
+    }
 
 
 def _matrix(state: StateDict, name: str, path: Path) -> tuple[int, int]:
@@ -284,14 +285,6 @@ def _timm_pretraining(state: StateDict) -> str:
     return "deit3-in21k" if "encoder.backbone.blocks.0.ls1.gamma" in state else "eva02"
 
 
-def _size(width: int, path: Path) -> str:
-    if width not in _SIZES:
-        raise CheckpointError(
-            f"{path}: its queries are {width} wide; known are {', '.join(map(str, _SIZES))}."
-        )
-    return _SIZES[width]
-
-
 def _image_size(count: int, trained_size: tuple[int, int] | None, path: Path) -> tuple[int, int]:
     """From the number of positions: a square, or the size of training where that is given."""
     side = math.isqrt(count)
@@ -305,22 +298,5 @@ def _image_size(count: int, trained_size: tuple[int, int] | None, path: Path) ->
     return size
 
 
-def _masking(state: StateDict, name: str) -> str:
-    """Annealed, where the file does not say that its masks still applied when it was saved."""
-    return "masked" if name in state and bool((state[name] > 0).any()) else "annealed"
-
-
-def _eomt_rung(masking: str) -> str:
-    return "eomt-masked" if masking == "masked" else "eomt"
-
-
 def _count(state: StateDict, pattern: str) -> int:
     return len({found[1] for found in (re.fullmatch(pattern, name) for name in state) if found})
-
-
-def _hf_names(labels: dict[str, Any] | None, count: int) -> tuple[str, ...]:
-    if not labels or set(labels) != {str(i) for i in range(count)}:
-        return unnamed_classes(count)
-    names = tuple(str(labels[str(i)]) for i in range(count))
-    placeholders = tuple(f"LABEL_{i}" for i in range(count))
-    return unnamed_classes(count) if names == placeholders else names

@@ -1,7 +1,8 @@
-"""Building the model of a checkpoint and filling it."""
+"""Building the finished model that a checkpoint holds, and filling it."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +12,9 @@ from torch import nn
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
 from eomtlib.core.structures import ClassInfo
+from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints.identify import Checkpoint, identify, open_entries
 from eomtlib.models.checkpoints.own import ModelConfig, unnamed_classes
-from eomtlib.models.ladder import build_model
 from eomtlib.models.weights.encoder import load_pretrained
 from eomtlib.models.weights.weight_files import copy_entries
 
@@ -91,7 +92,8 @@ def load_model(
 def _fill(model: nn.Module, found: Checkpoint, *, fresh_head: bool) -> None:
     state = model.state_dict()
     head = {name for name in state if "class_head." in name} if fresh_head else set()
-    left_alone = {part for name in head for part in found.layout.names(name)}
+    left_alone = [re.escape(part) for name in head for part in found.layout.names(name)]
+    ignored = "|".join([found.layout.ignored, *left_alone])
 
     def is_encoder(name: str) -> bool:
         return name.startswith("encoder.")
@@ -104,8 +106,7 @@ def _fill(model: nn.Module, found: Checkpoint, *, fresh_head: bool) -> None:
         },
         lambda: open_entries(found.path),
         path=found.path,
-        names=found.layout.names,
-        is_ignored=lambda name: name in left_alone or found.layout.is_ignored(name),
+        layout=replace(found.layout, ignored=ignored),
         add=lambda name: found.encoder == "difference" and is_encoder(name),
     )
 

@@ -1,17 +1,15 @@
-"""Our own segmentation checkpoints: a folder of ``config.json`` and ``model.safetensors``."""
+"""Our own checkpoints of finished models: a folder of ``config.json`` and ``model.safetensors``."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
 
+from eomtlib.core.atomic_files import new_folder
 from eomtlib.models.checkpoints.fields import Fields
 from eomtlib.models.options import ModelOptions
 
@@ -59,29 +57,11 @@ def unnamed_classes(count: int) -> tuple[str, ...]:
 
 def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
     """Writes the folder whole or not at all; an older one of that name is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    try:
-        state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
-        save_file(state, temporary / WEIGHTS)
+    state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    with new_folder(folder, replace=True) as inside:
+        save_file(state, inside / WEIGHTS)
         text = json.dumps({"format": FORMAT, **asdict(config)}, indent=1)
-        (temporary / CONFIG).write_text(text + "\n")
-        temporary.chmod(0o755)
-        for file in temporary.iterdir():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        if folder.exists():
-            # The old one is moved aside first, so that there is a whole folder at every moment.
-            aside = folder.with_name(f".{folder.name}.old")
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
-            temporary.rename(folder)
-            shutil.rmtree(aside)
-        else:
-            temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        (inside / CONFIG).write_text(text + "\n")
 
 
 def read_config(written: Fields) -> ModelConfig:
@@ -90,18 +70,12 @@ def read_config(written: Fields) -> ModelConfig:
     Raises:
         CheckpointError: when a field is missing or of another type.
     """
-    return ModelConfig(
-        rung=written.text("rung"),
-        size=written.text("size"),
-        pretraining=written.text("pretraining"),
-        image_size=written.size("image_size"),
-        num_queries=written.whole("num_queries"),
-        masking=written.text("masking"),
-        class_names=written.texts("class_names"),
-        is_thing=written.switches("is_thing"),
-        query_blocks=written.optional_whole("query_blocks"),
-        frozen_encoder=written.optional_switch("frozen_encoder"),
-        lateral_connections=written.optional_switch("lateral_connections"),
-        taps=written.optional_wholes("taps"),
-        task=written.optional_text("task", missing="panoptic"),
-    )
+    values = {}
+    for field in fields(ModelConfig):
+        # Annotations are texts in this module, by its first import.
+        kind, optional, _ = field.type.partition(" | None")
+        default = {"default": None} if optional else {}
+        values[field.name] = written.read(field.name, kind, **default)
+    if "task" not in written.values:
+        values["task"] = "panoptic"  # what a file is of that does not name its task
+    return ModelConfig(**values)

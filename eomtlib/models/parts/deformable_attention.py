@@ -45,6 +45,12 @@ def grid_centres(shapes: Shapes, *, device: torch.device | str | None = None) ->
     return torch.cat(grids)[None, :, None]
 
 
+def level_maps(tokens: Tensor, shapes: Shapes) -> tuple[Tensor, ...]:
+    """``[B, N, C]``, the levels one after the other, row by row → each level's ``[B, C, h, w]``."""
+    levels = tokens.transpose(1, 2).split([rows * columns for rows, columns in shapes], dim=2)
+    return tuple(level.unflatten(2, shape) for level, shape in zip(levels, shapes, strict=True))
+
+
 def deformable_sample(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
     """Weighted sums of bilinear samples, over points and levels.
 
@@ -171,17 +177,14 @@ class DeformableAttention(nn.Module):
         ]
         cells = torch.cat(sizes).view(levels, 1, 2)
         locations = reference_points[:, :, None, :, None] + offsets / cells
-        return self.output_proj(self._sample(value, spatial_shapes, locations, weights))
-
-    def _sample(self, value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
         if self.sampler == "pytorch":
-            return deformable_sample(value, shapes, locations, weights)
+            return self.output_proj(deformable_sample(value, spatial_shapes, locations, weights))
         # Here, because importing Triton takes a second that few need.
         from eomtlib.models.parts.deformable_kernel import deformable_sample_kernel
 
-        sides = [side for shape in shapes for side in shape]
-        out = deformable_sample_kernel(value, sides, locations.float(), weights.float())
-        return out.flatten(2)
+        sides = [side for shape in spatial_shapes for side in shape]
+        sampled = deformable_sample_kernel(value, sides, locations.float(), weights.float())
+        return self.output_proj(sampled.flatten(2))
 
 
 def available_samplers(device: torch.device | str) -> tuple[str, ...]:

@@ -75,9 +75,6 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, encoder: Encoder, images: Tensor) -> tuple[Tensor, ...]:
         """``[B, 3, H, W]`` images of values 0 to 255 → one ``[B, D, H/s, W/s]`` per stride s."""
-        tokens = encoder.embed(images)
-        for index in range(encoder.depth):
-            tokens = encoder.run_block(index, tokens)
-        patches = tokens.with_x(encoder.norm(tokens.x)).patches
-        feature_map = patches.transpose(1, 2).unflatten(2, tokens.grid)
+        patches = encoder(images)[:, encoder.num_prefix :]
+        feature_map = patches.transpose(1, 2).unflatten(2, encoder.grid_size)
         return tuple(scale(feature_map) for scale in self.scales)

@@ -7,12 +7,31 @@ a probability that falls to zero in training, so that none is needed afterwards.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from eomtlib.core.errors import check_choice
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.words import MASKING_MODES
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run through the blocks that can be masked.
+
+    Attributes:
+        masked: whether they are.
+        draws: uniform numbers ``[B, num_blocks, Q]`` in [0, 1) that decide, in mode ``annealed``,
+            which queries' masks apply; drawn from torch's generator when None.
+        final_only: whether the last layer alone is asked for, and nothing that it does not need;
+            masks then apply to every query.
+    """
+
+    masked: bool
+    draws: Tensor | None = None
+    final_only: bool = False
 
 
 class Masking(nn.Module):
@@ -45,23 +64,31 @@ class Masking(nn.Module):
         """Whether a finished model still needs its masks."""
         return self.mode == "masked"
 
-    def keep(self, block: int, queries: Tensor, draws: Tensor | None) -> Tensor | None:
+    def training_pass(self, draws: Tensor | None = None) -> Pass:
+        """Every supervised layer, masked as in training."""
+        return Pass(self.in_training, draws)
+
+    def final_pass(self, masked: bool | None = None) -> Pass:
+        """The final layer alone, by default masked where the model was trained to end up so."""
+        return Pass(self.in_inference if masked is None else masked, final_only=True)
+
+    def keep(self, block: int, queries: Tensor, way: Pass) -> Tensor | None:
         """The queries whose mask applies in one block.
 
         Args:
             block: index of the masked block, from 0.
             queries: ``[B, Q, D]``, for shape and device.
-            draws: uniform numbers ``[B, num_blocks, Q]`` in [0, 1); drawn here when None.
+            way: the pass that the block belongs to.
 
         Returns:
             ``[B, Q]`` bool, or None where every mask applies.
         """
-        if self.mode != "annealed":
+        if self.mode != "annealed" or way.final_only:
             return None
-        if draws is None:
+        if way.draws is None:
             draw = torch.rand(queries.shape[:2], device=queries.device)
         else:
-            draw = draws[:, block]
+            draw = way.draws[:, block]
         return draw < self.probabilities[block]
 
     @staticmethod

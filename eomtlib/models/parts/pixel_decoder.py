@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.models.parts.deformable_attention import DeformableAttention, Shapes, grid_centres
+from eomtlib.models.parts.deformable_attention import (
+    DeformableAttention,
+    Shapes,
+    grid_centres,
+    level_maps,
+)
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,10 @@ class PixelDecoder(nn.Module):
         self,
         in_channels: int,
         *,
-        config: PixelDecoderConfig | None = None,
+        config: PixelDecoderConfig = PixelDecoderConfig(),
         num_scales: int = 3,
     ) -> None:
         super().__init__()
-        config = config or PixelDecoderConfig()
         self.dim = config.dim
         self.projections = nn.ModuleList(projection(in_channels, config) for _ in range(num_scales))
         self.level_embed = nn.Parameter(torch.randn(num_scales, config.dim))
@@ -157,8 +161,7 @@ class PixelDecoder(nn.Module):
         positions = positions.to(x.dtype)
         for layer in self.layers:
             x = layer(x, positions, references, shapes)
-        levels = x.transpose(1, 2).split([rows * columns for rows, columns in shapes], dim=2)
-        scales = tuple(x.unflatten(2, shape) for x, shape in zip(levels, shapes, strict=True))
+        scales = level_maps(x, shapes)
         lateral = self.lateral(finest)
         upscaled = F.interpolate(scales[-1], size=lateral.shape[-2:], mode="bilinear")
         return self.mask_projection(self.output(lateral + upscaled)), scales
@@ -181,11 +184,10 @@ class FeatureProjection(nn.Module):
         self,
         in_channels: int,
         *,
-        config: PixelDecoderConfig | None = None,
+        config: PixelDecoderConfig = PixelDecoderConfig(),
         num_scales: int = 3,
     ) -> None:
         super().__init__()
-        config = config or PixelDecoderConfig()
         self.projections = nn.ModuleList(
             projection(in_channels, config) for _ in range(num_scales + 1)
         )

@@ -13,7 +13,7 @@ from eomtlib.core.predictions import MaskLogits, Predictions
 from eomtlib.core.structures import Tokens
 from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.mask_module import MaskModule
-from eomtlib.models.parts.masked_attention import Masking
+from eomtlib.models.parts.masked_attention import Masking, Pass
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 
 
@@ -42,19 +42,12 @@ class QueryBlockModel(SegmentationModel):
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.num_queries, self.size_divisor = num_queries, encoder.patch_size
         self.queries = nn.Parameter(torch.randn(num_queries, encoder.embed_dim))
         self.mask_module = MaskModule(
             encoder.embed_dim, num_classes=num_classes, patch_size=encoder.patch_size
         )
         self.masking = Masking(masking, query_blocks)
-
-    @property
-    def num_queries(self) -> int:
-        return self.queries.shape[0]
-
-    @property
-    def size_divisor(self) -> int:
-        return self.encoder.patch_size
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:
         self.encoder.set_image_size(image_size)
@@ -71,44 +64,26 @@ class QueryBlockModel(SegmentationModel):
         """The norm on which predictions are made."""
         raise NotImplementedError
 
-    def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
+    def run(self, images: Tensor, way: Pass) -> Predictions:
+        return self.run_on(self.tokens(images), way)
+
+    def run_on(self, tokens: Tokens, way: Pass) -> Predictions:
+        """``run`` from what ``tokens`` returns."""
         layers: list[tuple[MaskLogits, Tensor]] = []
-        tokens = self._with_queries(self.tokens(images))
+        tokens = tokens.with_queries(self.queries.expand(tokens.x.shape[0], -1, -1))
         for index in range(self.masking.num_blocks):
             attn_mask = None
-            if self.masking.in_training:
-                layers.append(self._predict_layer(tokens))
-                keep = self.masking.keep(index, tokens.queries, mask_draws)
-                visible = self.masking(layers[-1][0], tokens.grid, keep)
-                attn_mask = _attention_mask(tokens, visible)
-            tokens = self.run_query_block(index, tokens, attn_mask)
-        layers.append(self._predict_layer(tokens))
-        masks, class_logits = zip(*layers, strict=True)
-        return Predictions(masks, class_logits)
-
-    def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
-        return self.predict_from(self.tokens(images), masked=masked)
-
-    def predict_from(self, tokens: Tokens, *, masked: bool | None = None) -> Predictions:
-        """``predict_final`` from what ``tokens`` returns."""
-        masked = self.masking.in_inference if masked is None else masked
-        tokens = self._with_queries(tokens)
-        for index in range(self.masking.num_blocks):
-            attn_mask = None
-            if masked:
+            if way.masked:
                 normed = tokens.with_x(self.norm(tokens.x))
                 masks = self.mask_module.masks(normed.queries, normed.patches, tokens.grid)
-                attn_mask = _attention_mask(tokens, self.masking(masks, tokens.grid))
+                if not way.final_only:
+                    layers.append((masks, self.mask_module.class_head(normed.queries)))
+                keep = self.masking.keep(index, tokens.queries, way)
+                attn_mask = _attention_mask(tokens, self.masking(masks, tokens.grid, keep))
             tokens = self.run_query_block(index, tokens, attn_mask)
-        masks, class_logits = self._predict_layer(tokens)
-        return Predictions((masks,), (class_logits,))
-
-    def _with_queries(self, tokens: Tokens) -> Tokens:
-        return tokens.with_queries(self.queries.expand(tokens.x.shape[0], -1, -1))
-
-    def _predict_layer(self, tokens: Tokens) -> tuple[MaskLogits, Tensor]:
         normed = tokens.with_x(self.norm(tokens.x))
-        return self.mask_module(normed.queries, normed.patches, tokens.grid)
+        layers.append(self.mask_module(normed.queries, normed.patches, tokens.grid))
+        return Predictions(*zip(*layers, strict=True))
 
 
 def _attention_mask(tokens: Tokens, visible: Tensor) -> Tensor:

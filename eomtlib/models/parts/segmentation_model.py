@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from eomtlib.core.predictions import Predictions
-from eomtlib.models.parts.masked_attention import Masking
+from eomtlib.models.parts.masked_attention import Masking, Pass
 
 
 class SegmentationModel(nn.Module):
@@ -13,22 +13,20 @@ class SegmentationModel(nn.Module):
 
     Attributes:
         masking: which blocks are masked, and how often.
+        num_queries: Q.
+        size_divisor: what the image's sides must be multiples of.
     """
 
     masking: Masking
-
-    @property
-    def num_queries(self) -> int:
-        """Q."""
-        raise NotImplementedError
-
-    @property
-    def size_divisor(self) -> int:
-        """What the image's sides must be multiples of."""
-        raise NotImplementedError
+    num_queries: int
+    size_divisor: int
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:
         """Resamples what depends on the image's height and width."""
+        raise NotImplementedError
+
+    def run(self, images: Tensor, way: Pass) -> Predictions:
+        """``[B, 3, H, W]`` images of values 0 to 255 → what ``way`` asks for."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:
@@ -39,7 +37,7 @@ class SegmentationModel(nn.Module):
             mask_draws: uniform numbers ``[B, masked blocks, Q]`` that decide, in mode ``annealed``,
                 which queries' masks apply; drawn from torch's generator when None.
         """
-        raise NotImplementedError
+        return self.run(images, self.masking.training_pass(mask_draws))
 
     def predict_final(self, images: Tensor, *, masked: bool | None = None) -> Predictions:
         """The final layer alone, and nothing that it does not need.
@@ -48,7 +46,7 @@ class SegmentationModel(nn.Module):
             images: ``[B, 3, H, W]``, values 0 to 255.
             masked: whether attention is masked; by default as the model was trained to end up.
         """
-        raise NotImplementedError
+        return self.run(images, self.masking.final_pass(masked))
 
     def predict(self, images: Tensor, *, masked: bool | None = None) -> tuple[Tensor, Tensor]:
         """The final mask logits ``[B, Q, h, w]`` and class logits ``[B, Q, classes + 1]``.

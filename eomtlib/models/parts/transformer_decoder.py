@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eomtlib.core.predictions import MaskLogits, Predictions
-from eomtlib.models.parts.masked_attention import Masking
+from eomtlib.models.parts.masked_attention import Masking, Pass
 from eomtlib.models.parts.pixel_decoder import sine_positions
 
 
@@ -58,11 +58,7 @@ class Attention(nn.Module):
         """``[B, Q, dim]``, ``[B, N, dim]`` twice, bool ``[B, Q, N]`` → ``[B, Q, dim]``."""
         q, k, v = (
             project(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-            for project, x in (
-                (self.q_proj, query),
-                (self.k_proj, key),
-                (self.v_proj, value),
-            )
+            for project, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
         )
         mask = None if visible is None else visible[:, None]
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -123,11 +119,11 @@ class MaskedAttentionDecoder(nn.Module):
         num_classes: int,
         masking: str,
         num_scales: int = 3,
-        config: DecoderConfig | None = None,
+        config: DecoderConfig = DecoderConfig(),
     ) -> None:
         super().__init__()
-        config = config or DecoderConfig()
         dim = config.dim
+        self.num_queries = num_queries
         self.query_features = nn.Parameter(torch.randn(num_queries, dim))
         self.query_positions = nn.Parameter(torch.randn(num_queries, dim))
         self.level_embed = nn.Parameter(torch.randn(num_scales, dim)) if num_scales > 1 else None
@@ -139,62 +135,34 @@ class MaskedAttentionDecoder(nn.Module):
         )
         self.masking = Masking(masking, config.num_layers)
 
-    @property
-    def num_queries(self) -> int:
-        """Q."""
-        return self.query_features.shape[0]
-
     def forward(
-        self,
-        mask_features: Tensor,
-        scales: tuple[Tensor, ...],
-        mask_draws: Tensor | None = None,
+        self, mask_features: Tensor, scales: tuple[Tensor, ...], way: Pass | None = None
     ) -> Predictions:
-        """Predictions of every supervised layer: before each decoder layer, and after the last.
+        """Predictions before each decoder layer, where ``way`` asks for them, and after the last.
 
         Args:
             mask_features: ``[B, dim, h, w]``.
             scales: each ``[B, dim, h, w]``, coarsest first.
-            mask_draws: uniform numbers ``[B, num_layers, Q]`` that decide, in mode ``annealed``,
-                which queries' masks apply; drawn from torch's generator when None.
+            way: as in training when None.
         """
+        way = way or self.masking.training_pass()
         layers: list[tuple[MaskLogits, Tensor]] = []
         features = self._features(scales)
-        queries = self._queries(mask_features)
+        queries = self.query_features.repeat(mask_features.shape[0], 1, 1)
         for index, layer in enumerate(self.layers):
             feature, positions, grid = features[index % len(features)]
             visible = None
-            if self.masking.in_training:
-                layers.append(self._predict_layer(queries, mask_features))
-                keep = self.masking.keep(index, queries, mask_draws)
-                visible = _never_blind(self.masking(layers[-1][0], grid, keep))
+            if way.masked:
+                normed = self.norm(queries)
+                masks = MaskLogits(mask_features, self.mask_head(normed))
+                if not way.final_only:
+                    layers.append((masks, self.class_head(normed)))
+                keep = self.masking.keep(index, queries, way)
+                visible = _never_blind(self.masking(masks, grid, keep))
             queries = layer(queries, self.query_positions, feature, positions, visible)
-        layers.append(self._predict_layer(queries, mask_features))
-        masks, class_logits = zip(*layers, strict=True)
-        return Predictions(masks, class_logits)
-
-    def predict_final(
-        self, mask_features: Tensor, scales: tuple[Tensor, ...], *, masked: bool | None = None
-    ) -> Predictions:
-        """The final layer alone, and nothing that it does not need.
-
-        Args:
-            mask_features: ``[B, dim, h, w]``.
-            scales: each ``[B, dim, h, w]``, coarsest first.
-            masked: whether attention is masked; by default as the model was trained to end up.
-        """
-        masked = self.masking.in_inference if masked is None else masked
-        features = self._features(scales)
-        queries = self._queries(mask_features)
-        for index, layer in enumerate(self.layers):
-            feature, positions, grid = features[index % len(features)]
-            visible = None
-            if masked:
-                masks = self._masks(self.norm(queries), mask_features)
-                visible = _never_blind(self.masking(masks, grid))
-            queries = layer(queries, self.query_positions, feature, positions, visible)
-        masks, class_logits = self._predict_layer(queries, mask_features)
-        return Predictions((masks,), (class_logits,))
+        normed = self.norm(queries)
+        layers.append((MaskLogits(mask_features, self.mask_head(normed)), self.class_head(normed)))
+        return Predictions(*zip(*layers, strict=True))
 
     def _features(self, scales: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor, tuple[int, int]]]:
         """Of each scale: tokens ``[B, N, dim]``, their positions, and the grid they came from."""
@@ -207,16 +175,6 @@ class MaskedAttentionDecoder(nn.Module):
             positions = sine_positions(grid, scale.shape[1], device=scale.device)
             features.append((tokens, positions.to(scale.dtype), grid))
         return features
-
-    def _queries(self, mask_features: Tensor) -> Tensor:
-        return self.query_features.repeat(mask_features.shape[0], 1, 1)
-
-    def _masks(self, normed: Tensor, mask_features: Tensor) -> MaskLogits:
-        return MaskLogits(mask_features, self.mask_head(normed))
-
-    def _predict_layer(self, queries: Tensor, mask_features: Tensor) -> tuple[MaskLogits, Tensor]:
-        normed = self.norm(queries)
-        return self._masks(normed, mask_features), self.class_head(normed)
 
 
 def _never_blind(visible: Tensor) -> Tensor:

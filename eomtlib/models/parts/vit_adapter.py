@@ -15,7 +15,12 @@ from torch.nn import functional as F
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.batch_norm import BatchNorm
-from eomtlib.models.parts.deformable_attention import DeformableAttention, Shapes, grid_centres
+from eomtlib.models.parts.deformable_attention import (
+    DeformableAttention,
+    Shapes,
+    grid_centres,
+    level_maps,
+)
 from eomtlib.models.parts.feature_pyramid import pyramid_strides
 
 
@@ -103,62 +108,65 @@ class ConvFFN(nn.Module):
 
     def forward(self, x: Tensor, shapes: Shapes) -> Tensor:
         """``[B, N, D]``, the levels one after the other → ``[B, N, D]``."""
-        levels = self.fc1(x).transpose(1, 2).split([rows * cols for rows, cols in shapes], dim=2)
-        convolved = [
-            self.depthwise(level.unflatten(2, shape)).flatten(2)
-            for level, shape in zip(levels, shapes, strict=True)
-        ]
+        convolved = [self.depthwise(x).flatten(2) for x in level_maps(self.fc1(x), shapes)]
         return self.fc2(F.gelu(torch.cat(convolved, dim=2).transpose(1, 2)))
 
 
-class Injector(nn.Module):
-    """Brings the pyramid's features to the ViT's patches, behind a scale that starts at zero."""
+class Exchange(nn.Module):
+    """Deformable attention from one set of tokens to another, each behind a norm of its own.
 
-    def __init__(self, embed_dim: int, num_heads: int, config: AdapterConfig) -> None:
+    Args:
+        embed_dim: width D of the tokens.
+        num_heads: attention heads.
+        config: points and width of the values.
+        num_levels: of the features that are attended to.
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, config: AdapterConfig, *, num_levels: int
+    ) -> None:
         super().__init__()
         self.query_norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.feature_norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.attention = DeformableAttention(
             embed_dim,
             num_heads=num_heads,
-            num_levels=3,
+            num_levels=num_levels,
             num_points=config.num_points,
             value_ratio=config.value_ratio,
         )
+
+    def attend(self, queries: Tensor, grids: Shapes, features: Tensor, shapes: Shapes) -> Tensor:
+        """What ``[B, N, D]`` queries on their grids find in ``[B, M, D]`` features of theirs."""
+        references = grid_centres(grids, device=queries.device)
+        return self.attention(
+            self.query_norm(queries), references, self.feature_norm(features), shapes
+        )
+
+
+class Injector(Exchange):
+    """Brings the pyramid's features to the ViT's patches, behind a scale that starts at zero."""
+
+    def __init__(self, embed_dim: int, num_heads: int, config: AdapterConfig) -> None:
+        super().__init__(embed_dim, num_heads, config, num_levels=3)
         self.scale = nn.Parameter(torch.zeros(embed_dim))
 
     def forward(self, patches: Tensor, pyramid: Tensor, grid: Shapes, shapes: Shapes) -> Tensor:
         """Updates ``[B, h * w, D]`` patches from the ``[B, N, D]`` pyramid."""
-        references = grid_centres(grid, device=patches.device)
-        attended = self.attention(
-            self.query_norm(patches), references, self.feature_norm(pyramid), shapes
-        )
-        return patches + self.scale * attended
+        return patches + self.scale * self.attend(patches, grid, pyramid, shapes)
 
 
-class Extractor(nn.Module):
+class Extractor(Exchange):
     """Brings the ViT's features to the pyramid, followed by a convolutional FFN."""
 
     def __init__(self, embed_dim: int, num_heads: int, config: AdapterConfig) -> None:
-        super().__init__()
-        self.query_norm = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.feature_norm = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.attention = DeformableAttention(
-            embed_dim,
-            num_heads=num_heads,
-            num_levels=1,
-            num_points=config.num_points,
-            value_ratio=config.value_ratio,
-        )
+        super().__init__(embed_dim, num_heads, config, num_levels=1)
         self.ffn_norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.ffn = ConvFFN(embed_dim, int(embed_dim * config.ffn_ratio))
 
     def forward(self, pyramid: Tensor, patches: Tensor, grid: Shapes, shapes: Shapes) -> Tensor:
         """Updates the ``[B, N, D]`` pyramid from ``[B, h * w, D]`` patches."""
-        references = grid_centres(shapes, device=pyramid.device)
-        pyramid = pyramid + self.attention(
-            self.query_norm(pyramid), references, self.feature_norm(patches), grid
-        )
+        pyramid = pyramid + self.attend(pyramid, shapes, patches, grid)
         return pyramid + self.ffn(self.ffn_norm(pyramid), shapes)
 
 
@@ -186,41 +194,27 @@ class ViTAdapter(nn.Module):
     only.
 
     Args:
-        embed_dim: width D of the ViT.
-        depth: its number of blocks.
-        num_heads: its attention heads.
-        patch_size: in pixels.
+        encoder: the ViT that it will run; only its dimensions are read.
         config: widths and depths.
 
     Raises:
         ConfigurationError: for a patch size that the stem cannot serve, or too few blocks.
     """
 
-    def __init__(
-        self,
-        embed_dim: int,
-        *,
-        depth: int,
-        num_heads: int,
-        patch_size: int,
-        config: AdapterConfig | None = None,
-    ) -> None:
+    def __init__(self, encoder: Encoder, *, config: AdapterConfig = AdapterConfig()) -> None:
         super().__init__()
-        config = config or AdapterConfig()
-        self.strides = pyramid_strides(patch_size)
-        self.block_ranges = split_blocks(depth, config.num_interactions)
+        embed_dim = encoder.embed_dim
+        sizes = embed_dim, encoder.num_heads, config
+        self.strides = pyramid_strides(encoder.patch_size)
+        self.block_ranges = split_blocks(encoder.depth, config.num_interactions)
         self.spatial_prior = SpatialPrior(
             embed_dim, width=config.stem_width, finest_stride=self.strides[0]
         )
         self.level_embed = nn.Parameter(torch.randn(3, embed_dim))
-        self.injectors = nn.ModuleList(
-            Injector(embed_dim, num_heads, config) for _ in range(config.num_interactions)
-        )
-        self.extractors = nn.ModuleList(
-            Extractor(embed_dim, num_heads, config) for _ in range(config.num_interactions)
-        )
+        self.injectors = nn.ModuleList(Injector(*sizes) for _ in self.block_ranges)
+        self.extractors = nn.ModuleList(Extractor(*sizes) for _ in self.block_ranges)
         self.extra_extractors = nn.ModuleList(
-            Extractor(embed_dim, num_heads, config) for _ in range(config.num_extra_extractors)
+            Extractor(*sizes) for _ in range(config.num_extra_extractors)
         )
         self.upscale = nn.ConvTranspose2d(embed_dim, embed_dim, kernel_size=2, stride=2)
         self.norms = nn.ModuleList(BatchNorm(embed_dim) for _ in self.strides)
@@ -249,8 +243,7 @@ class ViTAdapter(nn.Module):
         for extractor in self.extra_extractors:
             pyramid = extractor(pyramid, tokens.patches, grid, shapes)
 
-        levels = pyramid.transpose(1, 2).split([rows * cols for rows, cols in shapes], dim=2)
-        others = [level.unflatten(2, shape) for level, shape in zip(levels, shapes, strict=True)]
+        others = level_maps(pyramid, shapes)
         maps = (finest + self.upscale(others[0]), *others)
         patches = tokens.with_x(encoder.norm(tokens.x)).patches
         last = patches.transpose(1, 2).unflatten(2, tokens.grid)

@@ -18,13 +18,14 @@ from timm.models import eva, vision_transformer
 from eomtlib.core.errors import CheckpointError, ConfigurationError
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.models.encoders import Encoder, PlainEncoder, check_encoder, timm_name
-from eomtlib.models.weights.layouts import DINOV3_RELEASE
-from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict, same_name
+from eomtlib.models.weights.layouts import DINOV3_RELEASE, TIMM
+from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
 
 _OWN_FILE = "encoder.safetensors"
 _FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "model.pth")
 _RESAMPLED = ("patch_embed.proj.weight", "pos_embed")
-_IGNORED = ("head.", "fc_norm.", "mask_token", "norm.")
+# What timm's conversion raises for entries of another model.
+_MISFITS = (RuntimeError, LookupError, AttributeError, ValueError, TypeError, AssertionError)
 
 
 def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | None = None) -> str:
@@ -62,7 +63,7 @@ def load_pretrained(
     Args:
         encoder: as built for the same size and pretraining.
         size: of the encoder.
-        pretraining: one of ``encoders.PRETRAININGS``; ``none`` leaves the encoder as it is.
+        pretraining: one of ``core.words.PRETRAININGS``; ``none`` leaves the encoder as it is.
         weights: a file, or a folder that holds one; None for timm's hub or its cache. With ``mim``
             what ``eomtlib.training.pretraining`` has written, which must be given.
 
@@ -76,32 +77,27 @@ def load_pretrained(
     if pretraining == "none":
         return "random"
     if pretraining == "mim" and not weights:
-        raise ConfigurationError(_how_to_pretrain(size))
+        raise ConfigurationError(
+            "pretraining='mim' has no published weights, and weights is not set. Pretrain on this "
+            f"machine: eomtlib pretrain --size {size}; it prints the file to set weights "
+            "to."
+        )
     path = find_weights(weights, size, pretraining) if weights else _hub_file(size, pretraining)
     read = _read_own if pretraining == "mim" else _read
     try:
         first = read(path, encoder)
     except CheckpointError:
         raise
-    except (
-        RuntimeError,
-        LookupError,
-        AttributeError,
-        ValueError,
-        TypeError,
-        AssertionError,
-    ) as error:
+    except _MISFITS as error:
         raise CheckpointError(
             f"{path}: these are no weights of {timm_name(size, pretraining)} ({error}). "
             "Set weights to a file of that model, or change size or pretraining."
         ) from error
-    names = DINOV3_RELEASE.names if _is_dinov3_release(first) else same_name
     copy_entries(
         encoder.backbone.state_dict(),
         lambda: read(path, encoder, resampled={n: first[n] for n in _RESAMPLED if n in first}),
         path=path,
-        names=names,
-        is_ignored=lambda name: name.startswith(_IGNORED) or DINOV3_RELEASE.is_ignored(name),
+        layout=DINOV3_RELEASE if _is_dinov3_release(first) else TIMM,
     )
     return path.name if weights else timm_name(size, pretraining)
 
@@ -160,13 +156,8 @@ def _read_own(path: Path, encoder: Encoder, *, resampled: StateDict | None = Non
     state = open_state_dict(path)
     if resampled:
         return state | resampled
-    have, need = (
-        (shape[0], *shape[2:])
-        for shape in (
-            state["patch_embed.proj.weight"].shape,
-            encoder.backbone.patch_embed.proj.weight.shape,
-        )
-    )
+    patches = state["patch_embed.proj.weight"], encoder.backbone.patch_embed.proj.weight
+    have, need = ((weight.shape[0], *weight.shape[2:]) for weight in patches)
     if have != need:
         raise CheckpointError(
             f"{path}: is an encoder of width {have[0]} with patches of {have[1]} × {have[2]} "
@@ -200,13 +191,6 @@ def _own_grid(path: Path, num_patches: int, patch_size: int) -> tuple[int, int]:
     return grid
 
 
-def _how_to_pretrain(size: str) -> str:
-    return (
-        "pretraining='mim' has no published weights, and weights is not set. Pretrain on this "
-        f"machine: python -m eomtlib pretrain --size {size}; it prints the file to set weights to."
-    )
-
-
 def _is_dinov3_release(state: StateDict) -> bool:
     return "embeddings.register_tokens" in state and "layer.0.layer_scale1.lambda1" in state
 
@@ -224,14 +208,11 @@ def _hub_file(size: str, pretraining: str) -> Path:
     try:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except Exception as error:  # any failure of hub or network has the same remedy
-        raise ConfigurationError(_how_to_fetch(name, repository, pretraining, error)) from error
-
-
-def _how_to_fetch(name: str, repository: str, pretraining: str, error: Exception) -> str:
-    licence = " Its licence must be accepted on that page first." if pretraining == "dinov3" else ""
-    return (
-        f"the weights of {name} are neither in the Hugging Face cache nor could they be fetched "
-        f"({type(error).__name__}). On a machine with network, fetch model.safetensors of "
-        f"https://huggingface.co/{repository}, put it where this machine sees it, and set weights "
-        f"to that file (or to a folder that holds it as {name}.safetensors).{licence}"
-    )
+        licence = " Its licence must be accepted on that page first."
+        raise ConfigurationError(
+            f"the weights of {name} are neither in the Hugging Face cache nor could they be "
+            f"fetched ({type(error).__name__}). On a machine with network, fetch model.safetensors "
+            f"of https://huggingface.co/{repository}, put it where this machine sees it, and set "
+            f"weights to that file (or to a folder that holds it as {name}.safetensors)."
+            f"{licence if pretraining == 'dinov3' else ''}"
+        ) from error

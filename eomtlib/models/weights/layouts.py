@@ -1,7 +1,8 @@
-"""How others name what our models hold: one table of rules for each layout.
+"""How others name what our models hold: one table of renamings for each layout.
 
-A rule turns a name of ours, matched as a whole, into the name of the file's entry that it is filled
-from, or into several that are joined (timm keeps query, key and value in one matrix).
+A renaming is a pattern of our names and what stands in its place in the file's. All of a table's
+are applied in their order, each to the result of the one before. Braces stand for several entries
+that are joined, as in a shell: ``{q,k,v}_proj`` (timm keeps query, key and value in one matrix).
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-Rule = tuple[str, str | tuple[str, ...]]
-
-_REST = r"(?P<rest>.+)"
+Renamings = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -20,201 +19,136 @@ class Layout:
 
     Attributes:
         title: how messages call it.
-        rules: tried in order; the first whose pattern is the whole of our name says the file's.
+        renamings: pattern → replacement, as ``re.sub`` takes them.
         ignored: pattern of entries that stand in such files and have no counterpart.
     """
 
     title: str
-    rules: tuple[Rule, ...]
+    renamings: Renamings
     ignored: str = r"(?!)"
 
     def names(self, ours: str) -> tuple[str, ...]:
-        """The file's names for an entry of ours; our own name where no rule has another."""
-        for pattern, theirs in self.rules:
-            if found := re.fullmatch(pattern, ours):
-                several = (theirs,) if isinstance(theirs, str) else theirs
-                return tuple(found.expand(name) for name in several)
-        return (ours,)
+        """The file's names for an entry of ours; our own name where nothing renames it."""
+        name = ours
+        for pattern, replacement in self.renamings.items():
+            name = re.sub(pattern, replacement, name)
+        if not (several := re.search(r"\{(.+)\}", name)):
+            return (name,)
+        return tuple(name.replace(several[0], part) for part in several[1].split(","))
 
     def is_ignored(self, theirs: str) -> bool:
         """Whether an entry of the file is to be left alone."""
         return re.fullmatch(self.ignored, theirs) is not None
 
 
-def _within(ours: str, theirs: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """Rules for a part of a model: a pattern of ours, and what theirs has in its place, before."""
-    return tuple(
-        (
-            ours + pattern,
-            theirs + name if isinstance(name, str) else tuple(theirs + part for part in name),
-        )
-        for pattern, name in rules
-    )
+OWN_NAMES = Layout("eomtlib", {})
+"""Files that call everything as our models do."""
 
-
-_SAME: tuple[Rule, ...] = ((_REST, r"\g<rest>"),)
-_SPLIT_WEIGHT = tuple(f"attention.{part}_proj.weight" for part in "qkv")
-_SPLIT_BIAS = tuple(f"attention.{part}_proj.bias" for part in "qkv")
-
-# Blocks of timm's DINOv3 → Hugging Face's.
-_DINOV3_BLOCK: tuple[Rule, ...] = (
-    (r"attn\.qkv\.weight", _SPLIT_WEIGHT),
-    (r"attn\.(?P<part>[qv])_bias", r"attention.\g<part>_proj.bias"),
-    (r"attn\.proj\.(?P<rest>\w+)", r"attention.o_proj.\g<rest>"),
-    (r"gamma_(?P<n>[12])", r"layer_scale\g<n>.lambda1"),
-    (r"mlp\.fc1\.(?P<rest>\w+)", r"mlp.up_proj.\g<rest>"),
-    (r"mlp\.fc2\.(?P<rest>\w+)", r"mlp.down_proj.\g<rest>"),
-    *_SAME,
-)
-
-# Blocks of our Plain Mask Decoder → Hugging Face's DINOv3, which the authors use there too.
-_PMT_BLOCK: tuple[Rule, ...] = (
-    (r"attn\.(?P<part>[qkv])_proj\.(?P<rest>\w+)", r"attention.\g<part>_proj.\g<rest>"),
-    (r"attn\.proj\.(?P<rest>\w+)", r"attention.o_proj.\g<rest>"),
-    (r"scale(?P<n>[12])", r"layer_scale\g<n>.lambda1"),
-    (r"mlp\.0\.(?P<rest>\w+)", r"mlp.up_proj.\g<rest>"),
-    (r"mlp\.2\.(?P<rest>\w+)", r"mlp.down_proj.\g<rest>"),
-    *_SAME,
-)
-
-# Blocks of timm's DINOv2 → Hugging Face's EoMT.
-_DINOV2_BLOCK: tuple[Rule, ...] = (
-    (r"attn\.qkv\.weight", _SPLIT_WEIGHT),
-    (r"attn\.qkv\.bias", _SPLIT_BIAS),
-    (r"attn\.proj\.(?P<rest>\w+)", r"attention.out_proj.\g<rest>"),
-    (r"ls(?P<n>[12])\.gamma", r"layer_scale\g<n>.lambda1"),
-    *_SAME,
-)
+# What follows the name of a block: timm's DINOv3 → Hugging Face's.
+_DINOV3_BLOCK = {
+    r"(?<=\d\.)attn\.qkv\.": "attention.{q,k,v}_proj.",
+    r"(?<=\d\.)attn\.([qv])_bias": r"attention.\1_proj.bias",
+    r"(?<=\d\.)attn\.proj\.": "attention.o_proj.",
+    r"(?<=\d\.)gamma_([12])": r"layer_scale\1.lambda1",
+    r"(?<=\d\.)mlp\.fc1\.": "mlp.up_proj.",
+    r"(?<=\d\.)mlp\.fc2\.": "mlp.down_proj.",
+}
+# Timm's DINOv2 → Hugging Face's EoMT.
+_DINOV2_BLOCK = {
+    r"attn\.qkv\.": "attention.{q,k,v}_proj.",
+    r"attn\.proj\.": "attention.out_proj.",
+    r"ls([12])\.gamma": r"layer_scale\1.lambda1",
+}
 # Its giant has a gated MLP, whose first two matrices are published as one or as two.
-_DINOV2_GATED_BLOCK: tuple[Rule, ...] = (
-    (r"mlp\.fc1\.(?P<rest>\w+)", r"mlp.weights_in.\g<rest>"),
-    (r"mlp\.fc2\.(?P<rest>\w+)", r"mlp.weights_out.\g<rest>"),
-    *_DINOV2_BLOCK,
-)
-_DINOV2_GATE_APART_BLOCK: tuple[Rule, ...] = (
-    (r"mlp\.fc1\.(?P<rest>\w+)", (r"mlp.gate_proj.\g<rest>", r"mlp.up_proj.\g<rest>")),
-    (r"mlp\.fc2\.(?P<rest>\w+)", r"mlp.down_proj.\g<rest>"),
-    *_DINOV2_BLOCK,
-)
+_GATED = {r"mlp\.fc1": "mlp.weights_in", r"mlp\.fc2": "mlp.weights_out"}
+_GATE_APART = {r"mlp\.fc1": "mlp.{gate,up}_proj", r"mlp\.fc2": "mlp.down_proj"}
 
-_AUTHORS_HEADS: tuple[Rule, ...] = (
-    (r"queries", "q.weight"),
-    *_within(r"mask_module\.(?=class_head|mask_head)", "", _SAME),
-    (r"mask_module\.(?P<at>upscale\.\d+)\.resample\.(?P<rest>\w+)", r"\g<at>.conv1.\g<rest>"),
-    (r"mask_module\.(?P<at>upscale\.\d+)\.depthwise\.(?P<rest>\w+)", r"\g<at>.conv2.\g<rest>"),
-    (r"mask_module\.(?P<at>upscale\.\d+)\.norm\.(?P<rest>\w+)", r"\g<at>.norm.\g<rest>"),
-)
-
-_HF_HEADS: tuple[Rule, ...] = (
-    (r"queries", "query.weight"),
-    *_within(r"mask_module\.class_head\.", "class_predictor.", _SAME),
-    *_within(r"mask_module\.mask_head\.0\.", "mask_head.fc1.", _SAME),
-    *_within(r"mask_module\.mask_head\.2\.", "mask_head.fc2.", _SAME),
-    *_within(r"mask_module\.mask_head\.4\.", "mask_head.fc3.", _SAME),
-    *(
-        (
-            rf"mask_module\.upscale\.(?P<n>\d+)\.{ours}\.(?P<rest>\w+)",
-            rf"upscale_block.block.\g<n>.{theirs}.\g<rest>",
-        )
-        for ours, theirs in (
-            ("resample", "conv1"),
-            ("depthwise", "conv2"),
-            ("norm", "layernorm2d"),
-        )
-    ),
-)
-
-_BACKBONE = r"encoder\.backbone\."
-_BLOCK = r"blocks\.(?P<block>\d+)\."
-_BLOCK_THERE = r"blocks.\g<block>."
-
-_AUTHORS_DINOV3: tuple[Rule, ...] = (
-    *_within(_BACKBONE + _BLOCK, "encoder.backbone." + _BLOCK_THERE, _DINOV3_BLOCK),
-    *_within(
-        _BACKBONE + r"patch_embed\.proj\.",
-        "encoder.backbone.patch_embed.patch_embeddings.",
-        _SAME,
-    ),
-    (_BACKBONE + "cls_token", "encoder.backbone.patch_embed.cls_token"),
-    (_BACKBONE + "reg_token", "encoder.backbone.patch_embed.register_tokens"),
-)
-
-_AUTHORS_PMT: tuple[Rule, ...] = (
-    *_within("", "decoder.", _AUTHORS_HEADS),
-    *_within(_BLOCK, "decoder." + _BLOCK_THERE, _PMT_BLOCK),
-    *_within(r"laterals\.(?P<tap>\d+)\.norm\.", r"bn.\g<tap>.", _SAME),
-    (r"laterals\.(?P<tap>\d+)\.scale", r"decoder.scalers.\g<tap>"),
-    *_within(r"laterals\.(?P<tap>\d+)\.mlp\.", r"decoder.lateral_projections.\g<tap>.", _SAME),
-    *_within(r"(?=decoder_norm)", "decoder.", _SAME),
-)
-
+_AUTHORS_HEADS = {
+    r"^queries$": "q.weight",
+    r"^mask_module\.": "",
+    r"^(upscale\.\d+)\.resample\.": r"\1.conv1.",
+    r"^(upscale\.\d+)\.depthwise\.": r"\1.conv2.",
+}
+_AUTHORS_DINOV3 = {
+    r"^(encoder\.backbone\.)patch_embed\.proj\.": r"\1patch_embed.patch_embeddings.",
+    r"^(encoder\.backbone\.)cls_token": r"\1patch_embed.cls_token",
+    r"^(encoder\.backbone\.)reg_token": r"\1patch_embed.register_tokens",
+}
+# The decoder's blocks are those of Hugging Face's DINOv3.
+_AUTHORS_PMT = _AUTHORS_HEADS | {
+    r"^laterals\.(\d+)\.norm\.": r"bn.\1.",
+    r"^laterals\.(\d+)\.scale": r"decoder.scalers.\1",
+    r"^laterals\.(\d+)\.mlp\.": r"decoder.lateral_projections.\1.",
+    r"^(blocks\.\d+\.)attn\.([qkv])_proj\.": r"\1attention.\2_proj.",
+    r"^(blocks\.\d+\.)attn\.proj\.": r"\1attention.o_proj.",
+    r"^(blocks\.\d+\.)scale([12])": r"\1layer_scale\2.lambda1",
+    r"^(blocks\.\d+\.)mlp\.0\.": r"\1mlp.up_proj.",
+    r"^(blocks\.\d+\.)mlp\.2\.": r"\1mlp.down_proj.",
+    r"^(?!encoder\.|bn\.|decoder\.)|^(?=decoder_norm)": "decoder.",
+}
 _AUTHORS_IGNORED = (
     r"(decoder\.)?attn_mask_probs|encoder\.pixel_(mean|std)|criterion\..+|.*\.mask_token"
 )
+
+_HF = {
+    r"^encoder\.backbone\.cls_token": "embeddings.cls_token",
+    r"^encoder\.backbone\.reg_token": "embeddings.register_tokens",
+    r"^encoder\.backbone\.norm\.": "layernorm.",
+    r"^encoder\.backbone\.blocks\.": "layers.",
+    r"^queries$": "query.weight",
+    r"^mask_module\.class_head\.": "class_predictor.",
+    r"^mask_module\.mask_head\.0\.": "mask_head.fc1.",
+    r"^mask_module\.mask_head\.2\.": "mask_head.fc2.",
+    r"^mask_module\.mask_head\.4\.": "mask_head.fc3.",
+    r"^mask_module\.upscale\.(\d+)\.": r"upscale_block.block.\1.",
+    r"^(upscale_block\.block\.\d+)\.resample\.": r"\1.conv1.",
+    r"^(upscale_block\.block\.\d+)\.depthwise\.": r"\1.conv2.",
+    r"^(upscale_block\.block\.\d+)\.norm\.": r"\1.layernorm2d.",
+}
+_HF_DINOV2 = {
+    r"^encoder\.backbone\.pos_embed": "embeddings.position_embeddings.weight",
+    r"^encoder\.backbone\.patch_embed\.proj\.": "embeddings.patch_embeddings.projection.",
+    **_HF,
+    **_DINOV2_BLOCK,
+}
+_HF_DINOV3 = {
+    r"^encoder\.backbone\.patch_embed\.proj\.": "embeddings.patch_embeddings.",
+    **_HF,
+    **_DINOV3_BLOCK,
+}
 _HF_IGNORED = r"attn_mask_probs|criterion\.empty_weight|.*\.(position_ids|mask_token)|.*inv_freq"
 
-_HF_EMBEDDINGS: tuple[Rule, ...] = (
-    (_BACKBONE + "cls_token", "embeddings.cls_token"),
-    (_BACKBONE + "reg_token", "embeddings.register_tokens"),
-    *_within(_BACKBONE + r"norm\.", "layernorm.", _SAME),
-)
-_HF_DINOV2_EMBEDDINGS: tuple[Rule, ...] = (
-    (_BACKBONE + "pos_embed", "embeddings.position_embeddings.weight"),
-    *_within(_BACKBONE + r"patch_embed\.proj\.", "embeddings.patch_embeddings.projection.", _SAME),
-    *_HF_EMBEDDINGS,
-)
-_HF_LAYER = r"layers.\g<block>."
-
+_ENCODER_IGNORED = r"(head\.|fc_norm\.|mask_token|norm\.).*|embeddings\.mask_token|.*inv_freq"
+TIMM = Layout("timm's", {}, _ENCODER_IGNORED)
+"""Encoders under the names of our models, which are timm's."""
 DINOV3_RELEASE = Layout(
-    title="DINOv3 in Hugging Face's layout",
-    rules=(
-        *_within(_BLOCK, r"layer.\g<block>.", _DINOV3_BLOCK),
-        *_within(r"patch_embed\.proj\.", "embeddings.patch_embeddings.", _SAME),
-        ("cls_token", "embeddings.cls_token"),
-        ("reg_token", "embeddings.register_tokens"),
-    ),
-    ignored=r"embeddings\.mask_token|.*inv_freq",
+    "DINOv3 in Hugging Face's layout",
+    {
+        r"^blocks\.": "layer.",
+        r"^patch_embed\.proj\.": "embeddings.patch_embeddings.",
+        r"^cls_token": "embeddings.cls_token",
+        r"^reg_token": "embeddings.register_tokens",
+    }
+    | _DINOV3_BLOCK,
+    _ENCODER_IGNORED,
 )
 """DINOv3 encoders as facebook publishes them on Hugging Face."""
 
-AUTHORS_EOMT = Layout(title="the authors' EoMT", rules=_AUTHORS_HEADS, ignored=_AUTHORS_IGNORED)
+AUTHORS_EOMT = Layout("the authors' EoMT", _AUTHORS_HEADS, _AUTHORS_IGNORED)
 AUTHORS_EOMT_DINOV3 = Layout(
-    title="the authors' EoMT on DINOv3, whose encoder entries are differences to DINOv3's",
-    rules=(*_AUTHORS_DINOV3, *_AUTHORS_HEADS),
-    ignored=_AUTHORS_IGNORED,
+    "the authors' EoMT on DINOv3, whose encoder entries are differences to DINOv3's",
+    _DINOV3_BLOCK | _AUTHORS_DINOV3 | _AUTHORS_HEADS,
+    _AUTHORS_IGNORED,
 )
-AUTHORS_PMT = Layout(title="the authors' PMT", rules=_AUTHORS_PMT, ignored=_AUTHORS_IGNORED)
+AUTHORS_PMT = Layout("the authors' PMT", _AUTHORS_PMT, _AUTHORS_IGNORED)
 AUTHORS_PMT_DINOV3 = Layout(
-    title="the authors' PMT on DINOv3",
-    rules=(*_AUTHORS_DINOV3, *_AUTHORS_PMT),
-    ignored=_AUTHORS_IGNORED,
+    "the authors' PMT on DINOv3",
+    _AUTHORS_PMT | _DINOV3_BLOCK | _AUTHORS_DINOV3,
+    _AUTHORS_IGNORED,
 )
-
-
-def _hf_eomt(title: str, block: tuple[Rule, ...]) -> Layout:
-    return Layout(
-        title=title,
-        rules=(
-            *_within(_BACKBONE + _BLOCK, _HF_LAYER, block),
-            *_HF_DINOV2_EMBEDDINGS,
-            *_HF_HEADS,
-        ),
-        ignored=_HF_IGNORED,
-    )
-
-
-HF_EOMT = _hf_eomt("Hugging Face's EoMT", _DINOV2_BLOCK)
-HF_EOMT_GATED = _hf_eomt("Hugging Face's EoMT with gated MLPs", _DINOV2_GATED_BLOCK)
-HF_EOMT_GATE_APART = _hf_eomt(
-    "Hugging Face's EoMT with gated MLPs, the gate apart", _DINOV2_GATE_APART_BLOCK
+HF_EOMT = Layout("Hugging Face's EoMT", _HF_DINOV2, _HF_IGNORED)
+HF_EOMT_GATED = Layout("Hugging Face's EoMT with gated MLPs", _GATED | _HF_DINOV2, _HF_IGNORED)
+HF_EOMT_GATE_APART = Layout(
+    "Hugging Face's EoMT with gated MLPs, the gate apart", _GATE_APART | _HF_DINOV2, _HF_IGNORED
 )
-HF_EOMT_DINOV3 = Layout(
-    title="Hugging Face's EoMT on DINOv3",
-    rules=(
-        *_within(_BACKBONE + _BLOCK, _HF_LAYER, _DINOV3_BLOCK),
-        *_within(_BACKBONE + r"patch_embed\.proj\.", "embeddings.patch_embeddings.", _SAME),
-        *_HF_EMBEDDINGS,
-        *_HF_HEADS,
-    ),
-    ignored=_HF_IGNORED,
-)
+HF_EOMT_DINOV3 = Layout("Hugging Face's EoMT on DINOv3", _HF_DINOV3, _HF_IGNORED)

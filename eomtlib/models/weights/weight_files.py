@@ -7,6 +7,7 @@ a model is filled with little more than its own memory.
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,14 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from eomtlib.core.errors import CheckpointError
+from eomtlib.models.weights.layouts import OWN_NAMES, Layout
 
 StateDict = dict[str, Tensor]
-Names = Callable[[str], tuple[str, ...]]
 
 SHARD_INDEX = ".index.json"
 
 _PORTIONS = 8
-_SMALLEST_PORTION = 2**20
 _SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -88,18 +88,12 @@ def _open_shards(index: Path) -> StateDict:
     return state
 
 
-def same_name(name: str) -> tuple[str, ...]:
-    """The names of a file that uses the model's own."""
-    return (name,)
-
-
 def copy_entries(
     targets: Mapping[str, Tensor],
     open_source: Callable[[], Mapping[str, Tensor]],
     *,
     path: Path,
-    names: Names = same_name,
-    is_ignored: Callable[[str], bool] = lambda name: False,
+    layout: Layout = OWN_NAMES,
     add: Callable[[str], bool] = lambda name: False,
 ) -> None:
     """Fills tensors from a file; nothing is changed unless all of it fits.
@@ -108,57 +102,45 @@ def copy_entries(
         targets: name → tensor to be filled, as ``state_dict`` gives them.
         open_source: maps the file anew and returns its entries.
         path: of the file, for messages.
-        names: a target's name → those of the file's entries that make it, joined along the first
+        layout: how the file calls the targets; what makes one together is joined along the first
             axis.
-        is_ignored: whether a surplus entry of the file does no harm.
         add: whether a target is added to, because the file holds a difference.
 
     Raises:
         CheckpointError: naming the first missing, surplus, misshapen or non-finite entries.
     """
-    _check_names(targets, open_source(), path=path, names=names, is_ignored=is_ignored)
+    _check_names(targets, open_source(), path=path, layout=layout)
     for source, portion in _portions(targets, open_source):
         for name in portion:
-            for part in names(name):
+            for part in layout.names(name):
                 value = source[part].to(targets[name].dtype)
                 if value.is_floating_point() and not torch.isfinite(value).all():
                     raise CheckpointError(f"{path}: {part} holds values that are not finite.")
     with torch.no_grad():
         for source, portion in _portions(targets, open_source):
             for name in portion:
-                value = _join([source[part] for part in names(name)], targets[name].shape)
+                parts = [source[part] for part in layout.names(name)]
+                value = parts[0] if len(parts) == 1 else torch.cat(parts)
+                value = value.reshape(targets[name].shape)
                 targets[name].add_(value) if add(name) else targets[name].copy_(value)
 
 
 def _portions(
     targets: Mapping[str, Tensor], open_source: Callable[[], Mapping[str, Tensor]]
 ) -> Iterator[tuple[Mapping[str, Tensor], list[str]]]:
-    """Names in groups of like size, each with the file mapped for it alone."""
-    total = sum(target.nbytes for target in targets.values())
-    limit = max(_SMALLEST_PORTION, total // _PORTIONS)
-    portion: list[str] = []
-    size = 0
-    for name, target in targets.items():
-        if portion and size + target.nbytes > limit:
-            yield open_source(), portion
-            portion, size = [], 0
-        portion.append(name)
-        size += target.nbytes
-    if portion:
-        yield open_source(), portion
+    """Names in groups, each with the file mapped for it alone."""
+    names = list(targets)
+    size = max(1, math.ceil(len(names) / _PORTIONS))
+    for start in range(0, len(names), size):
+        yield open_source(), names[start : start + size]
 
 
 def _check_names(
-    targets: Mapping[str, Tensor],
-    source: Mapping[str, Tensor],
-    *,
-    path: Path,
-    names: Names,
-    is_ignored: Callable[[str], bool],
+    targets: Mapping[str, Tensor], source: Mapping[str, Tensor], *, path: Path, layout: Layout
 ) -> None:
     misshapen, missing, used = [], [], set()
     for name, target in targets.items():
-        parts = names(name)
+        parts = layout.names(name)
         used.update(parts)
         absent = [part for part in parts if part not in source]
         missing += absent
@@ -166,12 +148,13 @@ def _check_names(
             # The parts of a joined entry are of one size, which theirs must be.
             needed = (target.shape[0] // len(parts), *target.shape[1:]) if target.ndim else ()
             misshapen += [
-                f"{part} is {_text(source[part])} where the model has {_text(target, needed)}"
+                f"{part} is {_text(source[part], source[part].shape)} where the model has "
+                f"{_text(target, needed)}"
                 for part in parts
                 if without_leading_ones(source[part].shape) != without_leading_ones(needed)
                 or (target.is_floating_point() and not source[part].is_floating_point())
             ]
-    surplus = [name for name in source if name not in used and not is_ignored(name)]
+    surplus = [name for name in source if name not in used and not layout.is_ignored(name)]
     for problem, entries in (
         ("has entries of the wrong shape or type", misshapen),
         ("lacks entries", missing),
@@ -185,10 +168,6 @@ def _check_names(
             )
 
 
-def _join(parts: list[Tensor], shape: torch.Size) -> Tensor:
-    return (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(shape)
-
-
 def without_leading_ones(shape: tuple[int, ...], *, keep: int = 1) -> tuple[int, ...]:
     """A shape less its axes of length 1 in front, at least ``keep`` of its axes left.
 
@@ -200,6 +179,6 @@ def without_leading_ones(shape: tuple[int, ...], *, keep: int = 1) -> tuple[int,
     return shape
 
 
-def _text(tensor: Tensor, shape: tuple[int, ...] | None = None) -> str:
-    sides = "×".join(str(n) for n in (tensor.shape if shape is None else shape)) or "a scalar"
+def _text(tensor: Tensor, shape: tuple[int, ...]) -> str:
+    sides = "×".join(map(str, shape)) or "a scalar"
     return f"{sides} {str(tensor.dtype).removeprefix('torch.')}"

@@ -7,8 +7,13 @@ the views behind a few controls in JupyterLab.
 from eomtlib.report.explore.inspection import Inspection, Layer, inspect
 from eomtlib.report.explore.inspector import Inspector
 from eomtlib.report.explore.models import ExploredModel, finished_runs, given_checkpoints
-from eomtlib.report.explore.segments import Segments
-from eomtlib.report.explore.sources import Picture, open_pictures, own_pictures, val_pictures
+from eomtlib.report.explore.sources import (
+    Picture,
+    Segments,
+    open_pictures,
+    own_pictures,
+    val_pictures,
+)
 from eomtlib.report.explore.views import plot_layers, plot_models, plot_queries, plot_segmentation
 from eomtlib.report.explore.widget import Explorer
 

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.feed.transforms import EvalTransform
-from eomtlib.inference.painting import Painted, paint_semantic
 from eomtlib.inference.postprocessing import resize_to_image
+from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.parts.segmentation_model import SegmentationModel
-from eomtlib.report.explore.segments import Segments
-from eomtlib.report.explore.sources import Picture
+from eomtlib.report.explore.sources import Picture, Segments
 
 ONLY_LAST = "trained without masks: it predicts once, after its last layer"
 
@@ -61,11 +60,6 @@ class Inspection:
     task: str = "panoptic"
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the model's classes."""
-        return tuple(info.name for info in self.classes)
-
-    @property
     def num_queries(self) -> int:
         """Q."""
         return self.layers[-1].class_logits.shape[0]
@@ -79,30 +73,23 @@ class Inspection:
             threshold: of scores, for panoptic segmentation.
             layer: its position.
         """
+        task, seen = get_task(self.task), self.layers[layer]
         if self.task == "semantic":
-            painted = paint_semantic(self._classes_of_pixels(layer))
+            scores = self.class_scores(layer=layer)[:, :-1]
+            masks = self.masks(range(self.num_queries), layer=layer)
+            painted = task.paint(torch.einsum("qc,qhw->chw", scores, masks).argmax(dim=0))
         else:
-            painted = self._painted(threshold, layer)
+            options = task.class_options(self.classes)
+            options |= {"threshold": threshold} if self.task == "panoptic" else {}
+            process = task.post_processing(self.input_size, options)
+            logits = seen.mask_logits[None].float(), seen.class_logits[None]
+            painted = task.paint(process(*logits, target_sizes=[self.picture.size])[0])
         return Segments(
             ids=painted.ids.numpy(),
             labels=tuple(painted.labels),
-            class_names=self.class_names,
+            class_names=tuple(info.name for info in self.classes),
             scores=None if painted.scores is None else tuple(painted.scores),
         )
-
-    def _painted(self, threshold: float, layer: int) -> Painted:
-        task, seen = get_task(self.task), self.layers[layer]
-        options = task.class_options(self.classes)
-        options |= {"threshold": threshold} if self.task == "panoptic" else {}
-        process = task.post_processing(self.input_size, options)
-        logits = seen.mask_logits[None].float(), seen.class_logits[None]
-        return task.paint(process(*logits, target_sizes=[self.picture.size])[0])
-
-    def _classes_of_pixels(self, layer: int) -> Tensor:
-        """The class that queries agree on in every pixel, ``[H, W]``."""
-        scores = self.class_scores(layer=layer)[:, :-1]
-        masks = self.masks(range(self.num_queries), layer=layer)
-        return torch.einsum("qc,qhw->chw", scores, masks).argmax(dim=0)
 
     def masks(self, queries: Sequence[int], *, layer: int = -1) -> Tensor:
         """The mask probabilities of some queries at the picture's size, ``[K, H, W]``."""
@@ -124,7 +111,7 @@ class Inspection:
         """The class and score of a query; with "no object" the next best class as well."""
         scores = self.class_scores(layer=layer)[query]
         best, index = scores[:-1].max(dim=0)
-        said = f"{self.class_names[index]} {best:.2f}"
+        said = f"{self.classes[index].name} {best:.2f}"
         return said if best > scores[-1] else f"no object {scores[-1]:.2f}, {said}"
 
 
@@ -146,7 +133,7 @@ def inspect(
     them to the end, never where they were annealed away.
 
     Args:
-        model: in eval mode, on ``device``.
+        model: put into eval mode and onto ``device``.
         picture: to look at.
         title: of the model.
         rung: of the model, for the names of its layers.
@@ -158,22 +145,19 @@ def inspect(
     size = model.encoder.image_size
     pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
     fitted = EvalTransform(size).fit(pixels)[None].to(device)
-    # No draw is below a probability then, so no mask of an annealed model applies.
-    never = torch.ones(1, model.masking.num_blocks, model.num_queries, device=device)
-    predicted = model(fitted, mask_draws=never)
+    options = get_task(task).class_options(classes)
+    segmenter = Segmenter(
+        model, task=task, device=device, precision="float32", folded=False, **options
+    )
+    predicted = segmenter.predict_layers(fitted)
     names = _layer_names(len(predicted), "block" if LADDER[rung].has_query_blocks else "layer")
-    layers = []
-    for index, (name, masks) in enumerate(zip(names, predicted.mask_logits, strict=True)):
-        is_final = index == len(predicted) - 1
-        # Intermediate layers are only looked at.
-        dtype = torch.float32 if is_final else torch.float16
-        layers.append(
-            Layer(
-                name=name,
-                mask_logits=masks[0].to("cpu", dtype).contiguous(),
-                class_logits=predicted.class_logits[index][0].to("cpu", torch.float32),
-            )
-        )
+    # Intermediate layers are only looked at.
+    dtypes = [*[torch.float16] * (len(names) - 1), torch.float32]
+    logits = zip(predicted.mask_logits, predicted.class_logits, strict=True)
+    layers = [
+        Layer(name, masks[0].to("cpu", dtype).contiguous(), scores[0].to("cpu", torch.float32))
+        for name, dtype, (masks, scores) in zip(names, dtypes, logits, strict=True)
+    ]
     return Inspection(
         title=title,
         picture=picture,

@@ -15,9 +15,7 @@ from eomtlib.models.checkpoints.own import unnamed_classes
 from eomtlib.report.explore.inspection import Inspection, inspect
 from eomtlib.report.explore.models import ExploredModel
 from eomtlib.report.explore.sources import Picture
-
-_COCO_CLASSES, _COCO_THINGS = 133, 80
-"""COCO's panoptic classes, things first: the order of every published checkpoint on it."""
+from eomtlib.report.papers.catalogue import NUM_CLASSES
 
 
 class Inspector:
@@ -107,7 +105,8 @@ def named_classes(
         return tuple(dataset_classes)
     is_thing = config.is_thing
     if is_thing is None:
-        things = _COCO_THINGS if len(own) == _COCO_CLASSES else len(own)
-        is_thing = tuple(index < things for index in range(len(own)))
-    pairs = zip(own, is_thing, strict=True)
-    return tuple(ClassInfo(name, thing, index) for index, (name, thing) in enumerate(pairs))
+        # COCO's things come first in every published checkpoint on it.
+        is_coco = len(own) == NUM_CLASSES["coco", "panoptic"]
+        things = NUM_CLASSES["coco", "instance"] if is_coco else len(own)
+        is_thing = [index < things for index in range(len(own))]
+    return tuple(map(ClassInfo, own, is_thing, range(len(own))))

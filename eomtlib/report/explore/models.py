@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints import ModelConfig, identify, load_model
 from eomtlib.models.ladder import LADDER
-from eomtlib.study.parameters import parse_image_size, parse_rungs, resolve_results_dir
-from eomtlib.study.records import TrainingRecord
-from eomtlib.study.store import ResultStore
+from eomtlib.report.explore.sources import given_paths
+from eomtlib.study.parsing import parse_image_size, parse_rungs
+from eomtlib.study.records.kinds import TrainingRecord
+from eomtlib.study.records.store import ResultStore
 from eomtlib.training.duration import parse_duration
 
 
@@ -65,15 +65,9 @@ def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
         ConfigurationError: when nothing is named, or what is named does not exist.
         CheckpointError: when one is of no known kind.
     """
+    hint = "Give checkpoints' files or folders; empty for the finished runs of results_dir."
     models = []
-    for name in filter(None, (part.strip() for part in checkpoints.split(","))):
-        path = Path(name).expanduser()
-        path = path if path.exists() else resolve_results_dir(path)
-        if not path.exists():
-            raise ConfigurationError(
-                f"checkpoints={checkpoints!r}: {name} does not exist. Give a checkpoint's file or "
-                "folder; empty for the finished runs of results_dir."
-            )
+    for path in given_paths("checkpoints", checkpoints, hint=hint):
         found = identify(path)
         config = found.config
         models.append(
@@ -86,8 +80,6 @@ def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
                 task=config.task or "panoptic",
             )
         )
-    if not models:
-        raise ConfigurationError(f"checkpoints={checkpoints!r} names nothing.")
     return _told_apart(models)
 
 
@@ -130,58 +122,47 @@ def finished_runs(
         record
         for record in store.records("training", **wanted)
         if record.rung in chosen
-        and _lasted(record, duration)
+        and (not duration or _lasted(record, duration))
         and (store.root / record.checkpoint).exists()
     ]
-    if not records:
-        return []
-    newest = _configuration(records[-1])
-    by_rung = {record.rung: record for record in records if _configuration(record) == newest}
-    return _told_apart(
-        [
+    # What runs of one study share.
+    shared = [record.key.config(without=("rung", "recipe")) for record in records]
+    of_newest = {
+        record.rung: record
+        for record, configuration in zip(records, shared, strict=True)
+        if configuration == shared[-1]
+    }
+    models = []
+    for record in (of_newest[rung] for rung in chosen if rung in of_newest):
+        said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
+        said += [f"{name}={value}" for name, value in record.key.options.items()]
+        models.append(
             ExploredModel(
-                path=store.root / by_rung[rung].checkpoint,
-                rung=rung,
-                details=_details(by_rung[rung]),
-                image_size=by_rung[rung].image_size,
-                label=by_rung[rung].label,
-                task=by_rung[rung].task,
+                path=store.root / record.checkpoint,
+                rung=record.rung,
+                details=", ".join(said),
+                image_size=record.image_size,
+                label=record.label,
+                task=record.task,
             )
-            for rung in chosen
-            if rung in by_rung
-        ]
-    )
-
-
-def _details(record: TrainingRecord) -> str:
-    said = f"{record.size}, pretraining {record.pretraining}, seed {record.seed}"
-    options = record.config.get("options", {})
-    return ", ".join([said, *(f"{name}={value}" for name, value in options.items())])
+        )
+    return _told_apart(models)
 
 
 def _lasted(record: TrainingRecord, duration: str | int) -> bool:
-    if not duration:
-        return True
-    lasted = record.config.get("duration", "")
-    return bool(lasted) and parse_duration(lasted) == parse_duration(duration)
-
-
-def _configuration(record: TrainingRecord) -> dict[str, Any]:
-    """What runs of one study share."""
-    return {k: v for k, v in record.config.items() if k not in ("rung", "recipe")}
+    lasted = record.key.duration
+    return lasted is not None and parse_duration(lasted) == parse_duration(duration)
 
 
 def _told_apart(models: list[ExploredModel]) -> list[ExploredModel]:
-    """Adds its folder's name where a title is not the only one of its kind."""
+    """Adds what its checkpoint is called where a title is not the only one of its kind."""
     counts = Counter(model.title for model in models)
-    return [
-        model
-        if counts[model.title] == 1
-        else replace(model, details=f"{model.details}, {_short_name(model.path)}")
-        for model in models
+    # A folder's name where the file's own is every checkpoint's.
+    names = [
+        path.parent.name if path.name in ("model", "pytorch_model.bin") else path.name
+        for path in (model.path for model in models)
     ]
-
-
-def _short_name(path: Path) -> str:
-    """What a checkpoint is called; its folder, where the file's own name is every checkpoint's."""
-    return path.parent.name if path.name in ("model", "pytorch_model.bin") else path.name
+    return [
+        replace(model, details=f"{model.details}, {name}") if counts[model.title] > 1 else model
+        for model, name in zip(models, names, strict=True)
+    ]

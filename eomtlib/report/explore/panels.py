@@ -14,8 +14,9 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from eomtlib.report.explore.segment_labels import write_labels
-from eomtlib.report.explore.segments import Segments
-from eomtlib.report.plots import GREY, enlarge, enlargement, outlines, overlay
+from eomtlib.report.explore.sources import Segments
+from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay
+from eomtlib.report.plots.style import GREY
 
 _NARROWEST = 6
 _DPI = 110

@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from scipy.ndimage import distance_transform_edt
 
-from eomtlib.report.explore.segments import Segments
+from eomtlib.report.explore.sources import Segments
 
 MOST_LABELS = 20
 _STEPS = 48
@@ -21,23 +21,30 @@ _MARGIN = (4.0, 1.5)
 
 @dataclass(frozen=True)
 class _Spot:
-    """Where a segment is.
+    """Where a segment is, and its label; places are pixels (x, y) of the image that is shown.
 
     Attributes:
-        segment: its position in the labels.
         mask: ``[H, W]`` bool.
-        anchor: the pixel (x, y) deepest inside it.
+        anchor: the pixel deepest inside it.
         depth: that pixel's distance to the segment's border.
+        label: the text, not yet in its place.
+        half: half of the label's width and height, margins included.
     """
 
-    segment: int
     mask: np.ndarray
-    anchor: tuple[float, float]
+    anchor: np.ndarray
     depth: float
+    label: Text
+    half: np.ndarray
 
     @property
     def area(self) -> int:
         return int(self.mask.sum())
+
+    @property
+    def is_roomy(self) -> bool:
+        """Whether the label fits on the segment and leaves most of it to be seen."""
+        return self.depth >= 1.2 * self.half[1] and self.area >= 12 * self.half.prod()
 
 
 def write_labels(ax: Axes, segments: Segments, ids: np.ndarray, *, fontsize: float = 7.5) -> int:
@@ -54,122 +61,72 @@ def write_labels(ax: Axes, segments: Segments, ids: np.ndarray, *, fontsize: flo
     Returns:
         How many of the segments have no label because there was no room for it.
     """
-    spots = sorted(_spots(ids), key=lambda spot: spot.area)
-    dropped = spots[:-MOST_LABELS]
-    taken: list[tuple[float, float, float, float]] = []
-    left_out = len(dropped)
-    small = np.zeros(ids.shape, bool)
-    sizes = {}
-    for spot in spots:
-        size = _text_size(ax, segments.text(spot.segment), fontsize)
-        sizes[spot.segment] = size
-        if not _has_room(spot, size):
-            small |= spot.mask
+    spots = [_spot(ax, segments, ids, segment, fontsize) for segment in np.unique(ids[ids >= 0])]
+    spots.sort(key=lambda spot: spot.area)
+    small = np.any([np.zeros(ids.shape, bool), *(s.mask for s in spots if not s.is_roomy)], axis=0)
+    taken: list[tuple[np.ndarray, np.ndarray]] = []
     # The small ones first: they have few places to choose from.
-    for spot in spots[-MOST_LABELS:]:
-        size = sizes[spot.segment]
-        centre = _place(spot, size, taken, small=small, roomy=_has_room(spot, size))
+    for index, spot in enumerate(spots):
+        too_many = index < len(spots) - MOST_LABELS
+        centre = None if too_many else _place(spot, taken, small=small)
         if centre is None:
-            left_out += 1
+            spot.label.remove()
             continue
-        box = _box(centre, size)
-        taken.append(box)
-        if _share(spot.mask, *centre, size[0] / 2, size[1] / 2) < 0.3:
-            start = np.clip(spot.anchor, box[:2], box[2:])
+        spot.label.set_position(centre)
+        taken.append((centre - spot.half, centre + spot.half))
+        if _share(spot.mask, centre, spot.half) < 0.3:
+            start = np.clip(spot.anchor, *taken[-1])
             ax.plot(
                 *zip(start, spot.anchor, strict=True), color="white", lw=0.9, zorder=3,
                 marker="o", ms=2.5, markevery=[1], path_effects=[_OUTLINE],
             )  # fmt: skip
-        _write(ax, segments.text(spot.segment), centre, fontsize)
-    return left_out
+    return len(spots) - len(taken)
 
 
-def _spots(ids: np.ndarray) -> list[_Spot]:
-    spots = []
-    for segment in np.unique(ids[ids >= 0]):
-        mask = ids == segment
-        # With a border around, so that the image's edge counts as the segment's.
-        depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        row, column = np.unravel_index(depth.argmax(), depth.shape)
-        spots.append(_Spot(int(segment), mask, (float(column), float(row)), float(depth.max())))
-    return spots
-
-
-def _has_room(spot: _Spot, size: tuple[float, float]) -> bool:
-    """Whether a label fits on a segment and leaves most of it to be seen."""
-    return spot.depth >= 0.6 * size[1] and spot.area >= 3 * size[0] * size[1]
+def _spot(ax: Axes, segments: Segments, ids: np.ndarray, segment: int, fontsize: float) -> _Spot:
+    mask = ids == segment
+    # With a border around, so that the image's edge counts as the segment's.
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    label = ax.text(
+        0, 0, segments.text(int(segment)), ha="center", va="center", fontsize=fontsize,
+        color="white", zorder=4, path_effects=[_OUTLINE],
+    )  # fmt: skip
+    extent = label.get_window_extent()
+    pixel = abs(np.diff(ax.get_xlim())[0]) / ax.get_window_extent().width
+    margins = 2 * np.array(_MARGIN) * ax.figure.dpi / 72
+    half = (np.array([extent.width, extent.height]) + margins) * pixel / 2
+    anchor = np.array([column, row], float)
+    return _Spot(mask, anchor, float(depth.max()), label, half)
 
 
 def _place(
-    spot: _Spot,
-    size: tuple[float, float],
-    taken: list[tuple[float, float, float, float]],
-    *,
-    small: np.ndarray,
-    roomy: bool,
-) -> tuple[float, float] | None:
+    spot: _Spot, taken: list[tuple[np.ndarray, np.ndarray]], *, small: np.ndarray
+) -> np.ndarray | None:
     """The best centre for a label among a grid of places; None where all are taken."""
-    height, width = spot.mask.shape
-    half_w, half_h = size[0] / 2, size[1] / 2
-    if width <= size[0] or height <= size[1]:
+    size = np.array(spot.mask.shape[::-1])
+    if (size <= 2 * spot.half).any():
         return None
-    x, y = np.meshgrid(
-        np.linspace(half_w, width - 1 - half_w, _STEPS),
-        np.linspace(half_h, height - 1 - half_h, _STEPS),
-    )
-    x = np.append(x, np.clip(spot.anchor[0], half_w, width - 1 - half_w))
-    y = np.append(y, np.clip(spot.anchor[1], half_h, height - 1 - half_h))
-    free = np.ones(x.shape, bool)
-    for left, top, right, bottom in taken:
-        free &= (
-            (x + half_w < left) | (x - half_w > right) | (y + half_h < top) | (y - half_h > bottom)
-        )
-    if not free.any():
-        return None
-    away = np.hypot(x - spot.anchor[0], y - spot.anchor[1]) / max(height, width)
-    hidden = _share(small, x, y, half_w, half_h)
-    cost = 2 * away + 2 * hidden
-    if roomy:
-        cost += 2 * (1 - _share(spot.mask, x, y, half_w, half_h))
+    last = size - 1 - spot.half
+    steps = [np.linspace(*ends, _STEPS) for ends in zip(spot.half, last, strict=True)]
+    grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
+    centres = np.vstack([grid, np.clip(spot.anchor, spot.half, last)])
+    free = np.ones(len(centres), bool)
+    for low, high in taken:
+        free &= ((centres + spot.half < low) | (centres - spot.half > high)).any(axis=1)
+    cost = 2 * np.hypot(*(centres - spot.anchor).T) / size.max()
+    cost += 2 * _share(small, centres, spot.half)
+    if spot.is_roomy:
+        cost += 2 * (1 - _share(spot.mask, centres, spot.half))
     best = np.where(free, cost, np.inf).argmin()
-    return float(x[best]), float(y[best])
+    return centres[best] if free[best] else None
 
 
-def _share(
-    mask: np.ndarray, x: np.ndarray | float, y: np.ndarray | float, half_w: float, half_h: float
-) -> np.ndarray:
-    """How much of the boxes around (x, y) a mask fills, from its sums over all pixels before."""
+def _share(mask: np.ndarray, centres: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """How much of the boxes around ``[..., 2]`` centres a mask fills, from sums of its pixels."""
     sums = np.pad(mask, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    top = np.clip(np.round(y - half_h), 0, mask.shape[0]).astype(int)
-    bottom = np.clip(np.round(y + half_h) + 1, 0, mask.shape[0]).astype(int)
-    left = np.clip(np.round(x - half_w), 0, mask.shape[1]).astype(int)
-    right = np.clip(np.round(x + half_w) + 1, 0, mask.shape[1]).astype(int)
+    size = mask.shape[::-1]
+    left, top = np.clip(np.round(centres - half), 0, size).astype(int).T
+    right, bottom = np.clip(np.round(centres + half) + 1, 0, size).astype(int).T
     inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     return inside / np.maximum((bottom - top) * (right - left), 1)
-
-
-def _box(
-    centre: tuple[float, float], size: tuple[float, float]
-) -> tuple[float, float, float, float]:
-    return (
-        centre[0] - size[0] / 2, centre[1] - size[1] / 2,
-        centre[0] + size[0] / 2, centre[1] + size[1] / 2,
-    )  # fmt: skip
-
-
-def _text_size(ax: Axes, text: str, fontsize: float) -> tuple[float, float]:
-    """Width and height of a label, margins included, in pixels of the image that is shown."""
-    written = _write(ax, text, (0, 0), fontsize)
-    extent = written.get_window_extent()
-    written.remove()
-    frame = ax.get_window_extent()
-    scale = abs(np.diff(ax.get_xlim())[0]) / frame.width
-    beside, above = (2 * margin * ax.figure.dpi / 72 for margin in _MARGIN)
-    return (extent.width + beside) * scale, (extent.height + above) * scale
-
-
-def _write(ax: Axes, text: str, centre: tuple[float, float], fontsize: float) -> Text:
-    return ax.text(
-        *centre, text, ha="center", va="center", fontsize=fontsize, color="white", zorder=4,
-        path_effects=[_OUTLINE],
-    )  # fmt: skip

@@ -10,13 +10,34 @@ import numpy as np
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import SegmentationDataset
-from eomtlib.data.decoding.own_images import image_files, open_image
+from eomtlib.data.decoding.image_files import image_files, open_image
 from eomtlib.data.registry import open_dataset
-from eomtlib.report.explore.segments import Segments
-from eomtlib.study.parameters import resolve_results_dir
+from eomtlib.study.parsing import resolve_results_dir
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A segmentation that knows how its classes are called.
+
+    Attributes:
+        ids: ``[H, W]``, positions in ``labels``; −1 is void.
+        labels: the class of each segment.
+        class_names: of all classes.
+        scores: of each segment; None for annotations.
+    """
+
+    ids: np.ndarray
+    labels: tuple[int, ...]
+    class_names: tuple[str, ...]
+    scores: tuple[float, ...] | None = None
+
+    def text(self, segment: int) -> str:
+        """What is written on a segment: its class and, where it has one, its score."""
+        name = self.class_names[self.labels[segment]]
+        return name if self.scores is None else f"{name} {self.scores[segment]:.2f}"
 
 
 @dataclass(frozen=True)
@@ -107,27 +128,35 @@ def own_pictures(images: str, count: int) -> list[Picture]:
         ConfigurationError: when there is no such file or folder, or no image in it.
         DataError: when a file cannot be read as an image.
     """
-    paths = [_found(name.strip(), images) for name in images.split(",") if name.strip()]
-    if not paths:
-        raise ConfigurationError(f"images={images!r} names no file; give files or a folder.")
+    hint = "Give image files or a folder; empty for the data set's validation images."
     chosen: list[Path] = []
-    for path in paths:
+    for path in given_paths("images", images, hint=hint):
         chosen += image_files([path])[: count if path.is_dir() else 1]
     return [Picture(path.name, _read(path)) for path in chosen]
 
 
-def _found(name: str, images: str) -> Path:
-    path = Path(name).expanduser()
-    for candidate in (path, resolve_results_dir(path)):
-        if candidate.exists():
-            return candidate
-    raise ConfigurationError(
-        f"images={images!r}: {path} does not exist. Give image files, separated by commas, or a "
-        "folder; empty for the data set's validation images."
-    )
+def given_paths(name: str, value: str, *, hint: str) -> list[Path]:
+    """The files and folders that a notebook's parameter names, separated by commas.
+
+    Args:
+        name: of the parameter.
+        value: paths; relative ones are looked for in the current folder, then in the project's.
+        hint: what to give instead where one does not exist.
+
+    Raises:
+        ConfigurationError: when one does not exist, or none is named.
+    """
+    paths = [Path(part.strip()).expanduser() for part in value.split(",") if part.strip()]
+    paths = [path if path.exists() else resolve_results_dir(path) for path in paths]
+    for path in paths:
+        if not path.exists():
+            raise ConfigurationError(f"{name}={value!r}: {path} does not exist. {hint}")
+    if not paths:
+        raise ConfigurationError(f"{name}={value!r} names nothing. {hint}")
+    return paths
 
 
 def _read(path: Path) -> np.ndarray:
-    image = open_image(path)
+    image = open_image(path, upright=True).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     return np.array(image)

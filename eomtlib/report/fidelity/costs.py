@@ -5,19 +5,29 @@ Both are counted on the meta device: nothing is computed and no memory is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
 
-from eomtlib.evaluation.architecture_costs import count_costs
 from eomtlib.evaluation.costs import count_gmacs
 from eomtlib.models.ladder import HEAD_SIZES
 from eomtlib.models.parts.pixel_decoder import PixelDecoder
-from eomtlib.report.papers import compared_model
-from eomtlib.study.store import load_paper_table, paper_models
+from eomtlib.report.papers import PRINTED_TABLES, count_model
+from eomtlib.report.papers.tables import load_paper_table
+
+_TABLES = {
+    "eomt_table1_ladder": ("1", "gmacs"),
+    "eomt_table2_pretraining": ("2", "gmacs"),
+    "eomt_table3_size": ("3", "gmacs"),
+    "eomt_table4_panoptic": ("4", "coco_gmacs"),
+    "eomt_table6_instance": ("6", "gmacs"),
+    "eomt_tableD_query_blocks": ("D", "gmacs"),
+}
+"""Tables of the EoMT paper → number, and the column of GMACs (printed as "GFLOPs")."""
 
 PARAMS_TOLERANCE_M = {"giant": 1.5}
 """Size → largest accepted difference in millions; 1.0 for the others (the papers truncate some)."""
@@ -41,83 +51,49 @@ NOTES = (
 )
 
 
-@dataclass(frozen=True)
-class PrintedCost:
-    """One printed row: which model it is of, and what the paper says of it.
-
-    Attributes:
-        table: of the EoMT paper.
-        rung, size, pretraining, query_blocks: as ``build_model`` takes them.
-        image_size: side of the square input.
-        num_classes: without "no object".
-        params_m: printed, in millions.
-        gmacs: printed (as "GFLOPs").
-    """
-
-    table: str
-    rung: str
-    size: str
-    pretraining: str
-    image_size: int
-    num_classes: int
-    params_m: float
-    gmacs: float
-    query_blocks: int | None = None
-
-    @property
-    def is_unreconciled(self) -> bool:
-        """Whether the printed GMACs are known not to follow from the structure."""
-        return (self.table, self.rung, self.size) == UNRECONCILED
-
-
-def printed_costs() -> list[PrintedCost]:
-    """The rows of Tables 1, 2, 3, 4, 6 and D of the EoMT paper that are of models of ours."""
-    return [
-        *_rows("1", "eomt_table1_ladder"),
-        *_rows("2", "eomt_table2_pretraining"),
-        *_rows("3", "eomt_table3_size"),
-        *_method_rows("4", "eomt_table4_panoptic", "coco_input", "coco_gmacs", num_classes=133),
-        *_method_rows("6", "eomt_table6_instance", "input", "gmacs", num_classes=80),
-        *_rows("D", "eomt_tableD_query_blocks"),
-    ]
-
-
 def cost_table() -> pd.DataFrame:
-    """Ours beside the paper's, a row for each of ``printed_costs``.
+    """Ours beside the paper's, a row for each printed one that is of a model of ours.
 
-    Columns: the model; ``params_m`` and ``gmacs``, each computed, printed and their difference;
+    Columns: the model; parameters and GMACs, each computed, printed and their difference;
     ``agrees``, which is empty for the row that cannot.
     """
+    tables = {table.name: table for table in PRINTED_TABLES}
     rows = []
-    for row in printed_costs():
-        params_m, gmacs = count_costs(
-            row.rung,
-            size=row.size,
-            pretraining=row.pretraining,
-            image_size=row.image_size,
-            num_classes=row.num_classes,
-            num_queries=200,
-            query_blocks=row.query_blocks,
-        )
-        rows.append(
-            {
-                "table": row.table,
-                "rung": row.rung,
-                "size": row.size,
-                "pretraining": row.pretraining,
-                "image size": row.image_size,
-                "query blocks": row.query_blocks,
+    for name, (number, column) in _TABLES.items():
+        for printed in load_paper_table(name).to_dict("records"):
+            found = tables[name].figure(printed, column)
+            if found is None:
+                continue
+            _, model = found
+            params_m, gmacs = count_model(model)
+            row = {
+                "table": number,
+                "rung": model.rung,
+                "size": model.size,
+                "pretraining": model.pretraining,
+                "image size": model.image_size[0],
+                "query blocks": model.query_blocks,
                 "params (M)": params_m,
-                "params printed": row.params_m,
-                "params difference": params_m - row.params_m,
+                "params printed": printed["params_m"],
+                "params difference": params_m - printed["params_m"],
                 "GMACs": gmacs,
-                "GMACs printed": row.gmacs,
-                "GMACs difference": gmacs - row.gmacs,
-                "agrees": agrees(row, params_m, gmacs),
+                "GMACs printed": printed[column],
+                "GMACs difference": gmacs - printed[column],
             }
-        )
-    table = pd.DataFrame(rows)
-    return table.astype({"query blocks": "Int64", "agrees": "boolean"})
+            rows.append(row | {"agrees": agrees(row)})
+    return pd.DataFrame(rows).astype({"query blocks": "Int64", "agrees": "boolean"})
+
+
+def agrees(row: Mapping[str, Any]) -> bool | None:
+    """Whether a row of ``cost_table`` agrees; None where its GMACs cannot be reconciled.
+
+    Parameters within 1.0 M (1.5 M for giant), GMACs within 0.6 % or 0.6 G.
+    """
+    tolerance = PARAMS_TOLERANCE_M.get(row["size"], 1.0)
+    same_params = abs(row["params difference"]) <= tolerance
+    if same_params and (row["table"], row["rung"], row["size"]) == UNRECONCILED:
+        return None
+    return same_params and abs(row["GMACs difference"]) <= max(0.6, 0.006 * row["GMACs printed"])
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -140,53 +116,6 @@ def unreconciled_row(table: pd.DataFrame) -> str:
         "830 is met only with these layers. So the printed 700 seems to leave them out; what this "
         "step saves is the adapter, and no more."
     )
-
-
-def agrees(row: PrintedCost, params_m: float, gmacs: float) -> bool | None:
-    """Whether counted costs agree with a printed row; None where its GMACs cannot be reconciled.
-
-    Parameters within 1.0 M (1.5 M for giant), GMACs within 0.6 % or 0.6 G.
-    """
-    same_params = abs(params_m - row.params_m) <= PARAMS_TOLERANCE_M.get(row.size, 1.0)
-    if row.is_unreconciled and same_params:
-        return None
-    return same_params and abs(gmacs - row.gmacs) <= max(0.6, 0.006 * row.gmacs)
-
-
-def _rows(table: str, name: str) -> Iterator[PrintedCost]:
-    """Rows of a table whose columns are named as ours."""
-    for printed in paper_models(name):
-        yield PrintedCost(
-            table=table,
-            rung=printed["rung"],
-            size=printed["size"],
-            pretraining=printed["pretraining"],
-            image_size=640,
-            num_classes=133,
-            params_m=printed["params_m"],
-            gmacs=printed["gmacs"],
-            query_blocks=printed.get("query_blocks"),
-        )
-
-
-def _method_rows(
-    table: str, name: str, size_column: str, gmacs_column: str, *, num_classes: int
-) -> Iterator[PrintedCost]:
-    """Rows of a comparison with other methods; ours are EoMT and Mask2Former on a ViT-Adapter."""
-    for printed in load_paper_table(name).to_dict("records"):
-        model = compared_model(printed)
-        if model is None:
-            continue
-        yield PrintedCost(
-            table=table,
-            rung=model[0],
-            size=model[1],
-            pretraining=printed["pretraining"].lower(),
-            image_size=int(printed[size_column]),
-            num_classes=num_classes,
-            params_m=printed["params_m"],
-            gmacs=printed[gmacs_column],
-        )
 
 
 def deformable_encoder_gmacs() -> float:

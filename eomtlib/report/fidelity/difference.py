@@ -35,7 +35,7 @@ class Difference:
 
 
 def compare(
-    what: str, against: str, pairs: Iterable[tuple[Tensor, Tensor]], *, tolerance: float
+    what: str, pairs: Iterable[tuple[Tensor, Tensor]], *, against: str, tolerance: float
 ) -> Difference:
     """The largest difference over pairs of (ours, theirs), of the same shapes."""
     largest, magnitude = 0.0, 0.0
@@ -51,16 +51,13 @@ def compare(
 
 def difference_table(differences: Sequence[Difference]) -> pd.DataFrame:
     """A row for each comparison."""
-    return pd.DataFrame(
-        [
-            {
-                "ours": d.what,
-                "against": d.against,
-                "largest difference": d.largest,
-                "largest value": d.magnitude,
-                "tolerance": d.tolerance,
-                "agrees": d.agrees,
-            }
-            for d in differences
-        ]
-    )
+    columns = {
+        "what": "ours",
+        "against": "against",
+        "largest": "largest difference",
+        "magnitude": "largest value",
+        "tolerance": "tolerance",
+        "agrees": "agrees",
+    }
+    rows = [[getattr(d, name) for name in columns] for d in differences]
+    return pd.DataFrame(rows, columns=list(columns.values()))

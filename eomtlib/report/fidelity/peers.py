@@ -5,6 +5,7 @@ This needs transformers, in a version that has EoMT on DINOv3.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ from eomtlib.training.loss import SegmentationLoss
 TOLERANCE = 1e-4
 LOSS_TOLERANCE = 1e-5
 
-_TRANSFORMERS = "transformers"
+_compare = partial(compare, against="transformers", tolerance=TOLERANCE)
 
 _PIXEL_DECODER_NAMES = {
     "input_projections": "projections",
@@ -72,15 +73,8 @@ def eomt_difference(folder: Path, *, dinov3: bool) -> Difference:
         dinov3: on DINOv3 instead of DINOv2.
     """
     torch.manual_seed(0)
-    shape = {
-        "hidden_size": 384,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 6,
-        "num_blocks": 3,
-        "num_queries": 12,
-        "num_labels": 7,
-        "image_size": 96,
-    }
+    shape = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
+    shape |= {"num_blocks": 3, "num_queries": 12, "num_labels": 7, "image_size": 96}
     if dinov3:
         config = EomtDinov3Config(**shape, intermediate_size=1536, layer_norm_eps=1e-5)
         reference = EomtDinov3ForUniversalSegmentation(config)
@@ -99,24 +93,17 @@ def eomt_difference(folder: Path, *, dinov3: bool) -> Difference:
         ours = model.predict(images, masked=masked)
         pairs += zip(ours, (theirs.masks_queries_logits, theirs.class_queries_logits), strict=True)
     name = "EoMT on DINOv3" if dinov3 else "EoMT on DINOv2"
-    return compare(f"{name}, from its folder", _TRANSFORMERS, pairs, tolerance=TOLERANCE)
+    return _compare(f"{name}, from its folder", pairs)
 
 
 @torch.no_grad()
 def pixel_decoder_difference() -> Difference:
     """The deformable pixel decoder's mask features and scales."""
     torch.manual_seed(0)
-    reference = Mask2FormerPixelDecoder(
-        Mask2FormerConfig(
-            feature_size=32,
-            mask_feature_size=32,
-            hidden_dim=32,
-            encoder_layers=2,
-            encoder_feedforward_dim=64,
-            num_attention_heads=4,
-        ),
-        feature_channels=[12] * 4,
-    ).eval()
+    widths = {"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32}
+    depths = {"encoder_layers": 2, "encoder_feedforward_dim": 64, "num_attention_heads": 4}
+    theirs = Mask2FormerConfig(**widths, **depths)
+    reference = Mask2FormerPixelDecoder(theirs, feature_channels=[12] * 4).eval()
     # Every entry at random: level_embed is allocated but not filled outside the whole model.
     state = {key: 0.2 * torch.randn(v.shape) for key, v in reference.state_dict().items()}
     reference.load_state_dict(state)
@@ -128,7 +115,7 @@ def pixel_decoder_difference() -> Difference:
     mask_features, scales = ours(tuple(maps))
     pairs = [(mask_features, expected.mask_features)]
     pairs += zip(scales, expected.multi_scale_features, strict=True)
-    return compare("deformable pixel decoder", _TRANSFORMERS, pairs, tolerance=TOLERANCE)
+    return _compare("deformable pixel decoder", pairs)
 
 
 @torch.no_grad()
@@ -136,17 +123,10 @@ def decoder_difference() -> Difference:
     """The masked-attention decoder's masks and normed queries, at every layer."""
     torch.manual_seed(0)
     config = DecoderConfig(dim=32, num_layers=4, num_heads=4, ffn_dim=48)
-    reference = Mask2FormerTransformerModule(
-        32,
-        Mask2FormerConfig(
-            hidden_dim=32,
-            mask_feature_size=32,
-            num_queries=10,
-            decoder_layers=config.num_layers + 1,
-            num_attention_heads=config.num_heads,
-            dim_feedforward=config.ffn_dim,
-        ),
-    ).eval()
+    widths = {"hidden_dim": 32, "mask_feature_size": 32, "dim_feedforward": config.ffn_dim}
+    depths = {"decoder_layers": config.num_layers + 1, "num_attention_heads": config.num_heads}
+    theirs = Mask2FormerConfig(num_queries=10, **widths, **depths)
+    reference = Mask2FormerTransformerModule(32, theirs).eval()
     ours = MaskedAttentionDecoder(
         num_queries=10, num_classes=5, masking="masked", num_scales=3, config=config
     ).eval()
@@ -160,11 +140,9 @@ def decoder_difference() -> Difference:
     predictions = ours(mask_features, tuple(scales))
     pairs = list(zip(predictions.mask_logits, expected.masks_queries_logits, strict=True))
     normed = expected.intermediate_hidden_states
-    pairs += [
-        (classes, ours.class_head(theirs.transpose(0, 1)))
-        for classes, theirs in zip(predictions.class_logits, normed, strict=True)
-    ]
-    return compare("masked-attention decoder", _TRANSFORMERS, pairs, tolerance=TOLERANCE)
+    heads = [ours.class_head(queries.transpose(0, 1)) for queries in normed]
+    pairs += zip(predictions.class_logits, heads, strict=True)
+    return _compare("masked-attention decoder", pairs)
 
 
 def loss_differences() -> list[Difference]:
@@ -190,18 +168,18 @@ def loss_differences() -> list[Difference]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         theirs = Mask2FormerLoss(config, weight_dict={})(masks, classes, [target], [labels])
+    terms = {
+        "classes": (ours.class_loss, theirs["loss_cross_entropy"]),
+        "masks": (ours.mask_loss, theirs["loss_mask"]),
+        "Dice": (ours.dice_loss, theirs["loss_dice"]),
+    }
     return [
-        compare(
+        _compare(
             f"loss and matching: {what}",
-            _TRANSFORMERS,
-            [(value.reshape(()), theirs[name].detach().reshape(()))],
+            [(own.detach().reshape(()), other.detach().reshape(()))],
             tolerance=LOSS_TOLERANCE,
         )
-        for what, value, name in (
-            ("classes", ours.class_loss, "loss_cross_entropy"),
-            ("masks", ours.mask_loss, "loss_mask"),
-            ("Dice", ours.dice_loss, "loss_dice"),
-        )
+        for what, (own, other) in terms.items()
     ]
 
 
@@ -229,9 +207,7 @@ def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Packed projections of query, key and value as three."""
     apart = {}
     for key, value in state.items():
-        if "in_proj_" not in key:
-            apart[key] = value
-            continue
-        for name, part in zip("qkv", value.chunk(3), strict=True):
-            apart[key.replace("in_proj_", f"{name}_proj.")] = part
+        packed = "in_proj_" in key
+        names = [key.replace("in_proj_", f"{part}_proj.") for part in "qkv"] if packed else [key]
+        apart |= zip(names, value.chunk(len(names)), strict=True)
     return apart

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -106,24 +107,21 @@ def released_differences(name: str, folder: Path) -> list[Difference]:
         # Every layer is predicted where each mask applies: at the start of annealing.
         model.masking.probabilities.fill_(1.0)
         every = model(images)
-    found = {"unmasked/mask_logits": unmasked[0], "unmasked/class_logits": unmasked[1]}
-    for index, (masks, classes) in enumerate(
-        zip(every.mask_logits, every.class_logits, strict=True)
-    ):
-        found[f"masked/mask_logits_{index}"] = masks
-        found[f"masked/class_logits_{index}"] = classes
-    last = len(every) - 1
+
+    def published(kind: str, layer: str = "") -> list[Tensor]:
+        return [expected[f"{kind}/{what}_logits{layer}"] for what in ("mask", "class")]
+
+    ours = [*zip(every.mask_logits, every.class_logits, strict=True)]
+    theirs = [published("masked", f"_{index}") for index in range(len(every))]
     pairs = {
-        "every layer, masked": [(found[k], expected[k]) for k in found if k.startswith("masked")],
-        "the last, masked": [
-            (masked[0], expected[f"masked/mask_logits_{last}"]),
-            (masked[1], expected[f"masked/class_logits_{last}"]),
-        ],
-        "the last, unmasked": [(found[k], expected[k]) for k in found if k.startswith("unmasked")],
+        "every layer, masked": (chain(*ours), chain(*theirs)),
+        "the last, masked": (masked, theirs[-1]),
+        "the last, unmasked": (unmasked, published("unmasked")),
     }
+    against = {"against": "the authors' program", "tolerance": TOLERANCE}
     return [
-        compare(f"{name}: {what}", "the authors' program", values, tolerance=TOLERANCE)
-        for what, values in pairs.items()
+        compare(f"{name}: {what}", zip(*sides, strict=True), **against)
+        for what, sides in pairs.items()
     ]
 
 

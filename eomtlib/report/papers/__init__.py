@@ -1,18 +1,13 @@
 """The papers' tables, printed and measured."""
 
-from eomtlib.report.papers.catalogue import (
-    PRINTED_TABLES,
-    ModelRow,
-    PrintedTable,
-    compared_model,
-)
-from eomtlib.report.papers.filling import fill, machines, read_records
+from eomtlib.report.papers.catalogue import PRINTED_TABLES, ModelRow, PrintedTable
+from eomtlib.report.papers.filling import count_model, fill, machines, read_records
 
 __all__ = [
     "PRINTED_TABLES",
     "ModelRow",
     "PrintedTable",
-    "compared_model",
+    "count_model",
     "fill",
     "machines",
     "read_records",

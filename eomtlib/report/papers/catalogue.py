@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from eomtlib.models.ladder import HEAD_SIZES
+from eomtlib.models.ladder import HEAD_SIZES, LADDER, masking_after
+from eomtlib.study.records.keys import Architecture
 
 NUM_CLASSES = {
     ("coco", "panoptic"): 133,
@@ -17,7 +19,25 @@ NUM_CLASSES = {
 }
 _VAL_IMAGES = {"coco": 5000, "ade20k": 2000, "cityscapes": 500}
 COSTS = ("params_m", "gmacs", "fps")
-_PANOPTIC = ("pq", "pq_things", "pq_stuff")
+
+_ACCURACIES = ("pq", "pq_things", "pq_stuff", "ap", "ap_large", "ap_medium", "ap_small", "miou")
+_FIGURES = {
+    **{name: name for name in (*COSTS, *_ACCURACIES)},
+    **{f"{where}_{name}": name for where in ("coco", "ade", "cityscapes") for name in COSTS[1:]},
+    "coco_pq": "pq",
+    "ade_pq": "pq",
+    "cityscapes_miou": "miou",
+    "ade_miou": "miou",
+    "pq_eomt": "pq",
+    "pq_vit_adapter_m2f": "pq",
+    "pq_figure1": "pq",
+    "fps_figure1": "fps",
+    "fps_compile_default": "fps:compiled",
+    "fps_compile_max_autotune": "fps:max-autotune",
+    "value": "metric",
+}
+"""Column → what it is called in records, with a timing mode behind a colon where one is printed;
+``metric`` where the row's column of that name says which it is."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +78,22 @@ class ModelRow:
         return _VAL_IMAGES[self.dataset]
 
     @property
-    def chosen_query_blocks(self) -> int | None:
-        """None where the number is the size's own, as records have it."""
-        return (
-            None if self.query_blocks == HEAD_SIZES[self.size].query_blocks else self.query_blocks
+    def trained_masking(self) -> str:
+        """How its attention is masked in training."""
+        return self.masking or LADDER[self.rung].masking
+
+    @property
+    def architecture(self) -> Architecture:
+        """What is run, whatever its task and the number of its classes."""
+        is_own = self.query_blocks in (None, HEAD_SIZES[self.size].query_blocks)
+        return Architecture.of_rung(
+            self.rung,
+            size=self.size,
+            pretraining=self.pretraining,
+            num_queries=self.num_queries,
+            masking=self.inference_masking or masking_after(self.trained_masking),
+            options={} if is_own else {"query_blocks": self.query_blocks},
         )
-
-
-Find = Callable[[Mapping[str, Any], str], ModelRow | None]
 
 
 @dataclass(frozen=True)
@@ -75,66 +103,54 @@ class PrintedTable:
     Attributes:
         name: of its CSV file.
         title: paper, number and subject.
-        figures: the columns that are figures → what they are called in records: ``params_m``,
-            ``gmacs``, ``fps`` (with a mode behind a colon where one is printed), or a metric.
-        find: a row and one of these columns → the model; None where it is no model of ours.
-        note: what a reader must know.
+        find: a row and a column of figures → the model; None where it is no model of ours.
     """
 
     name: str
     title: str
-    figures: Mapping[str, str] = field(default_factory=dict)
-    find: Find = lambda row, column: None
-    note: str = ""
+    find: Callable[[Mapping[str, Any], str], ModelRow | None] | None = None
+
+    @property
+    def note(self) -> str:
+        """What a reader must know; empty where models of ours stand in the table."""
+        return "" if self.find else "Printed figures only."
+
+    def figure(self, row: Mapping[str, Any], column: str) -> tuple[str, ModelRow] | None:
+        """What a cell says, in the words of records, and of which model; None where of none."""
+        name = _FIGURES.get(column)
+        model = self.find(row, column) if name and self.find else None
+        return None if model is None else (row["metric"] if name == "metric" else name, model)
 
 
-def _same(*columns: str) -> dict[str, str]:
-    return {column: column for column in columns}
-
-
-def _square(side: object) -> tuple[int, int]:
-    return int(side), int(side)
-
-
-def compared_model(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Rung and size of a row of a comparison with other methods; None where it is not ours."""
-    known = {
-        ("Mask2Former", "ViT-Adapter-L"): ("vit-adapter-m2f", "large"),
-        ("Mask2Former", "ViT-Adapter-g"): ("vit-adapter-m2f", "giant"),
-        ("EoMT", "ViT-L"): ("eomt", "large"),
-        ("EoMT", "ViT-g"): ("eomt", "giant"),
-    }
-    return known.get((row["method"], row["backbone"]))
+_COMPARED = {
+    ("Mask2Former", "ViT-Adapter-L"): ("vit-adapter-m2f", "large"),
+    ("Mask2Former", "ViT-Adapter-g"): ("vit-adapter-m2f", "giant"),
+    ("EoMT", "ViT-L"): ("eomt", "large"),
+    ("EoMT", "ViT-g"): ("eomt", "giant"),
+}
+"""Method and backbone → rung and size."""
 
 
 def _compared(row: Mapping[str, Any], column: str, *, task: str) -> ModelRow | None:
-    rung_size = compared_model(row)
-    if rung_size is None or row["pretraining"] != "DINOv2":
+    rung_size = _COMPARED.get((row["method"], row["backbone"]))
+    # Table 5 prints one number of parameters for two data sets.
+    if rung_size is None or (task, column) == ("semantic", "params_m"):
         return None
     prefix = column.split("_")[0]
     dataset = {"ade": "ade20k", "cityscapes": "cityscapes"}.get(prefix, "coco")
-    side = row.get(f"{prefix}_input", row.get("input", row.get("coco_input")))
-    return ModelRow(*rung_size, dataset=dataset, task=task, image_size=_square(side))
+    side = int(row.get(f"{prefix}_input", row.get("input", row.get("coco_input"))))
+    return ModelRow(*rung_size, dataset=dataset, task=task, image_size=(side, side))
 
 
 def _masked(row: Mapping[str, Any], column: str) -> ModelRow:
-    masking, inference = row["train"], row["inference"]
-    if column == "pq_vit_adapter_m2f":
-        rung = "vit-adapter-m2f"
-    else:
-        rung = "eomt-masked" if masking == "masked" else "eomt"
-    return ModelRow(rung, masking=masking, inference_masking=inference)
+    own = "eomt-masked" if row["train"] == "masked" else "eomt"
+    rung = "vit-adapter-m2f" if column == "pq_vit_adapter_m2f" else own
+    return ModelRow(rung, masking=row["train"], inference_masking=row["inference"])
 
 
 def _listed(row: Mapping[str, Any], column: str, *, rung: str) -> ModelRow:
-    return ModelRow(
-        rung,
-        size=row["size"],
-        pretraining=row.get("pretraining", "dinov3"),
-        dataset=row["dataset"],
-        task=row["task"],
-        image_size=_square(row["input"]),
-    )
+    named = {name: row[name] for name in ("size", "dataset", "task")}
+    return ModelRow(rung, pretraining="dinov3", image_size=(int(row["input"]),) * 2, **named)
 
 
 def _ladder(row: Mapping[str, Any], column: str) -> ModelRow:
@@ -143,85 +159,48 @@ def _ladder(row: Mapping[str, Any], column: str) -> ModelRow:
     return ModelRow(row["rung"], task=task, **named)
 
 
+def _blocks(row: Mapping[str, Any], column: str) -> ModelRow:
+    return ModelRow("eomt", query_blocks=int(row["query_blocks"]))
+
+
 PRINTED_TABLES: tuple[PrintedTable, ...] = (
     PrintedTable(
         "eomt_table1_ladder",
         "EoMT, Tables 1 and B: from ViT-Adapter + Mask2Former to EoMT",
-        _same(*COSTS, *_PANOPTIC, "ap", "ap_large", "ap_medium", "ap_small"),
         _ladder,
     ),
-    PrintedTable(
-        "eomt_table2_pretraining", "EoMT, Table 2: pretraining", _same(*COSTS, "pq"), _ladder
-    ),
-    PrintedTable(
-        "eomt_table3_size",
-        "EoMT, Table 3 and Figure 1: model size",
-        _same(*COSTS, "pq") | {"fps_figure1": "fps", "pq_figure1": "pq"},
-        _ladder,
-    ),
+    PrintedTable("eomt_table2_pretraining", "EoMT, Table 2: pretraining", _ladder),
+    PrintedTable("eomt_table3_size", "EoMT, Table 3 and Figure 1: model size", _ladder),
     PrintedTable(
         "eomt_table4_panoptic",
         "EoMT, Table 4: panoptic segmentation beside other methods",
-        {"params_m": "params_m"}
-        | {f"{where}_{name}": name for where in ("coco", "ade") for name in ("gmacs", "fps", "pq")},
-        lambda row, column: _compared(row, column, task="panoptic"),
+        partial(_compared, task="panoptic"),
     ),
     PrintedTable(
         "eomt_table5_semantic",
         "EoMT, Table 5: semantic segmentation beside other methods",
-        {
-            f"{where}_{name}": name
-            for where in ("cityscapes", "ade")
-            for name in ("gmacs", "fps", "miou")
-        },
-        lambda row, column: _compared(row, column, task="semantic"),
+        partial(_compared, task="semantic"),
     ),
     PrintedTable(
         "eomt_table6_instance",
         "EoMT, Table 6: instance segmentation beside other methods",
-        _same(*COSTS, "ap"),
-        lambda row, column: _compared(row, column, task="instance"),
+        partial(_compared, task="instance"),
     ),
-    PrintedTable(
-        "eomt_table7_mask_annealing",
-        "EoMT, Table 7: mask annealing",
-        {"gmacs": "gmacs", "fps": "fps", "pq_eomt": "pq", "pq_vit_adapter_m2f": "pq"},
-        _masked,
-    ),
+    PrintedTable("eomt_table7_mask_annealing", "EoMT, Table 7: mask annealing", _masked),
     PrintedTable(
         "eomt_tableC_m2f_masking",
         "EoMT, Table C: masking in ViT-Adapter + Mask2Former",
-        {"pq_vit_adapter_m2f": "pq"},
         _masked,
     ),
-    PrintedTable(
-        "eomt_tableD_query_blocks",
-        "EoMT, Table D: blocks that process queries",
-        _same(*COSTS, "pq"),
-        lambda row, column: ModelRow("eomt", query_blocks=int(row["query_blocks"])),
-    ),
-    PrintedTable(
-        "eomt_table8_ood", "EoMT, Table 8: out of distribution", note="Printed figures only."
-    ),
-    PrintedTable(
-        "eomt_table9_token_merging", "EoMT, Table 9: token merging", note="Printed figures only."
-    ),
+    PrintedTable("eomt_tableD_query_blocks", "EoMT, Table D: blocks that process queries", _blocks),
+    PrintedTable("eomt_table8_ood", "EoMT, Table 8: out of distribution"),
+    PrintedTable("eomt_table9_token_merging", "EoMT, Table 9: token merging"),
     PrintedTable(
         "eomt_modelzoo_dinov3",
         "EoMT: the released models with DINOv3",
-        {
-            "fps_compile_default": "fps:compiled",
-            "fps_compile_max_autotune": "fps:max-autotune",
-            "value": "metric",
-        },
-        lambda row, column: _listed(row, column, rung="eomt"),
+        partial(_listed, rung="eomt"),
     ),
-    PrintedTable(
-        "pmt_image",
-        "PMT: the released models",
-        {"fps_compile_max_autotune": "fps:max-autotune", "value": "metric"},
-        lambda row, column: _listed(row, column, rung="pmt"),
-    ),
-    PrintedTable("pmt_video", "PMT: video", note="Printed figures only."),
-    PrintedTable("videomt_table1_ladder", "VidEoMT, Table 1: video", note="Printed figures only."),
+    PrintedTable("pmt_image", "PMT: the released models", partial(_listed, rung="pmt")),
+    PrintedTable("pmt_video", "PMT: video"),
+    PrintedTable("videomt_table1_ladder", "VidEoMT, Table 1: video"),
 )

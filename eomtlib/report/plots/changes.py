@@ -82,16 +82,9 @@ def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group
         line = PRETRAINING_LINES[group] if beside == "pretraining" else "-"
         ax.plot([row["from"], row["to"]], [y, y], color=color, lw=1.6, ls=line, zorder=1)
     settled = has_interval and (row["from"] > 0 or row["to"] < 0)
-    ax.plot(
-        row[_heading(row)],
-        y,
-        marker=RUNG_MARKERS.get(rung, "o"),
-        color=color,
-        mfc=color if settled else "white",
-        ms=SIZE_POINTS[group] if beside == "size" else 8,
-        ls="",
-        zorder=2,
-    )
+    style = {"marker": RUNG_MARKERS.get(rung, "o"), "mfc": color if settled else "white"}
+    points = SIZE_POINTS[group] if beside == "size" else 8
+    ax.plot(row[_heading(row)], y, color=color, ms=points, ls="", zorder=2, **style)
 
 
 def _handle(beside: str, group: str) -> plt.Line2D:

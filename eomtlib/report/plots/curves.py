@@ -28,16 +28,9 @@ def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     for rung, frame in curves.items():
         frame = frame.dropna(subset=["loss"])
         smooth = frame["loss"].rolling(max(1, len(frame) // 12), min_periods=1).mean()
-        ax.plot(
-            frame["step"],
-            smooth,
-            color=RUNG_COLORS[rung],
-            lw=1.5,
-            marker=RUNG_MARKERS[rung],
-            ms=5,
-            markevery=max(1, len(frame) // 6),
-            label=LADDER[rung].title,
-        )
+        style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung], "lw": 1.5, "ms": 5}
+        style |= {"markevery": max(1, len(frame) // 6), "label": LADDER[rung].title}
+        ax.plot(frame["step"], smooth, **style)
     ax.set_xlabel("step")
     ax.set_ylabel("loss per predicted layer (running mean)")
     ax.set_yscale("log")

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
@@ -43,23 +44,13 @@ def plot_lines(
     fig, ax = plt.subplots(figsize=(7.2, 4.4))
     ends = []
     for rung in (rung for rung in LADDER if rung in set(shown["rung"])):
-        part = shown[shown["rung"] == rung]
-        part = part.set_index(x).reindex([v for v in order if v in set(part[x])]).reset_index()
-        places = [order.index(value) for value in part[x]]
+        part = shown[shown["rung"] == rung].set_index(x)
+        part = part.reindex([value for value in order if value in part.index])
+        places = [order.index(value) for value in part.index]
         spread = part.get(f"{y}_std")
         error = None if spread is None or spread.isna().all() else spread.fillna(0)
-        ax.errorbar(
-            places,
-            part[y],
-            yerr=error,
-            color=RUNG_COLORS[rung],
-            marker=RUNG_MARKERS[rung],
-            ms=7,
-            mec="white",
-            mew=0.6,
-            lw=1.4,
-            capsize=2.5,
-        )
+        style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung], "ms": 7, "lw": 1.4}
+        ax.errorbar(places, part[y], yerr=error, mec="white", mew=0.6, capsize=2.5, **style)
         ends.append((places[-1], float(part[y].iloc[-1]), rung))
     ax.set_xticks(range(len(order)), [str(value) for value in order])
     ax.set_xlim(-0.25, len(order) - 0.75 + 0.1)
@@ -79,26 +70,14 @@ def _label_ends(ax: plt.Axes, ends: list[tuple[float, float, str]]) -> None:
     low, high = ax.get_ylim()
     height = 9.5 / 72 * ax.figure.dpi / ax.get_window_extent().height * (high - low)
     ends = sorted(ends, key=lambda end: end[1])
-    heights = np.array([end[1] for end in ends])
-    for _ in range(200):
-        gaps = np.diff(heights)
-        tight = np.flatnonzero(gaps < height - 1e-9)
-        if not len(tight):
-            break
-        for index in tight:
-            push = (height - (heights[index + 1] - heights[index])) / 2
-            heights[index] -= push
-            heights[index + 1] += push
+    # The heights nearest to the ends' that lie at least one line apart.
+    lines = height * np.arange(len(ends))
+    heights = isotonic_regression([end[1] for end in ends] - lines).x + lines
     right = max(end[0] for end in ends)
+    leader = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 4}
     for (x, y, rung), label_y in zip(ends, heights, strict=True):
         ax.annotate(
-            LADDER[rung].title,
-            (x, y),
-            xytext=(right + 0.12, label_y),
-            textcoords="data",
-            va="center",
-            fontsize=8.5,
-            color=RUNG_COLORS[rung],
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 4},
-        )
+            LADDER[rung].title, (x, y), xytext=(right + 0.12, label_y), textcoords="data",
+            va="center", fontsize=8.5, color=RUNG_COLORS[rung], annotation_clip=False,
+            arrowprops=leader,
+        )  # fmt: skip

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eomtlib.core.words import ACCURACIES, PRETRAININGS, SIZES
+from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.point_labels import place_labels
 from eomtlib.report.plots.style import (
     GREY,
     RUNG_COLORS,
@@ -21,7 +23,7 @@ from eomtlib.report.plots.style import (
     small_print,
 )
 
-_STEPS = {"size": SIZES, "pretraining": PRETRAININGS}
+_ORDERS = {"rung": RUNGS, "size": SIZES, "pretraining": PRETRAININGS}
 
 
 def plot_pareto(
@@ -51,15 +53,27 @@ def plot_pareto(
     """
     y = y or accuracy_of(table)
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7.2, 4.6))
-    shown = _in_order(table.dropna(subset=[x, y]), along)
-    front = _pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))
+    shown = table.dropna(subset=[x, y]).sort_values(
+        ["rung", along] if along else ["rung"],
+        key=lambda column: column.map(_ORDERS[column.name].index),
+        kind="stable",
+    )
     if along is None:
-        ax.plot(shown[x].iloc[front], shown[y].iloc[front], color=GREY, lw=1.2, ls="--", zorder=1)
-    for rung, group in shown.groupby("rung", sort=False):
-        if along is not None:
-            ax.plot(group[x], group[y], color=RUNG_COLORS[rung], lw=1.3, alpha=0.8, zorder=1)
-        for _, row in group.iterrows():
-            _draw_point(ax, row, x, y)
+        lines = [shown.iloc[_pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))]]
+        ax.plot(lines[0][x], lines[0][y], color=GREY, lw=1.2, ls="--", zorder=1)
+    else:
+        lines = [group for _, group in shown.groupby("rung", sort=False)]
+        for line in lines:
+            color = RUNG_COLORS[line["rung"].iloc[0]]
+            ax.plot(line[x], line[y], color=color, lw=1.3, alpha=0.8, zorder=1)
+    bars = shown.dropna(subset=[f"{y}_std"]) if f"{y}_std" in shown else shown[:0]
+    for _, row in bars.iterrows():
+        color = RUNG_COLORS[row["rung"]]
+        ax.errorbar(row[x], row[y], row[f"{y}_std"], color=color, lw=1.2, capsize=2.5, zorder=2)
+    for _, row in shown.iterrows():
+        rung, points = row["rung"], SIZE_POINTS.get(row.get("size"), 9)
+        style = {"marker": RUNG_MARKERS[rung], "color": RUNG_COLORS[rung], "ms": points}
+        ax.plot(row[x], row[y], mec="white", mew=0.8, ls="", zorder=3, **style)
     ax.set_xscale("log")
     ax.margins(0.16)
     ax.set_xlabel("images per second (FPS), model alone, batch 1")
@@ -71,46 +85,15 @@ def plot_pareto(
     finish(ax, title)
     fig.tight_layout()
     # Labels are placed last: their distances to points depend on the final layout.
-    place_labels(
-        ax,
-        shown[x],
-        shown[y],
-        labels=_labels(shown, along),
-        colors=[RUNG_COLORS[rung] for rung in shown["rung"]],
-        lines=_lines(shown, along, front),
-        spreads=shown.get(f"{y}_std", ()),
-    )
+    if len(shown):
+        covered = [(line[x].to_numpy(float), line[y].to_numpy(float)) for line in lines]
+        for _, row in bars.iterrows():
+            reach = row[f"{y}_std"] * np.array([-1, 1])
+            covered.append((np.full(2, row[x], float), row[y] + reach))
+        _write_labels(ax, shown[x], shown[y], _labels(shown, along), shown["rung"], covered)
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
     small_print(fig, [note, f"No value for {', '.join(left_out)}." if left_out else ""])
     return fig
-
-
-def _in_order(shown: pd.DataFrame, along: str | None) -> pd.DataFrame:
-    rungs, steps = list(LADDER), _STEPS.get(along or "", ())
-    keys = [
-        (rungs.index(rung), steps.index(value) if along else 0)
-        for rung, value in zip(shown["rung"], shown[along or "rung"], strict=True)
-    ]
-    order = sorted(range(len(shown)), key=keys.__getitem__)
-    return shown.iloc[order]
-
-
-def _draw_point(ax: Axes, row: pd.Series, x: str, y: str) -> None:
-    color = RUNG_COLORS[row["rung"]]
-    spread = row.get(f"{y}_std")
-    if spread is not None and not pd.isna(spread):
-        ax.errorbar(row[x], row[y], yerr=spread, color=color, lw=1.2, capsize=2.5, zorder=2)
-    ax.plot(
-        row[x],
-        row[y],
-        marker=RUNG_MARKERS[row["rung"]],
-        color=color,
-        ms=SIZE_POINTS.get(row.get("size"), 9),
-        mec="white",
-        mew=0.8,
-        ls="",
-        zorder=3,
-    )
 
 
 def _labels(shown: pd.DataFrame, along: str | None) -> list[str]:
@@ -124,24 +107,33 @@ def _labels(shown: pd.DataFrame, along: str | None) -> list[str]:
     ]
 
 
-def _lines(shown: pd.DataFrame, along: str | None, front: list[int]) -> list[list[int]]:
-    """Of each line drawn, the positions of the points that it joins."""
-    if along is None:
-        return [front]
-    positions = np.arange(len(shown))
-    return [list(positions[shown["rung"] == rung]) for rung in shown["rung"].unique()]
+def _write_labels(
+    ax: Axes,
+    xs: pd.Series,
+    ys: pd.Series,
+    labels: list[str],
+    rungs: pd.Series,
+    lines: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Writes each label beside its point, clear of other labels, of points and of lines."""
+    ax.autoscale(False)
+    lines = [line for line in lines if len(line[0]) > 1]
+    colors = [RUNG_COLORS[rung] for rung in rungs]
+    xs, ys = xs.to_numpy(float), ys.to_numpy(float)
+    textalloc.allocate(
+        ax, xs, ys, labels, x_scatter=xs, y_scatter=ys,
+        x_lines=[line[0] for line in lines], y_lines=[line[1] for line in lines],
+        textsize=8.5, textcolor=colors, linecolor=colors, linewidth=0.6,
+        margin=0.01, min_distance=0.02, max_distance=0.25, nbr_candidates=400,
+        avoid_label_lines_overlap=True, avoid_crossing_label_lines=True,
+    )  # fmt: skip
 
 
-def _pareto_front(x: np.ndarray, y: np.ndarray) -> list[int]:
+def _pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Indices of the points that no other beats in both, from slow to fast."""
-    front = [
-        i
-        for i in range(len(x))
-        if not any(
-            x[j] >= x[i] and y[j] >= y[i] and (x[j] > x[i] or y[j] > y[i]) for j in range(len(x))
-        )
-    ]
-    return sorted(front, key=lambda i: x[i])
+    beaten = [((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)]
+    front = np.flatnonzero(~np.array(beaten, bool))
+    return front[np.argsort(x[front], kind="stable")]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -1,5 +1,6 @@
 """Tables: measured beside printed, never mixed; as DataFrame, CSV, Markdown and LaTeX."""
 
+from eomtlib.report.tables.all_records import records_table
 from eomtlib.report.tables.formats import style, style_plain
 from eomtlib.report.tables.measured import (
     ablation_table,
@@ -9,7 +10,6 @@ from eomtlib.report.tables.measured import (
     ladder_table,
     measured_table,
 )
-from eomtlib.report.tables.records import records_table
 from eomtlib.report.tables.writing import save_table
 
 __all__ = [

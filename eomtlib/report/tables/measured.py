@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
+from eomtlib.report.papers.tables import load_paper_table
 from eomtlib.report.tables.formats import HEADINGS
 from eomtlib.report.uncertainty import differences, estimates, over_seeds
-from eomtlib.study.store import load_paper_table
 
 _COSTS = ("params_m", "gmacs", "fps")
 
@@ -29,7 +30,7 @@ def measured_table(frame: pd.DataFrame, by: Sequence[str] = ("rung",)) -> pd.Dat
     """One row for each model, over its seeds.
 
     Args:
-        frame: as ``sweep.to_frame`` returns it.
+        frame: as ``frame.to_frame`` returns it.
         by: the columns that tell models apart.
 
     Returns:
@@ -60,6 +61,22 @@ def ablation_table(frame: pd.DataFrame) -> pd.DataFrame:
     return beside_paper(measured_table(frame), load_paper_table("eomt_table1_ladder"))
 
 
+def with_models(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame.to_frame``'s table with a column ``model`` that is the same for EoMT's two rungs."""
+    return frame.assign(model=[_model(rung) for rung in frame["rung"]])
+
+
+def printed_masking() -> pd.DataFrame:
+    """EoMT's Tables 7 and C, a row for each ``model``, ``masking`` and ``inference_masking``."""
+    table = load_paper_table("eomt_table7_mask_annealing")
+    named = table.rename(columns={"train": "masking", "inference": "inference_masking"})
+    keys = ["masking", "inference_masking"]
+    of_eomt = named[[*keys, "gmacs", "fps"]].assign(model=_model("eomt"), pq=named["pq_eomt"])
+    # GMACs and FPS are printed for EoMT alone.
+    of_m2f = named[keys].assign(model=_model("vit-adapter-m2f"), pq=named["pq_vit_adapter_m2f"])
+    return pd.concat([of_eomt, of_m2f], ignore_index=True)
+
+
 def change_table(
     frame: pd.DataFrame,
     *,
@@ -70,7 +87,7 @@ def change_table(
     """What each model gains over another, paired by seed, and whether the seeds settle it.
 
     Args:
-        frame: as ``sweep.to_frame`` returns it.
+        frame: as ``frame.to_frame`` returns it.
         axis: the column whose values are compared.
         base: what each is compared with, as ``uncertainty.differences`` takes it.
         within: columns that must be equal in both.
@@ -95,7 +112,7 @@ def closing_table(
     Where a model lies behind ``base``, what it gains is what is closed of its gap.
 
     Args:
-        frame: as ``sweep.to_frame`` returns it.
+        frame: as ``frame.to_frame`` returns it.
         axis: the column whose values have the gaps, such as ``rung``.
         base: the value of it that gaps are taken to.
         between: the column that may change them, such as ``pretraining``.
@@ -114,6 +131,10 @@ def closing_table(
     return _judged(found, ("gained", "fell behind"), heading=ACCURACIES[figure])
 
 
+def _model(rung: str) -> str:
+    return LADDER["eomt" if rung == "eomt-masked" else rung].title
+
+
 def _accuracies(measured: pd.DataFrame) -> list[str]:
     """The task's figures among the columns: that which stands for it, and those named after it."""
     figure = accuracy_of(measured)
@@ -122,14 +143,9 @@ def _accuracies(measured: pd.DataFrame) -> list[str]:
 
 def _judged(found: pd.DataFrame, words: tuple[str, str], *, heading: str) -> pd.DataFrame:
     """Headed for people, with what the seeds say: one of two words where they settle it."""
-    verdicts = []
-    for row in found.itertuples():
-        if row.seeds < 2:
-            verdicts.append("one seed cannot say")
-        elif not row.settled:
-            verdicts.append("not settled")
-        else:
-            verdicts.append(words[0] if row.gain > 0 else words[1])
+    kinds = [found["seeds"] < 2, ~found["settled"].astype(bool), found["gain"] > 0]
+    said = ["one seed cannot say", "not settled", words[0]]
+    verdicts = np.select(kinds, said, default=words[1])
     found = found.assign(**{"what the seeds say": verdicts}).reset_index()
     renamed = {"base": "against", "gain": heading, "low": "from", "high": "to"}
     return found.drop(columns="settled").rename(columns=renamed)

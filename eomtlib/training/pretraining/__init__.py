@@ -2,14 +2,14 @@
 
 from eomtlib.training.pretraining.config import PretrainingConfig, default_config
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, reconstruct
-from eomtlib.training.pretraining.reconstructions import reconstructions
-from eomtlib.training.pretraining.run import (
+from eomtlib.training.pretraining.outcome import (
     find_pretrained,
     load_autoencoder,
     pretrain,
     pretraining_hash,
     written_hash,
 )
+from eomtlib.training.pretraining.reconstructions import reconstructions
 
 __all__ = [
     "MaskedAutoencoder",

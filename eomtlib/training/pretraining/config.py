@@ -21,7 +21,7 @@ class PretrainingConfig:
     a quarter is too little to tell from what the rest shows.
 
     Attributes:
-        size: of the encoder, one of ``encoders.SIZES``.
+        size: of the encoder, one of ``core.words.SIZES``.
         image_size: height and width, multiples of the patch size.
         images: ``shapes``, or a folder of JPEG and PNG files, searched with all its subfolders.
         num_images: how many images of ``shapes`` are drawn. They need no labels, so there may be

@@ -12,7 +12,7 @@ from torch import Tensor
 from eomtlib.core.randomness import keyed_generator
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.training.pretraining.masked_autoencoder import reconstruct
-from eomtlib.training.pretraining.run import load_autoencoder
+from eomtlib.training.pretraining.outcome import load_autoencoder
 
 
 def reconstructions(

@@ -1,35 +1,34 @@
-"""Unlabelled images: of a folder, or of ``shapes``; and the endless stream of their batches.
-
-What a batch holds depends on (seed, step) and on nothing else, so a resumed run and a run with
-other workers see the same images.
-"""
+"""Unlabelled images: of a folder, or of ``shapes``; and the endless stream of their batches."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import psutil
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from eomtlib.core.errors import ConfigurationError, DataError
-from eomtlib.core.randomness import keyed_generator
-from eomtlib.data.decoding.image_files import decode_image
-from eomtlib.data.feed.loaders import ErrorLoader, SampleOrder, handing_on_errors
+from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.data.decoding.image_files import (
+    DATA_SUFFIXES,
+    image_files,
+    image_pixels,
+    image_size,
+)
+from eomtlib.data.feed.loaders import TrainStream
 from eomtlib.data.feed.resampling import Window, draw_image
+from eomtlib.data.feed.transforms import resize_image
 from eomtlib.data.sets.shapes import MIN_SIDE, SHAPES_VERSION
 from eomtlib.data.sets.shapes_scene import render_scene
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _IN_MEMORY_BYTES = 4 << 30
 _MEMORY_SHARE = 0.25
@@ -45,104 +44,106 @@ _STORED = 2
 """Times the image size that a stored image's sides are at least: what the smallest crop needs."""
 
 
-class Source(Protocol):
-    """Images by their number.
+class UnlabelledImages:
+    """Images without segments, read as any ``SegmentationDataset``.
 
-    Attributes:
-        crops: whether a training image is a random part; otherwise it is the whole.
-        num_bytes: of all images together.
-    """
-
-    crops: bool
-    num_bytes: int
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> np.ndarray:
-        """``[H, W, 3]`` uint8, RGB."""
-
-
-class ShapesImages:
-    """Scenes of ``shapes`` without their labels: those of its training split, and more of them.
+    Those that fit into memory are read once, right away, so a bad file is found before training.
 
     Args:
-        image_size: height and width.
-        count: how many there are.
-
-    Raises:
-        ConfigurationError: for an image size that ``shapes`` does not come in.
+        sizes: height and width of each.
+        draw: position → ``[3, H, W]`` uint8.
+        progress: whether a bar is shown while images are read.
     """
 
-    crops = False
-
-    def __init__(self, image_size: tuple[int, int], count: int) -> None:
-        if min(image_size) < MIN_SIDE:
-            raise ConfigurationError(
-                f"image_size={image_size[0]}×{image_size[1]} is too small for shapes; use at least "
-                f"{MIN_SIDE} pixels."
-            )
-        self._size, self._count = image_size, count
-        self.num_bytes = 3 * count * image_size[0] * image_size[1]
-
-    def __len__(self) -> int:
-        return self._count
-
-    def read(self, index: int) -> np.ndarray:
-        return render_scene(0, _TRAIN_SPLIT, index, self._size).image
-
-
-class FolderImages:
-    """JPEG and PNG files of a folder, made smaller where they are much larger than is needed.
-
-    Args:
-        folder: searched with all its subfolders.
-        image_size: height and width of the images that are trained on.
-        progress: whether a bar is shown when this takes long.
-
-    Raises:
-        ConfigurationError: when there is no such folder.
-        DataError: when it holds no image, or a file that is none.
-    """
-
-    crops = True
+    classes: tuple[ClassInfo, ...] = ()
 
     def __init__(
-        self, folder: str | Path, image_size: tuple[int, int], *, progress: bool = False
+        self,
+        sizes: Sequence[tuple[int, int]],
+        draw: Callable[[int], Tensor],
+        *,
+        progress: bool = False,
     ) -> None:
-        self._paths = list_images(folder)
-        self._image_size = image_size
-        bar = tqdm(self._paths, desc="looking at images", delay=3, disable=not progress)
-        self._sizes = [_header(path) for path in bar]
-        self.num_bytes = sum(3 * math.prod(self._stored_size(size)) for size in self._sizes)
+        self.sizes = np.array(sizes, np.int32)
+        self.image_ids = np.arange(len(sizes))
+        self._draw = draw
+        num_bytes = 3 * sum(math.prod(size) for size in sizes)
+        if num_bytes <= min(_IN_MEMORY_BYTES, _MEMORY_SHARE * psutil.virtual_memory().available):
+            bar = tqdm(range(len(self)), desc="reading images", delay=3, disable=not progress)
+            self._draw = [draw(index) for index in bar].__getitem__
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self.sizes)
 
-    def read(self, index: int) -> np.ndarray:
-        path, size = self._paths[index], self._sizes[index]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-        image = decode_image(data, size, where=str(path), json_name="it was when the run began and")
-        height, width = self._stored_size(size)
-        if (height, width) == size:
-            return image
-        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        return np.array(resized)
+    def stem(self, index: int) -> str:
+        """As in ``SegmentationDataset``."""
+        return str(index)
 
-    def _stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        needed = (_STORED * a / b for a, b in zip(self._image_size, size, strict=True))
-        scale = min(1.0, max(needed))
-        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    def read(self, index: int) -> tuple[Tensor, SegmentMap]:
+        """The image ``[3, H, W]`` uint8, and a map of no layer."""
+        image = self._draw(index)
+        nothing = torch.empty(0, dtype=torch.int64)
+        ids = torch.empty((0, *image.shape[1:]), dtype=torch.int16)
+        return image, SegmentMap(ids, nothing, nothing.bool())
+
+
+def open_images(config: PretrainingConfig, *, progress: bool = False) -> UnlabelledImages:
+    """The images of a configuration: a folder's, or scenes of ``shapes``.
+
+    Files that are much larger than is needed are made smaller. Of ``shapes`` there are those of its
+    training split, and more.
+
+    Args:
+        config: which images, and the size that they are trained on in.
+        progress: whether bars are shown when this takes long.
+
+    Raises:
+        ConfigurationError: for an image size that ``shapes`` does not come in, or no folder.
+        DataError: when the folder holds no image, or a file that is none.
+    """
+    if config.images != SHAPES:
+        paths = list_images(config.images)
+        bar = tqdm(paths, desc="looking at images", delay=3, disable=not progress)
+        sizes = [_header(path) for path in bar]
+        stored = [_stored_size(size, config.image_size) for size in sizes]
+        files = list(zip(paths, sizes, stored, strict=True))
+        return UnlabelledImages(stored, partial(_read_file, files), progress=progress)
+    if min(config.image_size) < MIN_SIDE:
+        height, width = config.image_size
+        raise ConfigurationError(
+            f"image_size={height}×{width} is too small for shapes; use at least {MIN_SIDE} pixels."
+        )
+    sizes = [config.image_size] * config.num_images
+    return UnlabelledImages(sizes, partial(_read_scene, config.image_size), progress=progress)
+
+
+def open_stream(
+    config: PretrainingConfig, *, workers: int = 0, progress: bool = False
+) -> TrainStream:
+    """The endless stream of a configuration's training images.
+
+    Args:
+        config: images, batch size and seed.
+        workers: loading processes; with none, this process loads.
+        progress: whether bars are shown when opening takes long.
+
+    Raises:
+        ConfigurationError, DataError: as ``open_images``.
+    """
+    return TrainStream(
+        dataset=open_images(config, progress=progress),
+        transform=RandomCrop(config.image_size, whole=config.images == SHAPES),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        num_workers=workers,
+    )
 
 
 def list_images(folder: str | Path) -> list[Path]:
     """The image files of a folder and its subfolders, sorted by their path inside it.
 
     Raises:
-        ConfigurationError: when there is no such folder.
-        DataError: when it holds no image.
+        ConfigurationError: when there is no such folder, or it holds no image.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -150,17 +151,7 @@ def list_images(folder: str | Path) -> list[Path]:
             f"images={str(folder)!r} is no folder; set it to a folder of JPEG or PNG files, or to "
             f"{SHAPES!r} for the embedded data set."
         )
-    found = [
-        path
-        for path in root.rglob("*")
-        # Hidden ones are what systems leave beside images.
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
-    if not found:
-        raise DataError(
-            f"{root}: holds no image, in no subfolder either; looked for {', '.join(SUFFIXES)}."
-        )
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    return image_files([root], suffixes=DATA_SUFFIXES, subfolders=True)
 
 
 def images_digest(config: PretrainingConfig) -> str:
@@ -178,86 +169,28 @@ def images_digest(config: PretrainingConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-def open_images(config: PretrainingConfig, *, progress: bool = False) -> Source:
-    """The images of a configuration.
+@dataclass(frozen=True)
+class RandomCrop:
+    """A random part of an image, resized to one size, and half of them mirrored.
 
-    Raises:
-        ConfigurationError, DataError: when they cannot be used.
-    """
-    if config.images == SHAPES:
-        return ShapesImages(config.image_size, config.num_images)
-    return FolderImages(config.images, config.image_size, progress=progress)
-
-
-class ImageStream:
-    """The endless stream of training images; ``batch`` gives any step of it.
-
-    Sample n is image ``permutation(seed, n // len)[n % len]``, cropped and mirrored with draws
-    keyed by (seed, n); step t holds samples ``t · batch_size`` to ``(t + 1) · batch_size``. Images
-    that fit into memory are read once, right away, so a bad file is found before training.
-
-    Args:
-        source: the images.
-        config: image size, batch size and seed.
-        progress: whether a bar is shown while images are read.
+    Attributes:
+        size: height and width of the result.
+        whole: whether the whole of an image is shown, which has that size.
     """
 
-    def __init__(
-        self, source: Source, config: PretrainingConfig, *, progress: bool = False
-    ) -> None:
-        self._source, self._config = source, config
-        self._order = SampleOrder(len(source), config.seed)
-        self._kept: list[np.ndarray] | None = None
-        free = psutil.virtual_memory().available
-        if source.num_bytes <= min(_IN_MEMORY_BYTES, _MEMORY_SHARE * free):
-            bar = tqdm(range(len(source)), desc="reading images", delay=3, disable=not progress)
-            self._kept = [source.read(index) for index in bar]
+    size: tuple[int, int]
+    whole: bool
 
-    def batch(self, step: int) -> Tensor:
-        """The images of a step, ``[B, 3, H, W]`` uint8."""
-        size = self._config.batch_size
-        images = torch.empty((size, 3, *self._config.image_size), dtype=torch.uint8)
-        for number, canvas in zip(range(step * size, (step + 1) * size), images, strict=True):
-            self._draw(number, canvas)
-        return images
-
-    def loader(self, *, first_step: int = 0, workers: int = 0) -> Iterator[Tensor]:
-        """The batches of steps ``first_step`` to the last.
-
-        Args:
-            first_step: where a resumed run goes on.
-            workers: loading processes; with none, this process loads.
-        """
-        return iter(
-            ErrorLoader(
-                _Steps(self),
-                batch_size=None,
-                sampler=range(first_step, self._config.steps),
-                num_workers=workers,
-            )
-        )
-
-    def _draw(self, number: int, canvas: Tensor) -> None:
-        config = self._config
-        index = self._order(number)
-        image = self._source.read(index) if self._kept is None else self._kept[index]
-        generator = keyed_generator(config.seed, "augmentation", number)
+    def __call__(
+        self, image: Tensor, segments: SegmentMap, generator: torch.Generator, *, canvas: Tensor
+    ) -> tuple[Tensor, SegmentMap]:
+        """As ``TrainTransform``, but for the segments, which are none."""
         flip = torch.rand((), generator=generator).item() < 0.5
-        window = Window(config.image_size, (0, 0), config.image_size)
-        if self._source.crops:
-            window = random_window(image.shape[:2], config.image_size, generator)
-        draw_image(image, window, canvas.numpy(), flip=flip)
-
-
-class _Steps(Dataset):
-    """The batches of a stream by their step."""
-
-    def __init__(self, stream: ImageStream) -> None:
-        self._stream = stream
-
-    @handing_on_errors
-    def __getitem__(self, step: int) -> Tensor:
-        return self._stream.batch(step)
+        window = Window(self.size, (0, 0), self.size)
+        if not self.whole:
+            window = random_window(tuple(image.shape[1:]), self.size, generator)
+        draw_image(image.permute(1, 2, 0).numpy(), window, canvas.numpy(), flip=flip)
+        return canvas, segments
 
 
 def random_window(
@@ -274,30 +207,37 @@ def random_window(
     area = (_CROP_AREA[0] + (_CROP_AREA[1] - _CROP_AREA[0]) * area) * math.prod(original)
     low, high = (math.log(ratio * size[1] / size[0]) for ratio in _CROP_ASPECT)
     aspect = math.exp(low + (high - low) * aspect)
-    shown = (math.sqrt(area / aspect), math.sqrt(area * aspect))
-    # A part that does not fit is cut, so that nothing has to be drawn again.
-    shown = [min(part, side) for part, side in zip(shown, original, strict=True)]
-    resized = [
-        max(out, round(side * out / part))
-        for side, part, out in zip(original, shown, size, strict=True)
-    ]
-    offset = [
-        int(place * (whole - out + 1))
-        for place, whole, out in zip(places, resized, size, strict=True)
-    ]
+    resized, offset = [], []
+    parts = (math.sqrt(area / aspect), math.sqrt(area * aspect))
+    for side, part, out, place in zip(original, parts, size, places, strict=True):
+        # A part that does not fit is cut, so that nothing has to be drawn again.
+        whole = max(out, round(side * out / min(part, side)))
+        resized.append(whole)
+        offset.append(int(place * (whole - out + 1)))
     return Window((resized[0], resized[1]), (offset[0], offset[1]), size)
+
+
+def _read_scene(size: tuple[int, int], index: int) -> Tensor:
+    return torch.from_numpy(render_scene(0, _TRAIN_SPLIT, index, size).image).permute(2, 0, 1)
+
+
+def _read_file(
+    files: Sequence[tuple[Path, tuple[int, int], tuple[int, int]]], index: int
+) -> Tensor:
+    path, size, stored = files[index]
+    image = image_pixels(path, size=size, json_name="its header, as the run began,")
+    return resize_image(torch.from_numpy(image).permute(2, 0, 1), stored)
+
+
+def _stored_size(size: tuple[int, int], image_size: tuple[int, int]) -> tuple[int, int]:
+    needed = max(_STORED * a / b for a, b in zip(image_size, size, strict=True))
+    scale = min(1.0, needed)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _header(path: Path) -> tuple[int, int]:
     """Height and width, without decoding."""
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-    except Exception as error:  # Pillow raises many kinds on damaged files.
-        raise DataError(
-            f"{path}: is no image that can be read ({error}); remove it from the folder or fetch "
-            "it again."
-        ) from error
+    height, width = image_size(path)
     if height * width > _MOST_PIXELS:
         raise DataError(f"{path}: {height} × {width} pixels are too many; make it smaller.")
     return height, width

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from eomtlib.core.errors import DataError
-from eomtlib.data.decoding.image_files import decode_image
+from eomtlib.data.decoding.image_files import image_pixels
 
 SIZE = (37, 53)
 
@@ -19,7 +19,7 @@ def saved(mode, kind, **options):
 
 
 def decode(data):
-    return decode_image(data, SIZE, where="picture", json_name="list.json")
+    return image_pixels(data, size=SIZE, where="picture", json_name="list.json")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_pixels_are_those_of_pillow(mode, kind, options):
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_ordinary_jpegs_do_not_go_through_pillow(mode, monkeypatch):
     data = saved(mode, "JPEG")
-    monkeypatch.setattr("eomtlib.data.decoding.image_files.open_picture", None)
+    monkeypatch.setattr("eomtlib.data.decoding.image_files.open_image", None)
     assert decode(data).shape == (*SIZE, 3)
 
 

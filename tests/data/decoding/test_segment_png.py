@@ -71,7 +71,7 @@ def decode(data, size, known):
 @pytest.mark.parametrize("kind", [0, 1, 2, 3, 4, "mixed"])
 @pytest.mark.parametrize("size", [(23, 37), (1, 1), (5, 1), (1, 9)])
 def test_each_filter_is_undone(size, kind, noise, monkeypatch):
-    monkeypatch.setattr("eomtlib.data.decoding.segment_png.open_picture", None)  # not by Pillow
+    monkeypatch.setattr("eomtlib.data.decoding.segment_png.open_image", None)  # not by Pillow
     for seed, count in ((0, 3), (1, 40), (2, 300)):
         known, indices, pixels = scene(size, count, seed, noise)
         kinds = np.random.default_rng(seed).integers(0, 5, size[0]) if kind == "mixed" else None

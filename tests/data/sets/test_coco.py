@@ -10,6 +10,7 @@ from PIL import Image
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.sets.coco import CocoPanoptic
 from tests.data.coco_files import H, W, save_panoptic, write_panoptic
+from tests.data.files import some
 
 
 def official_zips(source, root, inner_compression):
@@ -53,14 +54,14 @@ def test_small_set_is_read_as_written(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_real_images_agree_with_the_annotation_file(coco_mini, split):
-    dataset = CocoPanoptic(coco_mini, split)
-    content = json.loads((coco_mini / f"annotations/panoptic_{split}2017.json").read_text())
+def test_images_agree_with_the_annotation_file(coco, split):
+    dataset = CocoPanoptic(coco, split)
+    content = json.loads((coco / f"annotations/panoptic_{split}2017.json").read_text())
     assert len(dataset) == len(content["images"])
     category_ids = [category["id"] for category in content["categories"]]
     assert [info.category_id for info in dataset.classes] == category_ids
     by_image = {entry["image_id"]: entry for entry in content["annotations"]}
-    for index in range(0, len(dataset), 7):
+    for index in some(dataset):
         entry = by_image[int(dataset.image_ids[index])]
         image, segments = dataset.read(index)
         ids = segments.ids[0].numpy()
@@ -74,17 +75,17 @@ def test_real_images_agree_with_the_annotation_file(coco_mini, split):
             assert category_ids[segments.labels[number]] == info["category_id"]
             assert segments.is_crowd[number] == bool(info["iscrowd"])
         assert (ids >= 0).sum() == sum(info["area"] for info in entry["segments_info"])
-        file = coco_mini / f"{split}2017" / entry["file_name"].replace("png", "jpg")
+        file = coco / f"{split}2017" / entry["file_name"].replace("png", "jpg")
         reference = np.asarray(Image.open(file).convert("RGB"))
         assert np.array_equal(image.permute(1, 2, 0).numpy(), reference)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_official_zips_read_as_the_folder(tmp_path, coco_mini, compression):
-    official_zips(coco_mini, tmp_path / "zips", compression)
-    folder, zips = CocoPanoptic(coco_mini, "val"), CocoPanoptic(tmp_path / "zips", "val")
+def test_official_zips_read_as_the_folder(tmp_path, coco, compression):
+    official_zips(coco, tmp_path / "zips", compression)
+    folder, zips = CocoPanoptic(coco, "val"), CocoPanoptic(tmp_path / "zips", "val")
     assert np.array_equal(folder.image_ids, zips.image_ids)
-    for index in range(0, len(folder), 9):
+    for index in some(folder):
         image, segments = folder.read(index)
         zipped_image, zipped_segments = zips.read(index)
         assert torch.equal(image, zipped_image)
@@ -227,5 +228,6 @@ def test_images_without_segments(tmp_path):
 def test_unknown_choices(tmp_path):
     with pytest.raises(ConfigurationError, match="split='test'"):
         CocoPanoptic(tmp_path, "test")
+    write_panoptic(tmp_path)
     with pytest.raises(ConfigurationError, match="on_empty='ignore'"):
         CocoPanoptic(tmp_path, "val", on_empty="ignore")

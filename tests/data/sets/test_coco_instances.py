@@ -55,9 +55,9 @@ def test_objects_come_whole_in_few_layers(tmp_path, packed):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_real_objects_equal_pycocotools(coco_mini, split, capsys):
-    reference = COCO(str(coco_mini / "annotations" / f"instances_{split}2017.json"))
-    dataset = CocoInstances(coco_mini, split, on_empty="keep")
+def test_coco_objects_equal_pycocotools(coco, split, capsys):
+    reference = COCO(str(coco / "annotations" / f"instances_{split}2017.json"))
+    dataset = CocoInstances(coco, split, on_empty="keep")
     assert dataset.image_ids.tolist() == [image["id"] for image in reference.dataset["images"]]
     assert [(c.category_id, c.name) for c in dataset.classes] == [
         (category["id"], category["name"]) for category in reference.dataset["categories"]
@@ -131,7 +131,6 @@ def test_images_without_objects(tmp_path):
         ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "a polygon of 7 numbers"),
         ({"segmentation": [[1, 2, 3, "x", 5, 6]]}, r"annotations\[1\]"),
         ({"segmentation": [[1, 2, 1e300, 4, 5, 6]]}, "far outside"),
-        ({"segmentation": [[1, 2, float("nan"), 4, 5, 6]]}, "not finite"),
         ({"segmentation": {"size": [W, H], "counts": [H * W]}}, "run lengths for height"),
         ({"segmentation": {"size": [H, W], "counts": [5]}}, "do not add up"),
         ({"segmentation": {"size": [H, W], "counts": [H * W + 1, -1]}}, "do not add up"),

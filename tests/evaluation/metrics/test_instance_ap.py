@@ -77,7 +77,11 @@ def test_perfect_detections_reach_the_whole_and_unseen_sizes_are_undefined():
 
 @pytest.mark.parametrize(
     ("size", "labels", "message"),
-    [((2, 4, 4), [0], "2 masks, but 1"), ((1, 4, 5), [0], r"\(4, 5\)"), ((1, 4, 4), [4], "to 3")],
+    [
+        ((2, 4, 4), [0], "2 masks, but 1"),
+        ((1, 4, 5), [0], r"\(4, 5\)"),
+        ((1, 4, 4), [4], "from 4 to 4"),
+    ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_added(size, labels, message):
     target = SegmentMap(
@@ -92,3 +96,10 @@ def test_what_does_not_fit_is_refused_and_nothing_added(size, labels, message):
         metric.merge(InstanceAP(CLASSES[:3]).state())
     with pytest.raises(ConfigurationError, match="same name"):
         InstanceAP([ClassInfo("a", True, 1), ClassInfo("a", True, 2)])
+
+
+def test_ids_without_a_label_are_refused():
+    target = SegmentMap(torch.full((1, 2, 2), 3).short(), torch.zeros(3), torch.zeros(3).bool())
+    segmented = {"segmentation": torch.zeros(0, 2, 2).bool(), "segments_info": []}
+    with pytest.raises(ConfigurationError, match="target holds ids from 3 to 3, but there are 3"):
+        InstanceAP(CLASSES).update(segmented, target)

@@ -67,7 +67,7 @@ def test_a_mean_over_no_class_is_undefined():
         (torch.zeros(4, 5).long(), [0], r"\(4, 5\)"),
         (torch.full((4, 4), 7), [0], "classes from 7 to 7, but there are 7"),
         (torch.full((4, 4), -1), [0], "classes from -1"),
-        (torch.zeros(4, 4).long(), [7], "outside 0 to 6"),
+        (torch.zeros(4, 4).long(), [7], "target holds classes from 7 to 7, but there are 7"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_added(prediction, labels, message):

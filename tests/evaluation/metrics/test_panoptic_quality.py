@@ -17,7 +17,7 @@ from tests.evaluation.metrics.panoptic import (
     segmented,
 )
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "panoptic_quality"
+OF_REAL_IMAGES = Path(__file__).parents[2] / "fixtures" / "panoptic_quality"
 
 
 def read_ids(path):
@@ -33,10 +33,12 @@ def to_indices(ids, segments):
     return order[np.searchsorted(known, ids, sorter=order)] - 1
 
 
-def test_equals_panopticapi_on_coco(coco_mini):
-    truth = json.loads((coco_mini / "annotations" / "panoptic_val2017.json").read_text())
-    predictions = json.loads((FIXTURE / "predictions.json").read_text())
-    expected = json.loads((FIXTURE / "expected.json").read_text())
+def test_equals_panopticapi_on_coco(coco):
+    drawn = coco / "panoptic_quality"
+    fixture = drawn if drawn.is_dir() else OF_REAL_IMAGES
+    truth = json.loads((coco / "annotations" / "panoptic_val2017.json").read_text())
+    predictions = json.loads((fixture / "predictions.json").read_text())
+    expected = json.loads((fixture / "expected.json").read_text())
     categories = truth["categories"]
     classes = [ClassInfo(c["name"], bool(c["isthing"]), c["id"]) for c in categories]
     index_of = {info.category_id: index for index, info in enumerate(classes)}
@@ -44,7 +46,7 @@ def test_equals_panopticapi_on_coco(coco_mini):
     quality = PanopticQuality(classes)
     for annotation in truth["annotations"]:
         segments = annotation["segments_info"]
-        ids = read_ids(coco_mini / "annotations" / "panoptic_val2017" / annotation["file_name"])
+        ids = read_ids(coco / "annotations" / "panoptic_val2017" / annotation["file_name"])
         target = SegmentMap(
             ids=torch.from_numpy(to_indices(ids, segments)).to(torch.int16)[None],
             labels=torch.tensor([index_of[s["category_id"]] for s in segments]),
@@ -53,7 +55,7 @@ def test_equals_panopticapi_on_coco(coco_mini):
         prediction = predicted[annotation["image_id"]]
         infos = prediction["segments_info"]
         prediction_ids = to_indices(
-            read_ids(FIXTURE / "predictions" / prediction["file_name"]), infos
+            read_ids(fixture / "predictions" / prediction["file_name"]), infos
         )
         labels = [index_of[s["category_id"]] for s in infos]
         quality.update(segmented(prediction_ids, labels), target)
@@ -104,9 +106,9 @@ def test_averages_over_no_class_are_undefined():
     ("prediction", "labels", "message"),
     [
         (np.zeros((4, 5), int), [0], r"\(4, 5\)"),
-        (np.full((4, 4), 1), [0], "ids from 1 to 1, but there are 1 labels"),
+        (np.full((4, 4), 1), [0], "prediction holds ids from 1 to 1, but there are 1"),
         (np.full((4, 4), -2), [0], "ids from -2"),
-        (np.zeros((4, 4), int), [6], "outside 0 to 5"),
+        (np.zeros((4, 4), int), [6], "prediction holds classes from 6 to 6, but there are 6"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_added(prediction, labels, message):

@@ -3,9 +3,11 @@
 import re
 
 import torch
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from eomtlib.report.fidelity.released import fixture
 
+COCO = {"num_queries": 200, "num_classes": 133}
 WIDTHS = {"small": 384, "base": 768, "large": 1024}
 DEPTHS = {"small": 12, "base": 12, "large": 24}
 
@@ -44,3 +46,21 @@ def released_shapes(name, *, size, num_queries, num_classes, query_blocks, posit
 def save_shapes(shapes, path, *, prefix="network."):
     torch.save({prefix + key: expanded(shape) for key, shape in shapes.items()}, path)
     return path
+
+
+def dinov3_encoder(size, path):
+    """facebook's layout at the released shapes."""
+    width, depth = WIDTHS[size], DEPTHS[size]
+    with torch.device("meta"):
+        model = DINOv3ViTModel(
+            DINOv3ViTConfig(
+                hidden_size=width,
+                num_hidden_layers=depth,
+                num_attention_heads=width // 64,
+                intermediate_size=4 * width,
+                num_register_tokens=4,
+            )
+        )
+    # Their published files have no prefix in front of the layers.
+    shapes = {key.removeprefix("model."): value.shape for key, value in model.state_dict().items()}
+    return save_shapes(shapes, path, prefix="")

@@ -1,15 +1,11 @@
 """The authors' and Hugging Face's checkpoints, in their layouts and at their shapes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
-    DINOv3ViTConfig,
-    DINOv3ViTModel,
     EomtConfig,
     EomtDinov3Config,
     EomtDinov3ForUniversalSegmentation,
@@ -23,34 +19,13 @@ from eomtlib.models.checkpoints import describe, identify, load_model, save_mode
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.weights.layouts import HF_EOMT_GATE_APART, HF_EOMT_GATED
 from eomtlib.report.fidelity.released import write_released
-from tests.models.checkpoints.layouts import expanded, released_shapes, save_shapes
+from tests.models.checkpoints.layouts import COCO, dinov3_encoder, expanded, released_shapes
 
-COCO = {"num_queries": 200, "num_classes": 133}
 ADE_SEMANTIC = {"num_queries": 100, "num_classes": 150}
 
 
 def slow(*parameters):
     return pytest.param(*parameters, marks=pytest.mark.slow)
-
-
-def dinov3_encoder(size, path):
-    """facebook's layout at the released shapes."""
-    width, heads, depth = {"small": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 16, 24)}[
-        size
-    ]
-    with torch.device("meta"):
-        model = DINOv3ViTModel(
-            DINOv3ViTConfig(
-                hidden_size=width,
-                num_hidden_layers=depth,
-                num_attention_heads=heads,
-                intermediate_size=4 * width,
-                num_register_tokens=4,
-            )
-        )
-    # Their published files have no prefix in front of the layers.
-    shapes = {key.removeprefix("model."): value.shape for key, value in model.state_dict().items()}
-    return save_shapes(shapes, path, prefix="")
 
 
 def load_on_meta(path, **options):
@@ -347,43 +322,3 @@ def test_weights_without_their_configuration(tmp_path):
     with pytest.raises(CheckpointError, match=r"layers\.0\.norm1\.weight.*config\.json"):
         load_model(path)
     assert load_file(path)
-
-
-MEASURE = """
-import sys
-from eomtlib.models.checkpoints import load_model
-from eomtlib.evaluation.costs import PeakMemory
-from pathlib import Path
-before = next(
-    int(line.split()[1])
-    for line in Path("/proc/self/status").read_text().splitlines()
-    if line.startswith("VmRSS:")
-)
-with PeakMemory() as memory:
-    model, _ = load_model(sys.argv[1], **eval(sys.argv[2]))
-size = sum(value.nbytes for value in model.state_dict().values()) / 2**20
-print((memory.mib - before / 1024) / size)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the kernel's own figures")
-@pytest.mark.parametrize("kind", ["eomt-dinov2", "eomt-dinov3", "ours"])
-def test_loading_takes_little_more_than_the_models_own_memory(kind, tmp_path):
-    name = "eomt-dinov2" if kind == "ours" else kind
-    shapes = released_shapes(name, size="large", query_blocks=4, positions=1600, **COCO)
-    path, options = tmp_path / "pytorch_model.bin", {}
-    torch.save({f"network.{key}": torch.rand(shape) for key, shape in shapes.items()}, path)
-    if kind == "eomt-dinov3":
-        weights = tmp_path / "dinov3.bin"
-        state = torch.load(dinov3_encoder("large", weights))
-        torch.save({key: value.contiguous() for key, value in state.items()}, weights)
-        options = {"weights": str(weights)}
-    if kind == "ours":
-        model, config = load_model(path)
-        path = tmp_path / "ours"
-        save_model(path, model, config)
-        del model
-    command = [sys.executable, "-c", MEASURE, str(path), repr(options)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert 1.0 <= float(out.splitlines()[-1]) <= 1.5

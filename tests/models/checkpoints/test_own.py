@@ -6,8 +6,9 @@ from safetensors.torch import load_file, save_file
 
 from eomtlib.core.errors import CheckpointError
 from eomtlib.core.structures import ClassInfo
+from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import ModelConfig, load_model, save_model
-from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.models.ladder import LADDER
 
 CONFIG = ModelConfig(
     rung="eomt",

@@ -49,7 +49,7 @@ IN_A_MODEL = """
 import os
 os.environ["TRITON_INTERPRET"] = "1"
 import torch
-from eomtlib.models.ladder import build_model
+from eomtlib.models.build import build_model
 from eomtlib.models.parts.deformable_attention import set_sampler
 
 torch.manual_seed(0)

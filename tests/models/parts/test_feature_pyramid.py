@@ -1,6 +1,5 @@
 import pytest
 import torch
-from timm.layers import LayerNorm2d as TimmLayerNorm2d
 from transformers.models.eomt.configuration_eomt import EomtConfig
 from transformers.models.eomt.modeling_eomt import EomtScaleLayer
 
@@ -11,7 +10,7 @@ from eomtlib.models.parts.feature_pyramid import (
     FeaturePyramid,
     pyramid_strides,
 )
-from eomtlib.models.parts.scale_block import LayerNorm2d, ScaleBlock
+from eomtlib.models.parts.scale_block import ScaleBlock
 
 
 @pytest.fixture
@@ -73,13 +72,6 @@ def test_frozen_parameters_of_a_block_are_left_alone():
     block(x).sum().backward()
     assert x.grad is not None
     assert all(parameter.grad is None for parameter in block.parameters())
-
-
-def test_layer_norm_is_over_channels():
-    ours, timms = LayerNorm2d(6), TimmLayerNorm2d(6, eps=1e-6)
-    ours.load_state_dict(timms.state_dict())
-    x = torch.randn(2, 6, 4, 3)
-    torch.testing.assert_close(ours(x), timms(x))
 
 
 @pytest.mark.parametrize(

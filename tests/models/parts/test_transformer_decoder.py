@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from eomtlib.core.predictions import MaskLogits
-from eomtlib.models.parts.masked_attention import Masking
+from eomtlib.models.parts.masked_attention import Masking, Pass
 from eomtlib.models.parts.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
 
 CONFIG = DecoderConfig(dim=32, num_layers=4, num_heads=4, ffn_dim=48)
@@ -23,6 +23,10 @@ def inputs(num_scales=3):
     return mask_features, scales
 
 
+def final(model, *args, masked=None):
+    return model(*args, model.masking.final_pass(masked)).final
+
+
 @pytest.mark.parametrize("num_scales", [1, 3])
 def test_annealing_goes_from_masked_to_unmasked(num_scales):
     annealed = decoder("annealed", num_scales=num_scales)
@@ -31,13 +35,9 @@ def test_annealing_goes_from_masked_to_unmasked(num_scales):
     for ours, theirs in zip(annealed(*args).mask_logits, masked(*args).mask_logits, strict=True):
         assert torch.equal(ours, theirs)
     annealed.masking.probabilities.zero_()
-    for ours, theirs in zip(
-        annealed(*args).final, masked.predict_final(*args, masked=False).final, strict=True
-    ):
+    for ours, theirs in zip(annealed(*args).final, final(masked, *args, masked=False), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(
-        masked.predict_final(*args).final[0], masked.predict_final(*args, masked=False).final[0]
-    )
+    assert not torch.allclose(final(masked, *args)[0], final(masked, *args, masked=False)[0])
 
 
 def test_draws_decide_for_each_query_alone():
@@ -46,9 +46,9 @@ def test_draws_decide_for_each_query_alone():
     args = inputs(1)
     # Query 3 of image 1 keeps its mask in the first layer, everything else drops its own.
     draws = torch.full((2, CONFIG.num_layers, 10), 0.9)
-    unmasked = model(*args, draws)
+    unmasked = model(*args, Pass(masked=True, draws=draws))
     draws[1, 0, 3] = 0.1
-    once = model(*args, draws)
+    once = model(*args, Pass(masked=True, draws=draws))
     torch.testing.assert_close(unmasked.mask_logits[1][0], once.mask_logits[1][0])
     assert not torch.allclose(unmasked.mask_logits[1][1, 3], once.mask_logits[1][1, 3])
 
@@ -57,7 +57,7 @@ def test_unmasked_predicts_once():
     model = decoder("unmasked")
     predictions = model(*inputs())
     assert len(predictions) == 1
-    for ours, theirs in zip(predictions.final, model.predict_final(*inputs()).final, strict=True):
+    for ours, theirs in zip(predictions.final, final(model, *inputs()), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -65,8 +65,8 @@ def test_unmasked_predicts_once():
 def test_predict_is_masked_only_where_training_ends_masked(masking, masked):
     model = decoder(masking)
     for default, stated in zip(
-        model.predict_final(*inputs()).final,
-        model.predict_final(*inputs(), masked=masked).final,
+        final(model, *inputs()),
+        final(model, *inputs(), masked=masked),
         strict=True,
     ):
         assert torch.equal(default, stated)
@@ -81,8 +81,8 @@ def test_queries_with_empty_masks_see_everything():
         model.mask_head[-1].bias.fill_(-1)
     mask_features = F.relu(mask_features)
     for masked, plain in zip(
-        model.predict_final(mask_features, scales, masked=True).final,
-        model.predict_final(mask_features, scales, masked=False).final,
+        final(model, mask_features, scales, masked=True),
+        final(model, mask_features, scales, masked=False),
         strict=True,
     ):
         assert torch.isfinite(masked).all()
@@ -95,7 +95,7 @@ def test_predict_computes_no_more_than_it_needs(masked, mask_predictions):
     calls = []
     model.class_head.register_forward_hook(lambda *_: calls.append("class"))
     model.mask_head.register_forward_hook(lambda *_: calls.append("mask"))
-    model.predict_final(*inputs(), masked=masked)
+    final(model, *inputs(), masked=masked)
     assert calls.count("class") == 1
     assert calls.count("mask") == mask_predictions
 

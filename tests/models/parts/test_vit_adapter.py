@@ -1,18 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.parts.vit_adapter import ConvFFN, SpatialPrior, ViTAdapter, split_blocks
-
-
-def adapter_for(encoder):
-    return ViTAdapter(
-        encoder.embed_dim,
-        depth=encoder.depth,
-        num_heads=encoder.num_heads,
-        patch_size=encoder.patch_size,
-    )
 
 
 @pytest.fixture
@@ -29,14 +22,14 @@ def images():
 
 
 def test_four_scales(encoder, images):
-    maps = adapter_for(encoder)(encoder, images)
+    maps = ViTAdapter(encoder)(encoder, images)
     assert [tuple(x.shape) for x in maps] == [
         (2, 128, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)
     ]
 
 
 def test_the_vit_starts_undisturbed(encoder, images):
-    adapter = adapter_for(encoder).eval()
+    adapter = ViTAdapter(encoder).eval()
     seen = []
     encoder.backbone.norm.register_forward_hook(lambda _module, _args, out: seen.append(out))
     plain = encoder(images)
@@ -48,7 +41,7 @@ def test_the_vit_starts_undisturbed(encoder, images):
 
 
 def test_injection_leaves_prefix_tokens_alone(encoder, images):
-    adapter = adapter_for(encoder).eval()
+    adapter = ViTAdapter(encoder).eval()
     torch.nn.init.ones_(adapter.injectors[0].scale)
     inputs = []
     encoder.backbone.blocks[0].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
@@ -79,7 +72,7 @@ def test_stem_strides(finest):
 
 def test_patch_sizes_that_the_stem_cannot_serve_are_refused():
     with pytest.raises(ConfigurationError, match="not 7"):
-        ViTAdapter(8, depth=4, num_heads=2, patch_size=14)
+        ViTAdapter(SimpleNamespace(embed_dim=8, depth=4, num_heads=2, patch_size=14))
 
 
 def test_convolutional_ffn_does_not_mix_levels():

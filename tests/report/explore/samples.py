@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import ModelConfig, save_model
-from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.models.ladder import LADDER
 
 
 def saved(folder, rung="eomt"):

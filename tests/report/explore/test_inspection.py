@@ -9,7 +9,8 @@ from eomtlib.core.structures import ClassInfo, stuff_classes
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.data.sets.shapes_scene import CLASSES, render_scene
 from eomtlib.inference.postprocessing import post_process_panoptic_segmentation, resize_to_image
-from eomtlib.models.ladder import LADDER, build_model
+from eomtlib.models.build import build_model
+from eomtlib.models.ladder import LADDER
 from eomtlib.report.explore import Picture, inspect
 from eomtlib.report.explore.inspection import Inspection, Layer
 

@@ -14,7 +14,7 @@ from eomtlib.report.explore import (
     own_pictures,
 )
 from eomtlib.report.explore.inspector import named_classes
-from eomtlib.study.store import ResultStore
+from eomtlib.study.records.store import ResultStore
 from tests.report.explore.samples import image_file, saved
 from tests.samples import training
 
@@ -85,7 +85,7 @@ def test_what_is_not_there_is_named(tmp_path):
         own_pictures(str(tmp_path), 4)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"images.*broken\.png cannot be read"):
+    with pytest.raises(DataError, match=r"broken\.png: cannot be decoded"):
         own_pictures(str(broken), 4)
 
 

@@ -15,6 +15,7 @@ from tests.report.explore.samples import image_file, saved
 
 @pytest.fixture
 def explorer(tmp_path):
+    pyplot.close("all")  # what others left
     paths = saved(tmp_path / "a"), saved(tmp_path / "b", "eomt-masked")
     models = given_checkpoints(",".join(map(str, paths)))
     files = image_file(tmp_path / "a.png"), image_file(tmp_path / "b.png", (30, 60))

@@ -4,7 +4,7 @@ import pytest
 
 from eomtlib.models.encoders import TIMM_NAMES
 from eomtlib.report.fidelity import peers
-from eomtlib.report.fidelity.encoders import encoder_difference
+from eomtlib.report.fidelity.timm_peers import encoder_difference
 
 SMALL = [(pretraining, "small") for pretraining in TIMM_NAMES]
 LARGER = [

@@ -32,7 +32,7 @@ def test_weights_of_the_fixtures_follow_their_rule():
 
 def test_a_difference_that_is_no_number_is_no_agreement():
     good, bad = torch.zeros(2), torch.tensor([0.0, float("nan")])
-    found = compare("a", "b", [(bad, good), (good, good)], tolerance=1.0)
+    found = compare("a", [(bad, good), (good, good)], against="b", tolerance=1.0)
     assert not found.agrees
     with pytest.raises(ValueError, match="compared with"):
-        compare("a", "b", [(torch.zeros(2), torch.zeros(1))], tolerance=1.0)
+        compare("a", [(torch.zeros(2), torch.zeros(1))], against="b", tolerance=1.0)

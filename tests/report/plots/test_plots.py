@@ -7,9 +7,10 @@ import pytest
 
 matplotlib.use("Agg")
 
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 
 from eomtlib.models.ladder import LADDER
+from eomtlib.report.papers.tables import load_paper_table
 from eomtlib.report.plots import (
     RUNG_COLORS,
     RUNG_MARKERS,
@@ -22,7 +23,6 @@ from eomtlib.report.plots import (
     plot_segmentations,
     save_figure,
 )
-from eomtlib.study.store import load_paper_table
 
 
 def crowded(seed):
@@ -40,11 +40,7 @@ TOGETHER = pd.DataFrame({"rung": list(LADDER), "fps": [50.0] * 7, "pq": [1.0] * 
 def test_labels_of_the_pareto_plot_do_not_overlap(table):
     fig = plot_pareto(table)
     fig.canvas.draw()
-    boxes = [
-        Text.get_window_extent(text)
-        for text in fig.axes[0].texts
-        if isinstance(text, Annotation) and text.get_text()
-    ]
+    boxes = [Text.get_window_extent(text) for text in fig.axes[0].texts if text.get_text()]
     assert len(boxes) == len(table)
     for a, b in itertools.combinations(boxes, 2):
         assert not a.overlaps(b)

@@ -12,11 +12,9 @@ from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.training.pretraining import PretrainingConfig, default_config, pretraining_hash
 from eomtlib.training.pretraining import unlabelled_images as images_module
 from eomtlib.training.pretraining.unlabelled_images import (
-    FolderImages,
-    ImageStream,
-    ShapesImages,
     list_images,
     open_images,
+    open_stream,
     random_window,
 )
 
@@ -41,20 +39,26 @@ def configuration(folder, **given):
     return default_config(size="nano", image_size=SIZE, images=str(folder), **given)
 
 
+def images_of(stream, steps=4, first_step=0):
+    return [batch.images for batch in stream.loader(steps=steps, first_step=first_step)]
+
+
 def test_images_are_found_in_all_subfolders_and_in_order(folder):
     names = [path.relative_to(folder).as_posix() for path in list_images(folder)]
     assert names == ["a/x.jpeg", "a/z.JPG", "b.png"]
-    source = FolderImages(folder, SIZE)
+    source = open_images(configuration(folder))
+    images = [source.read(i)[0] for i in range(3)]
     # Larger than twice the image size is made smaller; nothing is enlarged.
-    assert [source.read(i).shape for i in range(3)] == [(64, 33, 3), (64, 96, 3), (40, 50, 3)]
+    assert [image.shape for image in images] == [(3, 64, 33), (3, 64, 96), (3, 40, 50)]
+    assert source.sizes.tolist() == [[64, 33], [64, 96], [40, 50]]
     with Image.open(folder / "b.png") as image:
-        assert np.array_equal(source.read(2), np.array(image))
+        assert np.array_equal(images[2].permute(1, 2, 0), np.array(image))
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"images='.*nowhere' is no folder.*'shapes'"):
         open_images(configuration(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match=r"holds no image.*\.jpg, \.jpeg, \.png"):
+    with pytest.raises(ConfigurationError, match=r"holds no image.*\.jpg, \.jpeg, \.png"):
         open_images(configuration(tmp_path))
 
 
@@ -67,41 +71,41 @@ def test_a_bad_file_is_named_before_anything_is_trained(folder):
     whole = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"b\.png: cannot be decoded"):
-        ImageStream(open_images(config), config)
+        open_images(config)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_file_of_a_large_folder_is_named_when_it_is_read(folder, workers, monkeypatch):
     monkeypatch.setattr(images_module, "_IN_MEMORY_BYTES", 0)
     config = configuration(folder)
-    stream = ImageStream(open_images(config), config)
+    stream = open_stream(config, workers=workers)
     whole = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"^\S*b\.png: cannot be decoded"):
-        list(stream.loader(workers=workers))
+        list(stream.loader(steps=config.steps))
 
 
 def test_a_batch_depends_on_seed_and_step_alone(folder, monkeypatch):
     config = configuration(folder)
-    stream = ImageStream(open_images(config), config)
-    batches = list(stream.loader())
+    stream = open_stream(config)
+    batches = images_of(stream)
     assert [batch.shape for batch in batches] == [(5, 3, *SIZE)] * 4
     assert {batch.dtype for batch in batches} == {torch.uint8}
-    assert torch.equal(next(iter(stream.loader(first_step=3))), batches[3])
+    assert torch.equal(images_of(stream, first_step=3)[0], batches[3])
     monkeypatch.setattr(images_module, "_IN_MEMORY_BYTES", 0)
-    from_files = ImageStream(open_images(config), config)
-    for batch, again in zip(batches, from_files.loader(workers=1), strict=True):
+    from_files = open_stream(config, workers=1)
+    for batch, again in zip(batches, images_of(from_files), strict=True):
         assert torch.equal(batch, again)
     other = replace(config, seed=1)
-    assert not torch.equal(ImageStream(open_images(other), other).batch(0), batches[0])
+    assert not torch.equal(images_of(open_stream(other))[0], batches[0])
 
 
 def test_shapes_are_shown_whole_and_half_of_them_mirrored():
     config = default_config(size="nano", image_size=(64, 64), num_images=40, batch_size=40)
-    source = ShapesImages((64, 64), 40)
-    batch = ImageStream(source, config).batch(0)
+    (batch,) = images_of(open_stream(config), steps=1)
     found, mirrored = set(), 0
-    originals = [torch.from_numpy(source.read(i)).permute(2, 0, 1) for i in range(40)]
+    source = open_images(config)
+    originals = [source.read(i)[0] for i in range(40)]
     for image in batch:
         for index, original in enumerate(originals):
             if torch.equal(image, original) or torch.equal(image, original.flip(2)):

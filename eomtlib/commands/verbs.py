@@ -1,0 +1,173 @@
+"""The options of every verb. Nothing heavy is imported here, so that help is there at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from eomtlib.core.words import DATASET_TASKS, PRECISIONS, SAMPLERS, SIZES, TASKS, TIMING_MODES
+from eomtlib.study.parameters import PARAMETERS
+
+_Parser = argparse.ArgumentParser
+_PRECISION = f"auto, {', '.join(PRECISIONS)}"
+_DATASET = ", ".join(DATASET_TASKS)
+_SPLITS = ("train", "val")
+
+
+def fit(parser: _Parser) -> None:
+    """Train and evaluate rungs; under torchrun or srun, a process for each device, together."""
+    parser.add_argument("--config", help="a YAML or JSON file of the parameters below")
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="show what would be run, resolved and checked, as such a file, only",
+    )
+    parser.add_argument("--raw", action="store_true", help="with --print-config: what was given")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, parameter in PARAMETERS.items():
+        if name in ("seed", "train"):  # seeds has several; fit is there to train
+            continue
+        if parameter.group not in groups:
+            groups[parameter.group] = parser.add_argument_group(parameter.group)
+        default = "eomt" if name == "rungs" else parameter.default
+        groups[parameter.group].add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            default=argparse.SUPPRESS,
+            metavar="VALUE",
+            help=parameter.help + (f"; default: {default}" if default not in ("", -1, 0) else ""),
+        )
+
+
+def book(parser: _Parser) -> None:
+    """Execute all notebooks, one after the other; what is finished is kept and found again."""
+    parser.add_argument("--seeds", default="0", help="of those that train, e.g. 0,1,2")
+    parser.add_argument("--only", default="", help="some of them, e.g. ablation,speed")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--notebooks", default="notebooks", help="folder of their sources")
+    parser.add_argument("--results-dir", default="results/runs")
+    parser.add_argument(
+        "--gallery", default="", help="a folder that gets a copy of all but the weights"
+    )
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a parameter for all notebooks that have it, e.g. -p duration 4",
+    )
+
+
+def benchmark(parser: _Parser) -> None:
+    """Time every rung at every size on this machine, beside the papers' figures."""
+    parser.add_argument("--sizes", default="", help="the papers' on a GPU, nano on a CPU")
+    parser.add_argument("--pretrainings", default="dinov2", help="architectures of the encoder")
+    parser.add_argument("--rungs", default="all")
+    parser.add_argument("--modes", default="", help=f"of {', '.join(TIMING_MODES)}")
+    parser.add_argument(
+        "--samplers",
+        default="",
+        help=f"of {', '.join(SAMPLERS)}, for deformable attention; on a GPU both",
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help=_PRECISION)
+    parser.add_argument("--image-size", type=int, default=0, help="640; our own sizes: 64")
+    parser.add_argument("--results-dir", default="results/runs")
+
+
+def check_data(parser: _Parser) -> None:
+    """Read all files of a data set and name each that is missing, damaged or contradictory."""
+    parser.add_argument("--dataset", required=True, help=f"of {_DATASET}")
+    parser.add_argument("--data-path", default="", help="the folder that holds its files")
+    parser.add_argument(
+        "--task", default="", help=f"of {', '.join(TASKS)}; by default the first that it has"
+    )
+    parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
+
+
+def evaluate(parser: _Parser) -> None:
+    """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
+    _add_checkpoint(parser)
+    parser.add_argument("--dataset", default="shapes", help=f"of {_DATASET}")
+    parser.add_argument("--data-path", default="", help="the data set's folder")
+    parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
+    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0 for all")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
+    parser.add_argument("--workers", type=int, default=None, help="processes that load images")
+    parser.add_argument("--output", default="", help="a JSON file for all figures")
+    parser.add_argument(
+        "--export", default="", help="a new folder for predictions in the official tools' formats"
+    )
+
+
+def export(parser: _Parser) -> None:
+    """Write a checkpoint as one file that PyTorch runs without this library."""
+    _add_checkpoint(parser, runs_task=False)
+    parser.add_argument("--output", required=True, help="a new file, such as model.pt2")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at a time, always")
+
+
+def predict(parser: _Parser) -> None:
+    """Segment images: an overlay of each, and segments in the formats of the official tools."""
+    _add_checkpoint(parser)
+    parser.add_argument("--images", required=True, nargs="+", help="files and folders")
+    parser.add_argument(
+        "--output", required=True, help="a new folder; without --classes, class 0 is the first"
+    )
+    parser.add_argument(
+        "--classes",
+        default="",
+        help="names, things and ids of the model's classes, where the file lacks them: a "
+        "classes.json, or an annotation file in COCO's format, such as panoptic_val2017.json",
+    )
+    parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
+    parser.add_argument(
+        "--compile", action="store_true", help="faster after the first image, which takes minutes"
+    )
+
+
+def pretrain(parser: _Parser) -> None:
+    """Pretrain an encoder on images without labels, where no weights can be fetched."""
+    parser.add_argument("--size", default="nano", help=f"of {', '.join(SIZES)}")
+    parser.add_argument("--images", default="shapes", help="shapes, or a folder of JPEGs and PNGs")
+    parser.add_argument("--image-size", default="", help="64, or 64x96 for height x width")
+    parser.add_argument("--num-images", type=int, help="how many of shapes are drawn")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--lr", type=float, help="peak learning rate")
+    parser.add_argument("--mask-ratio", type=float, help="share of the patches that are hidden")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help=_PRECISION)
+    parser.add_argument("--workers", type=int, default=0, help="processes that load images")
+    parser.add_argument("--results-dir", default="results/runs")
+
+
+VERBS: dict[str, Callable[[_Parser], None]] = {
+    "benchmark": benchmark,
+    "book": book,
+    "check-data": check_data,
+    "evaluate": evaluate,
+    "export": export,
+    "fit": fit,
+    "predict": predict,
+    "pretrain": pretrain,
+}
+"""Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,
+which may return an exit status."""
+
+
+def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
+    """Adds the options that say which model runs, and how; also for which task, if it runs one."""
+    parser.add_argument(
+        "--checkpoint", required=True, help="ours, the authors' or Hugging Face's: file or folder"
+    )
+    parser.add_argument("--weights", default="", help="of the encoder, where the file lacks it")
+    parser.add_argument("--image-size", default="", help="640, or 480x640 for height x width")
+    if runs_task:
+        parser.add_argument(
+            "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
+        )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help=_PRECISION)

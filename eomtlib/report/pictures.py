@@ -1,0 +1,117 @@
+"""What the trained models of a study see, as arrays that plots take."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eomtlib.data.feed.transforms import EvalTransform
+from eomtlib.inference.tasks import get_task
+from eomtlib.models.attention_maps import query_attention
+from eomtlib.study.run import Run
+from eomtlib.study.study import Study
+from eomtlib.training.fit import read_curves
+from eomtlib.training.pretraining import reconstructions as reconstructions_of
+
+
+@dataclass(frozen=True)
+class Segmentations:
+    """Images and what every model makes of them, as ``plots.plot_segmentations`` takes them.
+
+    Attributes:
+        images: each ``[H, W, 3]`` uint8.
+        rows: title → for each image its segment ids and the class of each id.
+    """
+
+    images: list[np.ndarray]
+    rows: dict[str, list[tuple[np.ndarray, list[int]]]] = field(default_factory=dict)
+
+
+def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
+    """The first validation images, segmented by every trained rung of the first configuration.
+
+    The target comes first.
+    """
+    val_set = study.first_runs[0].materials.val_set
+    samples = [val_set.read(index) for index in range(min(num_images, len(val_set)))]
+    images = [image.permute(1, 2, 0).numpy() for image, _ in samples]
+    trained = _trained(study.first_runs)
+    if not trained:
+        return Segmentations(images)
+    # Of overlapping instances, those of later layers lie in front.
+    rows = {"target": [(s.ids.amax(0).numpy(), s.labels.tolist()) for _, s in samples]}
+    paint = get_task(study.settings.task).paint
+    for run in trained:
+        segment = run.maker.segmenter(run.maker.trained(run.folder / "model"))
+        painted = [paint(segment(image)) for image, _ in samples]
+        rows[run.identity.rung.title] = [(p.ids.cpu().numpy(), p.labels) for p in painted]
+        del segment
+        gc.collect()
+    return Segmentations(images, rows)
+
+
+def curves(study: Study, *, masking: str | None = None) -> dict[str, pd.DataFrame]:
+    """Rung → the logged values of its training in the first configuration.
+
+    Args:
+        study: whose runs were trained.
+        masking: instead, of those of the first seed that were trained with it.
+    """
+    alike = [run for run in study.runs if run.identity.masking == masking]
+    first = [run for run in alike if run.settings.seed == study.settings.seed]
+    chosen = study.first_runs if masking is None else first
+    return {run.rung: read_curves(run.folder) for run in _trained(chosen)}
+
+
+def reconstructions(study: Study, *, num_images: int = 4) -> dict[str, list[np.ndarray]]:
+    """What masked-image pretraining makes of the first validation images.
+
+    As ``pretraining.reconstructions`` returns it; empty where no encoder was pretrained by it.
+    """
+    pretrained = [run.materials for run in study.runs if run.materials.pretraining is not None]
+    if not pretrained:
+        return {}
+    val_set = pretrained[0].val_set
+    images = [val_set.read(index)[0] for index in range(min(num_images, len(val_set)))]
+    return reconstructions_of(pretrained[0].encoder_weights(), images)
+
+
+def attention_rows(
+    study: Study, *, image_index: int = 0
+) -> tuple[np.ndarray, dict[str, tuple[list[np.ndarray], np.ndarray]]]:
+    """What the query of the surest segment of an image looks at, for each EoMT of the first seed.
+
+    Args:
+        study: of ``questions.masking_points``.
+        image_index: of the validation set.
+
+    Returns:
+        The image as the models see it, and rows as ``plots.plot_attention`` takes them.
+    """
+    image, _ = study.runs[0].materials.val_set.read(image_index)
+    fitted = EvalTransform(study.settings.image_size).fit(image)
+    images = fitted[None].to(study.settings.device)
+    rows = {}
+    for run in _trained(study.runs):
+        if not run.identity.rung.has_query_blocks or run.settings.seed != study.settings.seed:
+            continue
+        model = run.maker.trained(run.folder / "model")
+        masked = run.identity.inference_masking == "masked"
+        with torch.inference_mode():
+            masks, classes = model.predict(images, masked=masked)
+        query = int(classes[0].softmax(dim=-1)[:, :-1].amax(dim=-1).argmax())
+        maps = query_attention(model, images, masked=masked)
+        how = f"trained {run.identity.masking},\nrun {run.identity.inference_masking}"
+        rows[how] = (
+            [block[0, query].cpu().numpy() for block in maps],
+            masks[0, query].sigmoid().cpu().numpy(),
+        )
+    return fitted.permute(1, 2, 0).numpy(), rows
+
+
+def _trained(runs: list[Run]) -> list[Run]:
+    return [run for run in runs if run.result().training is not None]

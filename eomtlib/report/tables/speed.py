@@ -1,0 +1,158 @@
+"""The speed of every rung and size on this machine, beside what the papers print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from functools import partial
+from statistics import median
+
+import pandas as pd
+import torch
+
+from eomtlib.core.words import COST_IMAGE_SIZE
+from eomtlib.data.feed.transforms import EvalTransform
+from eomtlib.evaluation.costs import count_parameters
+from eomtlib.evaluation.speed import time_in_turns
+from eomtlib.inference.folding import fold
+from eomtlib.inference.row_attention import autocast_inference
+from eomtlib.models.ladder import LADDER
+from eomtlib.models.pmt import PMT
+from eomtlib.models.shared_encoder import SharedEncoder
+from eomtlib.report.papers import PRINTED_TABLES
+from eomtlib.report.papers.tables import load_paper_table
+from eomtlib.study.records.keys import Architecture
+from eomtlib.study.records.kinds import TimingRecord
+from eomtlib.study.run import Run
+
+_PAIRS = 7
+
+
+def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
+    """One row for each architecture, mode, sampler and precision, the newest timing of each.
+
+    *EoMT, times as fast* is EoMT's FPS of the same mode by this one's: what a rung loses to its
+    sampler shows between its two rows.
+
+    The last column is the paper's FPS of that rung, size and pretraining, on an H100, compiled, in
+    mixed precision; empty where the paper prints none.
+    """
+    printed = _printed("fps")
+    records = list(records)
+    eomt = {_setting(r): r.fps_model for r in records if r.rung == "eomt"}
+    rows = [
+        {
+            "size": r.size,
+            "pretraining": r.pretraining,
+            "rung": r.rung,
+            "input": "{}×{}".format(*r.cost_image_size),
+            "mode": r.mode,
+            "sampler": r.sampler if LADDER[r.rung].has_deformable_attention else "–",
+            "dtype": r.dtype,
+            "attention": r.attention_kernel,
+            "params (M)": r.params_m,
+            "GMACs": r.gmacs,
+            "FPS": r.fps_model,
+            "FPS end to end": r.fps_end_to_end,
+            "EoMT, times as fast": eomt.get(_setting(r), math.nan) / r.fps_model,
+            "FPS printed (H100)": printed.get(_named(r)) if _is_of_papers_size(r) else None,
+        }
+        for r in {(r.rung, r.sampler, *_setting(r)): r for r in records}.values()
+    ]
+    return pd.DataFrame(rows).astype({"FPS printed (H100)": "Float64"})
+
+
+def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
+    """The papers' PQ on COCO beside the FPS measured here, each model's fastest mode and sampler.
+
+    Columns ``size``, ``pretraining``, ``rung``, ``pq`` and ``fps``; for the second kind of Pareto
+    plot, which is for whoever has a GPU but not the weeks of training.
+    """
+    pq = _printed("pq")
+    best: dict[tuple[str, str, str], float] = {}
+    for r in records:
+        own = Architecture.of_rung(r.rung, size=r.size, pretraining=r.pretraining)
+        if _named(r) in pq and _is_of_papers_size(r) and own.agrees(r.key.architecture):
+            best[_named(r)] = max(r.fps_model, best.get(_named(r), 0.0))
+    rows = [
+        (size, given, rung, pq[rung, size, given], best[rung, size, given])
+        for rung, size, given in best
+    ]
+    return pd.DataFrame(rows, columns=["size", "pretraining", "rung", "pq", "fps"])
+
+
+def shared_encoder_table(run: Run, *, most: int = 4) -> pd.DataFrame:
+    """What several PMT decoders cost on encoders of their own and on one that they share.
+
+    Run as inference runs, eager, in the study's precision, and timed in interleaved pairs on one
+    validation image; with random weights, which cost what others do.
+
+    Args:
+        run: of ``pmt``; its size, classes, device and image size for timing are used.
+        most: decoders, from 1 on.
+
+    Returns:
+        A row for each number: ``ms apart`` and ``ms shared`` (medians for all decoders together),
+        ``times as fast``, and ``parameters (M)`` of both.
+    """
+    settings = run.settings
+    size = settings.cost_image_size
+    torch.manual_seed(settings.seed)
+    first = run.maker.model(size, load_weights=False).eval()
+    image, _ = run.materials.val_set.read(0)
+    images = EvalTransform(size).fit(image)[None].to(settings.device)
+    first = fold(first, precision=settings.precision).to(settings.device)
+    rows = []
+    for count in range(1, most + 1):
+        apart = [deepcopy(first) for _ in range(count)]
+        shared = SharedEncoder({f"task{i}": _on_encoder_of(first) for i in range(count)})
+        sides = (partial(_one_by_one, apart, images), partial(shared.predict_all, images))
+        with autocast_inference(settings.device, settings.precision):
+            times = time_in_turns(sides, device=settings.device, min_rounds=_PAIRS)
+        alone, together = map(median, zip(*times, strict=True))
+        rows.append(
+            {
+                "decoders": count,
+                "ms apart": 1000 * alone,
+                "ms shared": 1000 * together,
+                "times as fast": median(a / b for a, b in times),
+                "parameters apart (M)": sum(map(count_parameters, apart)) / 1e6,
+                "parameters shared (M)": count_parameters(shared) / 1e6,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _named(r: TimingRecord) -> tuple[str, str, str]:
+    return r.rung, r.size, r.pretraining
+
+
+def _is_of_papers_size(r: TimingRecord) -> bool:
+    return r.cost_image_size == (COST_IMAGE_SIZE, COST_IMAGE_SIZE)
+
+
+def _setting(r: TimingRecord) -> tuple:
+    """What two rungs must have in common for their speeds to be compared."""
+    return r.size, r.pretraining, r.cost_image_size, r.mode, r.dtype
+
+
+def _printed(column: str) -> dict[tuple[str, str, str], float]:
+    """Rung, size and pretraining → what Tables 1 to 3 print, which agree where they overlap."""
+    found = {}
+    for table in PRINTED_TABLES[:3]:
+        for row in load_paper_table(table.name).to_dict("records"):
+            _, model = table.figure(row, column)
+            found[model.rung, model.size, model.pretraining] = row[column]
+    return found
+
+
+def _on_encoder_of(model: PMT) -> PMT:
+    """A copy of a model, but for its encoder."""
+    encoder = model.encoder
+    return deepcopy(model, {id(encoder): encoder})
+
+
+def _one_by_one(models: Sequence[PMT], images: torch.Tensor) -> None:
+    for model in models:
+        model.predict_final(images)

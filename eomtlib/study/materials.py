@@ -1,0 +1,170 @@
+"""What all runs of one configuration share: opened data and checked weights."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from eomtlib.core import distributed
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.data.dataset import SegmentationDataset
+from eomtlib.data.feed.loaders import default_workers
+from eomtlib.data.registry import open_dataset
+from eomtlib.models.checkpoints import identify
+from eomtlib.models.encoders import build_encoder
+from eomtlib.models.ladder import HEAD_SIZES
+from eomtlib.models.weights.encoder import find_weights, load_pretrained
+from eomtlib.study.parameters import Settings
+from eomtlib.study.settings import pretraining_before
+from eomtlib.training.pretraining import (
+    find_pretrained,
+    pretrain,
+    pretraining_hash,
+    written_hash,
+)
+
+# Configurations that differ in a seed or a model read the same data, which need not be in memory
+# twice.
+_opened = lru_cache(maxsize=4)(open_dataset)
+
+
+class Materials:
+    """Data and weights of one configuration.
+
+    Args:
+        settings: every parameter, resolved.
+        results_dir: where a pretraining that must come first is, or goes.
+        progress: whether progress bars and notices are shown, by the first process.
+
+    Attributes:
+        train_set, val_set: what is learned from, and evaluated on.
+        classes: of both.
+        num_queries: of the models.
+        num_val: how many validation images are evaluated on.
+        pretraining: that must come first, or None.
+        images_digest, weights_digest: for ``TrainingKey``.
+        start: what the model is that training starts from; None where it starts from an encoder.
+
+    Raises:
+        ConfigurationError, DataError, CheckpointError: when data or weights cannot be used; nothing
+            is written then.
+    """
+
+    def __init__(self, settings: Settings, *, results_dir: Path, progress: bool) -> None:
+        self.settings = settings
+        _check_split(settings)
+        with distributed.first_goes_first():  # it may write the embedded data set
+            self.train_set = _open(settings, "train")
+            self.val_set = _open(settings, "val")
+        if self.train_set.classes != self.val_set.classes:
+            raise ConfigurationError(
+                f"dataset={settings.dataset!r}: training and validation list other classes."
+            )
+        self.classes = self.val_set.classes
+        # The papers have half as many for semantic segmentation, which has fewer segments.
+        default = HEAD_SIZES[settings.size].num_queries // (1 + (settings.task == "semantic"))
+        self.num_queries = settings.num_queries or default
+        self.num_val = min(len(self.val_set), settings.val_images or len(self.val_set))
+        self.pretraining = pretraining_before(settings)
+        self.start = identify(settings.checkpoint) if settings.checkpoint else None
+        ids = np.asarray(self.train_set.image_ids, np.int64).tobytes()
+        self.images_digest = hashlib.sha256(ids).hexdigest()[:16]
+        self.weights_digest = self._check_weights()
+        self._results_dir = results_dir
+        self.progress = progress and distributed.is_first()
+        self._pretrained: Path | None = None
+
+    @property
+    def must_pretrain(self) -> bool:
+        """Whether a pretraining is still to be done."""
+        return self.pretraining is not None and not find_pretrained(
+            self.pretraining, self._results_dir
+        )
+
+    def workers(self) -> int:
+        """Data loading processes of a training."""
+        given = self.settings.workers
+        return default_workers(self.train_set) if given is None else given
+
+    def say(self, text: str) -> None:
+        """Prints a notice, where notices are shown."""
+        if self.progress:
+            print(text, flush=True)
+
+    def encoder_weights(self) -> Path | None:
+        """The file or folder of the encoder's weights; None for timm's hub, or for none at all.
+
+        A pretraining ``mim`` is done first, once for all rungs and seeds.
+        """
+        if self.pretraining is None:
+            return self.settings.weights
+        if self._pretrained is None:
+            self._pretrained = distributed.on_first(self._pretrain)
+        return self._pretrained
+
+    def _pretrain(self) -> Path:
+        s = self.settings
+        if self.must_pretrain:
+            self.say(
+                f"pretraining {s.size}: {self.pretraining.steps} steps of masked images, once."
+            )
+        return pretrain(
+            self.pretraining,
+            results_dir=self._results_dir,
+            device=s.device,
+            precision=s.precision,
+            workers=self.workers(),
+            progress=self.progress,
+        )
+
+    def _check_weights(self) -> str | None:
+        """Reads a weights file once, before anything is built, so that it fails here if it does."""
+        s = self.settings
+        if self.start is not None:
+            return _file_digest(self.start.path)
+        if self.pretraining is not None:
+            return f"mim {pretraining_hash(self.pretraining)}"
+        if s.weights is None:
+            return None
+        if s.pretraining == "none":
+            raise ConfigurationError(
+                f"weights={str(s.weights)!r} has no use with pretraining='none' "
+                f"(size={s.size!r}); leave weights empty, or name the pretraining that it holds."
+            )
+        encoder = build_encoder(size=s.size, pretraining=s.pretraining, image_size=s.image_size)
+        load_pretrained(encoder, size=s.size, pretraining=s.pretraining, weights=s.weights)
+        path = find_weights(s.weights, s.size, s.pretraining)
+        if s.pretraining == "mim" and (written := written_hash(path)):
+            return f"mim {written}"
+        return _file_digest(path)
+
+
+def _open(settings: Settings, split: str) -> SegmentationDataset:
+    return _opened(
+        settings.dataset,
+        split,
+        task=settings.task,
+        data_path=settings.data_path,
+        image_size=settings.image_size,
+        train_images=settings.train_images,
+        val_images=settings.drawn_val_images,
+    )
+
+
+def _check_split(settings: Settings) -> None:
+    """Refuses a batch that processes and parts cannot share equally."""
+    parts = distributed.world_size() * settings.gradient_accumulation
+    if settings.batch_size % parts:
+        raise ConfigurationError(
+            f"batch_size={settings.batch_size} cannot be shared by {distributed.world_size()} "
+            f"process(es) with gradient_accumulation={settings.gradient_accumulation}; it must be "
+            f"a multiple of {parts}."
+        )
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

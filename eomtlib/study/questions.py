@@ -1,0 +1,149 @@
+"""Which runs answer which of the papers' questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.precision import resolve_device
+from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES
+from eomtlib.models.build import own_choices
+from eomtlib.models.encoders import has_encoder
+from eomtlib.study.parsing import as_list, parse_numbers, parse_rungs, parse_seeds
+from eomtlib.study.records.kinds import TimingRecord
+from eomtlib.study.study import Point, Study
+
+_WAYS: dict[str, tuple[dict[str, str], ...]] = {
+    # The ladder's own rungs where there are, so that the ablation's runs are found again.
+    "eomt": (
+        {"rung": "eomt-masked"},
+        {"rung": "eomt-masked", "inference_masking": "unmasked"},
+        {"rung": "eomt", "masking": "unmasked"},
+        {"rung": "eomt"},
+    ),
+    "vit-adapter-m2f": (
+        {"rung": "vit-adapter-m2f"},
+        {"rung": "vit-adapter-m2f", "inference_masking": "unmasked"},
+        {"rung": "vit-adapter-m2f", "masking": "unmasked"},
+        {"rung": "vit-adapter-m2f", "masking": "annealed"},
+    ),
+}
+
+
+def masking_points(models: Sequence[str], seeds: str | int | Sequence[int]) -> list[Point]:
+    """Four ways to train and run each model: masked, masked and run without, unmasked, annealed.
+
+    Args:
+        models: ``eomt``, ``vit-adapter-m2f`` or both.
+        seeds: as ``parse_seeds`` takes them.
+    """
+    return [
+        {"seed": seed, **way}
+        for seed in parse_seeds(seeds)
+        for model in models
+        for way in _WAYS[model]
+    ]
+
+
+def frozen_points(
+    size: str, *, seeds: str | int | Sequence[int], taps: str | Sequence[int] = ""
+) -> list[dict[str, Any]]:
+    """EoMT, PMT, and PMT with one thing changed, each with its name as ``model``.
+
+    Args:
+        size: of the encoder.
+        seeds: as ``parse_seeds`` takes them.
+        taps: another set of tapped blocks; the encoder's last ones, as many as PMT taps, by
+            default.
+    """
+    own = own_choices("pmt", size=size, pretraining="none").taps
+    depth = own[-1] + 1
+    last = range(depth - len(own), depth)
+    other = tuple(last) if taps in ("", ()) else parse_numbers("taps", taps, at_least=0)
+    models: dict[str, dict[str, Any]] = {
+        "PMT": {"rung": "pmt"},
+        "PMT, encoder trained": {"rung": "pmt", "frozen_encoder": False},
+        "PMT without lateral connections": {"rung": "pmt", "lateral_connections": False},
+        f"PMT, taps {', '.join(map(str, other))}": {"rung": "pmt", "taps": other},
+        "EoMT (encoder trained)": {"rung": "eomt"},
+    }
+    return [
+        {"model": name, "seed": seed, **choice}
+        for seed in parse_seeds(seeds)
+        for name, choice in models.items()
+    ]
+
+
+def time_ladder(
+    *,
+    sizes: str | Sequence[str] = "",
+    pretrainings: str | Sequence[str] = "dinov2",
+    rungs: str | Sequence[str] = "all",
+    timing_modes: str | Sequence[str] = "",
+    samplers: str | Sequence[str] = "",
+    device: str = "auto",
+    precision: str = "auto",
+    image_size: int | None = None,
+    results_dir: str | Path = "results/runs",
+    progress: bool = True,
+) -> list[TimingRecord]:
+    """Times rungs × sizes × pretrainings × modes × samplers; what is timed already is found again.
+
+    Args:
+        sizes: of the encoder; by default the papers' on a GPU, ``nano`` on a CPU. Sizes of our own
+            have no pretraining.
+        pretrainings: architectures of the encoder; a pair that does not exist is left out.
+        rungs: names, or ``all``.
+        timing_modes: of ``timing.TIMING_MODES``; by default eager, on a GPU compiled as well.
+        samplers: of deformable attention, ``pytorch``, ``triton``, for the rungs that have it; by
+            default ``pytorch``, on a GPU with Triton both.
+        device: to time on.
+        precision: ``auto`` or a name.
+        image_size: side of the square input; 640, and 64 for our own sizes, when None.
+        results_dir: where records are looked for and written.
+        progress: whether notices are shown.
+
+    Returns:
+        The records of this machine that are of these models, model by model.
+
+    Raises:
+        ConfigurationError: for an unknown name, or where no size has any of the pretrainings.
+    """
+    chosen = parse_rungs(rungs)
+    default = ("nano",) if resolve_device(device) == "cpu" else PAPER_SIZES
+    sizes = as_list("sizes", sizes or default, SIZES)
+    pretrainings = as_list("pretrainings", pretrainings, PRETRAININGS)
+    pairs = [
+        (size, pretraining)
+        for size in sizes
+        for pretraining in (("none",) if size in OWN_SIZES else pretrainings)
+        if has_encoder(size, pretraining)
+    ]
+    if not pairs:
+        raise ConfigurationError(
+            f"sizes={', '.join(sizes)} and pretrainings={', '.join(pretrainings)} have no encoder "
+            "in common; add another of either."
+        )
+    records: list[TimingRecord] = []
+    for size, pretraining in pairs:
+        study = Study(
+            rungs=chosen,
+            size=size,
+            pretraining=pretraining,
+            image_size=image_size or (64 if size in OWN_SIZES else COST_IMAGE_SIZE),
+            # One image of the input's size, for the way from image to segmentation.
+            train_images=1,
+            val_images=1,
+            train=False,
+            device=device,
+            precision=precision,
+            timing_modes=timing_modes,
+            samplers=samplers,
+            results_dir=results_dir,
+            progress=progress,
+        )
+        for result in study.run():
+            records += result.timings
+    return records

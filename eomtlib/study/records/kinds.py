@@ -1,0 +1,301 @@
+"""The three kinds of records and their schema: what was trained, evaluated and timed.
+
+A record is checked when it is made and when it is read. Figures from papers are never records.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from eomtlib.core.environment import Environment
+from eomtlib.core.errors import RecordError
+from eomtlib.study.records.checks import build, check_fields, field_error, is_undefined
+from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What all three kinds have.
+
+    A float that may be None is None where it is not finite, figures in a dict are NaN there, and
+    any other float must be finite.
+
+    Attributes:
+        rung, size, pretraining: of the model.
+        environment: where it was made.
+        created: time in UTC, ISO 8601.
+        id: name of the file, and how other records refer to it; made up where it is not given.
+
+    Raises:
+        RecordError: when a field has a value that does not belong there.
+    """
+
+    kind: ClassVar[str]
+
+    rung: str
+    size: str
+    pretraining: str
+    environment: Environment
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    id: str = ""
+
+    @property
+    def machine(self) -> str:
+        """``environment.machine``."""
+        return self.environment.machine
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"{self.kind} record")
+        if not self.id:
+            made_up = f"{self.kind}-{self.rung}-{self.size}-{uuid.uuid4().hex[:10]}"
+            object.__setattr__(self, "id", made_up)
+        # The id becomes a file name.
+        if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.id, re.ASCII):
+            raise field_error("id", "letters, digits and . _ + -", self.id, f"{self.kind} record")
+        if not _is_aware_time(self.created):
+            raise field_error("created", "an ISO date with time zone", self.created, self.kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord(Record):
+    """A finished training run.
+
+    Attributes:
+        config: everything that decides the outcome; JSON values only.
+        config_hash: ``config_hash(config)``.
+        dataset, task: what was learned.
+        image_size: height and width.
+        steps, epochs, batch_size, seed: of the run; the batch over all processes.
+        wall_time_s: seconds in steps, over all sittings.
+        peak_memory_mib, peak_memory_method: as ``evaluation.memory.PeakMemory`` gives them.
+        parameters_m: millions of parameters.
+        final_loss: None where it was not finite.
+        checkpoint: path of the weights relative to the results folder.
+        log: path of the curves relative to the results folder.
+        pretraining_used: what ``auto`` came to, or the file of the weights.
+        surplus_segments: segments that found no query, over the run.
+        label: what must stand beside its figures, empty where nothing must.
+        activation_checkpointing: whether blocks were computed again in the backward pass.
+        interrupted_resumes: how often it went on after an interruption.
+        processes: that shared each step.
+        gradient_accumulation: parts that each of them computed its share in.
+    """
+
+    kind: ClassVar[str] = "training"
+
+    config: dict[str, Any]
+    config_hash: str
+    dataset: str
+    task: str
+    image_size: tuple[int, int]
+    steps: int
+    epochs: float
+    batch_size: int
+    seed: int
+    wall_time_s: float
+    peak_memory_mib: float
+    parameters_m: float
+    final_loss: float | None
+    checkpoint: str
+    peak_memory_method: str = ""
+    log: str | None = None
+    pretraining_used: str | None = None
+    surplus_segments: int = 0
+    label: str = ""
+    activation_checkpointing: bool = False
+    interrupted_resumes: int = field(default=0, compare=False)
+    processes: int = 1
+    gradient_accumulation: int = 1
+
+    @property
+    def key(self) -> TrainingKey:
+        """What it is found by."""
+        stated = ("size", "pretraining", "dataset", "task", "image_size", "batch_size", "seed")
+        own = {name: getattr(self, name) for name in ("rung", *stated)}
+        return TrainingKey.of(own | self.config)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (("checkpoint", self.checkpoint), ("log", self.log)):
+            path = PurePosixPath(value or ".")
+            if path.is_absolute() or ".." in path.parts:
+                raise field_error(
+                    name, "a path inside the results folder", value, "training record"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord(Record):
+    """Figures of one checkpoint on one data set.
+
+    Attributes:
+        training_id: ``id`` of the training record.
+        dataset, split, num_images, task: what it was evaluated on.
+        masking: at inference, ``masked`` or ``unmasked``.
+        input_size: height and width of the images given to the model.
+        metrics: ``pq``, ``sq``, ``rq`` with ``_things`` and ``_stuff``, or others, in percent.
+        per_class: name of the class → its figures.
+        label: what must stand beside them, empty where nothing must.
+    """
+
+    kind: ClassVar[str] = "evaluation"
+
+    training_id: str
+    dataset: str
+    split: str
+    num_images: int
+    task: str
+    masking: str
+    input_size: tuple[int, int]
+    metrics: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    label: str = ""
+
+    @property
+    def key(self) -> EvaluationKey:
+        """What it is found by."""
+        return EvaluationKey(
+            training_id=self.training_id, num_images=self.num_images, masking=self.masking
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingRecord(Record):
+    """What one architecture costs on one machine.
+
+    Attributes:
+        params_m: millions of parameters at ``cost_image_size``.
+        gmacs: giga multiply-accumulates at ``cost_image_size``.
+        cost_image_size: height and width that all of this holds for.
+        fps_model: images a second of the model alone, one fixed input.
+        fps_end_to_end: images a second from an image to its segmentation.
+        samples_model_s, samples_end_to_end_s: raw samples, seconds a call.
+        quartiles_model_s, quartiles_end_to_end_s: first quartile, median, third quartile.
+        mode: one of ``timing.TIMING_MODES``.
+        dtype: ``float32``, ``bfloat16``, ``float16``.
+        attention_kernel: as ``evaluation.speed.attention_kernel`` names it.
+        batch_size, num_classes, num_queries: of what was timed.
+        masking: at inference, where it is not the rung's own; else None.
+        options: of the architecture, where it is not the rung's own
+            (``ModelOptions.of_architecture``).
+        sampler: of deformable attention, ``pytorch`` or ``triton``; ``pytorch`` also where the
+            architecture has none.
+        method: what was timed: 1, the model as it was trained; 2, as inference runs it (folded
+            weights, stored in ``dtype``; end to end, masks of kept queries only). FPS of different
+            methods do not stand in one table.
+        session: when the rounds began in which it was timed (ISO 8601). Models of one session were
+            timed in turns, so that their ratios hold even where the machine's speed drifts.
+        task: whose post-processing the way end to end has.
+    """
+
+    kind: ClassVar[str] = "timing"
+
+    params_m: float
+    gmacs: float
+    cost_image_size: tuple[int, int]
+    fps_model: float
+    fps_end_to_end: float | None
+    samples_model_s: tuple[float, ...]
+    samples_end_to_end_s: tuple[float, ...]
+    quartiles_model_s: tuple[float, float, float]
+    quartiles_end_to_end_s: tuple[float, float, float] | None
+    mode: str
+    dtype: str
+    attention_kernel: str
+    batch_size: int
+    num_classes: int
+    num_queries: int
+    masking: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    sampler: str = "pytorch"
+    method: int = 1
+    session: str = ""
+    task: str = "panoptic"
+
+    @property
+    def key(self) -> TimingKey:
+        """What it is found by."""
+        own_masking = {"masking": self.masking} if self.masking else {}
+        architecture = Architecture.of_rung(
+            self.rung,
+            size=self.size,
+            pretraining=self.pretraining,
+            task=self.task,
+            num_classes=self.num_classes,
+            num_queries=self.num_queries,
+            options=self.options,
+            **own_masking,
+        )
+        return TimingKey(
+            architecture=architecture,
+            image_size=self.cost_image_size,
+            mode=self.mode,
+            sampler=self.sampler,
+            dtype=self.dtype,
+            method=self.method,
+            machine=self.machine,
+        )
+
+
+KINDS: dict[str, type[Record]] = {
+    cls.kind: cls for cls in (TrainingRecord, EvaluationRecord, TimingRecord)
+}
+
+
+def from_json(content: bytes) -> Record:
+    """A record from the content of a file.
+
+    Raises:
+        RecordError: when it is no valid record; names the field, what was expected and what found.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"This is no JSON file ({error}).") from error
+    if not isinstance(data, dict) or data.get("kind") not in list(KINDS):
+        found = data.get("kind") if isinstance(data, dict) else data
+        raise field_error("kind", f"one of {', '.join(KINDS)}", found, "record")
+    kind, written = data.pop("kind"), data.pop("schema_version", None)
+    if written != SCHEMA_VERSION:
+        raise field_error("schema_version", str(SCHEMA_VERSION), written, f"{kind} record")
+    try:
+        return build(KINDS[kind], data, f"{kind} record", required=("id", "created"))
+    except OverflowError as error:
+        raise RecordError(f"{kind} record: a number is too large ({error}).") from error
+
+
+def to_json(record: Record) -> bytes:
+    """The content of a file that ``from_json`` reads."""
+    head = {"kind": record.kind, "schema_version": SCHEMA_VERSION}
+    return as_json(head | _plain(record)).encode()
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """Standard JSON: tuples as lists, NaN as null."""
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON's form: dataclasses as dicts, tuples as lists, NaN as null."""
+    if isinstance(value, Record | Environment):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if is_undefined(value) else value
+
+
+def _is_aware_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

@@ -1,0 +1,87 @@
+"""The folder of records: JSON files, written whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from eomtlib.core.atomic_files import write_file
+from eomtlib.core.errors import RecordError, check_choice
+from eomtlib.study.records.kinds import KINDS, Record, from_json, to_json
+
+
+class ResultStore:
+    """A folder of records.
+
+    Args:
+        results_dir: made when something is written. Records are in its folder ``records``.
+
+    Attributes:
+        root: that folder.
+    """
+
+    def __init__(self, results_dir: str | Path) -> None:
+        self.root = Path(results_dir).expanduser()
+        self._known: dict[Path, tuple[tuple[int, ...], Record]] = {}
+
+    def write(self, record: Record) -> Path:
+        """Writes a record whole or not at all, and returns its path."""
+        path = self.root / "records" / f"{record.id}.json"
+        write_file(path, to_json(record))
+        return path
+
+    def read(self, path: str | Path) -> Record:
+        """Reads one file.
+
+        Raises:
+            RecordError: when it is no valid record; names the file, the field, what was expected
+                and what was found.
+        """
+        path = Path(path)
+        try:
+            record = from_json(path.read_bytes())
+            if path.stem != record.id:
+                raise RecordError(f"The id inside, {record.id!r}, is not the file's name.")
+        except (RecordError, OSError) as error:
+            raise RecordError(
+                f"{path}: {error} If this is no record of eomtlib, move the file away."
+            ) from error
+        return record
+
+    def records(self, kind: str | None = None, **equals: Any) -> list[Record]:
+        """All records, or those whose fields (or ``machine``) have the given values, oldest first.
+
+        Raises:
+            ConfigurationError: for a kind or a field that no record has.
+            RecordError: when a file in the folder is no valid record.
+        """
+        kinds = [KINDS[check_choice("kind", kind, KINDS)]] if kind else list(KINDS.values())
+        known = {f.name for cls in kinds for f in fields(cls)} | {"machine", "key"}
+        for name in equals:
+            check_choice("field", name, sorted(known))
+        wanted = {k: tuple(v) if isinstance(v, list) else v for k, v in equals.items()}
+        # Names that begin with a dot are temporary files, left by a process that was killed.
+        paths = [p for p in (self.root / "records").glob("*.json") if not p.name.startswith(".")]
+        read = [self._read_once(path) for path in sorted(paths)]
+        found = [r for r in read if r.kind in {c.kind for c in kinds} and _matches(r, wanted)]
+        return sorted(found, key=lambda r: (datetime.fromisoformat(r.created), r.id))
+
+    def _read_once(self, path: Path) -> Record:
+        """``read``; a file that was read before and has not changed is not read again."""
+        state = path.stat()
+        version = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if self._known.get(path, (None,))[0] != version:
+            self._known[path] = version, self.read(path)
+        return self._known[path][1]
+
+    def find(self, kind: str, **equals: Any) -> Record | None:
+        """The newest of ``records(kind, **equals)``, or None."""
+        found = self.records(kind, **equals)
+        return found[-1] if found else None
+
+
+def _matches(record: Record, wanted: dict[str, Any]) -> bool:
+    names = {f.name for f in fields(record)} | {"machine", "key"}
+    return all(name in names and getattr(record, name) == value for name, value in wanted.items())

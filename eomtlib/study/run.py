@@ -1,0 +1,346 @@
+"""A run: one rung, one seed, one configuration. Trained, evaluated and timed, a record of each.
+
+What is finished is found again and not repeated; what was interrupted goes on from its last state.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eomtlib.core import distributed
+from eomtlib.core.environment import environment
+from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
+from eomtlib.evaluation.costs import count_parameters
+from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.evaluation.memory import PeakMemory
+from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, fastest, merge_timings, time_model
+from eomtlib.models.checkpoints import save_model
+from eomtlib.models.parts.deformable_attention import set_sampler
+from eomtlib.study.identity import Identity
+from eomtlib.study.making import Maker
+from eomtlib.study.materials import Materials
+from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
+from eomtlib.study.records.store import ResultStore
+from eomtlib.training.duration import parse_duration
+from eomtlib.training.fit import FitResult, fit, measure_step, save_steps, saved_steps
+from eomtlib.training.module import SegmentationModule
+from eomtlib.training.resuming import RESUME_FILE
+from eomtlib.training.trainer import FitOptions
+
+# At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
+# CPU takes many seconds.
+_TIMING_SECONDS = {True: 6.0, False: 16.0}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The records of a run.
+
+    Attributes:
+        training, evaluation: None where nothing was trained.
+        timings: of the architecture on this machine, in every mode, with every sampler.
+        folder: weights and curves; None where nothing was trained.
+    """
+
+    training: TrainingRecord | None
+    evaluation: EvaluationRecord | None
+    timings: tuple[TimingRecord, ...]
+    folder: Path | None
+
+    @property
+    def timing(self) -> TimingRecord | None:
+        """In the fastest mode and with the fastest sampler; None where it was not timed."""
+        return fastest(self.timings) if self.timings else None
+
+
+class Run:
+    """One rung under one configuration.
+
+    Args:
+        rung: its name.
+        materials: data and weights, and with them the settings.
+        store: where records go, and weights and curves beside them.
+        train: False computes parameters, GMACs and FPS only.
+    """
+
+    def __init__(
+        self, rung: str, materials: Materials, store: ResultStore, *, train: bool = True
+    ) -> None:
+        self.identity = Identity(rung, materials)
+        self.maker = Maker(self.identity)
+        self.materials = materials
+        self.settings = materials.settings
+        self.store = store
+        self._train = train
+
+    @property
+    def rung(self) -> str:
+        """Its name."""
+        return self.identity.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its weights, curves and the state to go on from are."""
+        # Where they lay in earlier versions.
+        earlier = self.store.root / "runs" / self.identity.folder
+        return earlier if earlier.is_dir() else self.store.root / self.identity.folder
+
+    # What is there
+
+    def result(self) -> RunResult:
+        """Its records, as far as they are there."""
+        return distributed.on_first(self._found)
+
+    def finished(self) -> tuple[str, ...]:
+        """The kinds of records of which none is missing."""
+        found = self.result()
+        there = {
+            "training": found.training is not None,
+            "evaluation": found.evaluation is not None,
+            "timing": not self._untimed(found),
+        }
+        return tuple(kind for kind, complete in there.items() if complete)
+
+    def is_learnt(self) -> bool:
+        """Whether ``learn`` has nothing left to do."""
+        return not self._train or {"training", "evaluation"} <= set(self.finished())
+
+    def missing_timings(self) -> list[tuple[str, str]]:
+        """The modes and samplers that are still to be timed."""
+        return self._untimed(self.result())
+
+    def _found(self) -> RunResult:
+        training = self.store.find("training", key=self.identity.training_key)
+        if not (self.folder / "model" / "config.json").is_file():
+            training = None
+        evaluation = training and self.store.find(
+            "evaluation", key=self.identity.evaluation_key(training.id)
+        )
+        timings = [
+            self.store.records("timing", key=self.identity.timing_key(mode, sampler))
+            for mode, sampler in self.identity.variants
+        ]
+        return RunResult(
+            training,
+            evaluation,
+            tuple(record for records in timings for record in records),
+            None if training is None else self.folder,
+        )
+
+    def _untimed(self, found: RunResult) -> list[tuple[str, str]]:
+        timed = {(timing.mode, timing.sampler) for timing in found.timings}
+        return [variant for variant in self.identity.variants if variant not in timed]
+
+    # Doing it
+
+    def learn(self) -> None:
+        """Trains and evaluates, as far as that is asked for and not done already."""
+        found, done = self.result(), self.finished()
+        if found.training is not None:
+            # A kill between the record and this line leaves it.
+            (self.folder / RESUME_FILE).unlink(missing_ok=True)
+        self.say(f"{self.rung}: found {', '.join(done)}." if done else f"{self.rung}:")
+        training, evaluation = found.training, found.evaluation
+        if self._train and training is None:
+            training = self.train()
+        if training is not None and evaluation is None:
+            evaluation = self.evaluate(training)
+        if evaluation is not None:
+            figure = FIGURES[self.settings.task][0]
+            self.say(f"{self.rung}: {ACCURACIES[figure]} {evaluation.metrics[figure]:.1f}.")
+
+    def train(self) -> TrainingRecord:
+        """Trains to the end of the plan, or goes on with it, and keeps the weights."""
+        s, folder = self.settings, self.folder
+        self.materials.encoder_weights()  # no part of this training's time and memory
+        steps = distributed.on_first(lambda: saved_steps(folder)) or self._steps()
+        resuming = (folder / RESUME_FILE).is_file()
+        self.say(
+            f"{self.rung}: {'going on with' if resuming else 'training'} {steps} steps "
+            f"of batch {s.batch_size} at {s.image_size[0]}×{s.image_size[1]}."
+        )
+        with PeakMemory(s.device) as memory:
+            module = self.maker.module(steps)
+            distributed.on_first(lambda: save_steps(folder, steps))
+            result = fit(
+                module,
+                FitOptions(
+                    run_dir=folder,
+                    device=s.device,
+                    precision=s.precision,
+                    checkpoint_every=s.checkpoint_every,
+                    loggers=s.loggers,
+                    progress=self.materials.progress,
+                    name=folder.name,
+                ),
+            )
+        return distributed.on_first(partial(self._finish, module, result, memory))
+
+    def _finish(
+        self, module: SegmentationModule, result: FitResult, memory: PeakMemory
+    ) -> TrainingRecord:
+        """Keeps the weights of a training that has ended, and writes it down."""
+        s, folder, steps = self.settings, self.folder, module.plan.steps
+        model = module.model.cpu().eval()
+        save_model(folder / "model", model, self.identity.model_config())
+        record = TrainingRecord(
+            **self._named(),
+            config=self.identity.training_key.config(),
+            config_hash=self.identity.training_key.digest(),
+            dataset=s.dataset,
+            task=s.task,
+            image_size=s.image_size,
+            steps=steps,
+            epochs=steps * s.batch_size / len(self.materials.train_set),
+            batch_size=s.batch_size,
+            seed=s.seed,
+            wall_time_s=result.seconds,
+            peak_memory_mib=memory.mib,
+            peak_memory_method=memory.method,
+            parameters_m=count_parameters(model) / 1e6,
+            final_loss=result.final_loss,
+            surplus_segments=result.surplus_segments,
+            activation_checkpointing=s.activation_checkpointing,
+            interrupted_resumes=result.resumes,
+            label=s.label,
+            checkpoint=(folder / "model").relative_to(self.store.root).as_posix(),
+            log=(folder / "logs").relative_to(self.store.root).as_posix(),
+            pretraining_used=self._pretraining_used(),
+            processes=distributed.world_size(),
+            gradient_accumulation=s.gradient_accumulation,
+        )
+        self.store.write(record)
+        # What is finished keeps its weights, not the optimizer's state.
+        (folder / RESUME_FILE).unlink(missing_ok=True)
+        return record
+
+    def evaluate(self, training: TrainingRecord) -> EvaluationRecord:
+        """Evaluates the weights of a finished training on the validation images.
+
+        Where there are several processes, each evaluates its share of the images.
+        """
+        s = self.settings
+        gc.collect()  # a trained module and its trainer refer to each other
+        key = self.identity.evaluation_key(training.id)
+        result = evaluate(
+            self.maker.segmenter(self.maker.trained(self.folder / "model")),
+            self.maker.val_loader(key.num_images),
+            classes=self.materials.classes,
+            progress=self.materials.progress,
+        )
+        record = EvaluationRecord(
+            **self._named(),
+            training_id=training.id,
+            dataset=s.dataset,
+            split="val",
+            num_images=key.num_images,
+            task=s.task,
+            masking=key.masking,
+            input_size=s.image_size,
+            metrics=result.metrics,
+            per_class=result.per_class,
+            label=s.label,
+        )
+        return distributed.on_first(lambda: self._written(record))
+
+    def time(self, *, mode: str, sampler: str, share: float = 1.0) -> ModelTiming:
+        """Times it, with its trained weights where there are some; nothing is recorded.
+
+        Args:
+            mode: of ``identity.variants``.
+            sampler: likewise.
+            share: of the time that a whole timing may take.
+        """
+        s = self.settings
+        if (self.folder / "model").is_dir():
+            model = self.maker.trained(self.folder / "model")
+            model.set_image_size(s.cost_image_size)
+        else:
+            model = self.maker.model(s.cost_image_size, load_weights=False)
+        set_sampler(model, sampler)
+        timing = time_model(
+            self.maker.segmenter(model, folded=True, mode=mode),
+            self.materials.val_set.read(0)[0],
+            max_seconds=share * _TIMING_SECONDS[s.size in OWN_SIZES],
+        )
+        # Four rungs share one code object, and compiled variants of all would add up.
+        torch.compiler.reset()
+        return timing
+
+    def record_timing(
+        self, rounds: Sequence[ModelTiming], *, mode: str, sampler: str, session: str
+    ) -> TimingRecord:
+        """Writes down what was timed in all rounds, beside what the model costs in numbers."""
+        s, architecture = self.settings, self.identity.architecture
+        alone = merge_timings([timing.alone for timing in rounds])
+        whole = merge_timings([timing.end_to_end for timing in rounds])
+        params_m, gmacs = self.maker.costs(s.cost_image_size)
+        own = architecture.masking == self.identity.rung.inference_masking
+        record = TimingRecord(
+            **self._named(),
+            task=s.task,
+            num_classes=architecture.num_classes,
+            num_queries=architecture.num_queries,
+            cost_image_size=s.cost_image_size,
+            masking=None if own else architecture.masking,
+            options=dict(architecture.options),
+            params_m=params_m,
+            gmacs=gmacs,
+            fps_model=alone.fps,
+            fps_end_to_end=whole.fps,
+            samples_model_s=alone.samples_s,
+            samples_end_to_end_s=whole.samples_s,
+            quartiles_model_s=alone.quartiles_s,
+            quartiles_end_to_end_s=whole.quartiles_s,
+            mode=mode,
+            sampler=sampler,
+            method=TIMING_METHOD,
+            dtype=s.precision,
+            attention_kernel=rounds[0].attention_kernel,
+            batch_size=alone.batch_size,
+            session=session,
+        )
+        return self._written(record)
+
+    def say(self, text: str) -> None:
+        """Prints a notice, where notices are shown."""
+        self.materials.say(text)
+
+    def _written(self, record: Any) -> Any:
+        self.store.write(record)
+        return record
+
+    def _steps(self) -> int:
+        s = self.settings
+        steps = parse_duration(s.duration).steps(
+            samples=len(self.materials.train_set),
+            batch_size=s.batch_size,
+            seconds_per_step=lambda: measure_step(
+                self.maker.module(1), device=s.device, precision=s.precision
+            ),
+        )
+        return distributed.gathered(steps)[0]
+
+    def _named(self) -> dict[str, Any]:
+        s = self.settings
+        return {
+            "rung": self.rung,
+            "size": s.size,
+            "pretraining": s.pretraining,
+            "environment": environment(s.device),
+        }
+
+    def _pretraining_used(self) -> str:
+        s, before = self.settings, self.materials.pretraining
+        if s.checkpoint is not None:
+            return f"the checkpoint {s.checkpoint.name}, {s.pretraining}"
+        if before is not None:
+            return f"mim on {Path(before.images).name}, {before.steps} steps"
+        return s.weights.name if s.weights else s.pretraining

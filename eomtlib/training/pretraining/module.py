@@ -1,0 +1,71 @@
+"""Training of a masked autoencoder with Lightning: a step, and its schedule."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from eomtlib.core.errors import EomtlibError
+from eomtlib.core.randomness import keyed_generator, keyed_seed
+from eomtlib.core.structures import Batch
+from eomtlib.data.feed.loaders import TrainStream
+from eomtlib.training.optimization import build_optimizer
+from eomtlib.training.pretraining.config import PretrainingConfig
+from eomtlib.training.pretraining.masked_autoencoder import build_autoencoder
+
+_BETAS = (0.9, 0.95)  # MAE, Appendix A.1
+_LOOK_EVERY = 25
+
+
+class PretrainingModule(L.LightningModule):
+    """Trains a masked autoencoder, its weights keyed by the seed.
+
+    Args:
+        config: what is trained.
+        stream: of what.
+
+    Attributes:
+        losses: ``[steps]``, on the device; looking at one waits for a GPU.
+    """
+
+    losses: Tensor
+
+    def __init__(self, config: PretrainingConfig, stream: TrainStream) -> None:
+        super().__init__()
+        self.config, self._stream = config, stream
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(keyed_seed(config.seed, "weights"))
+            self.model = build_autoencoder(config)
+        self.register_buffer("losses", torch.zeros(config.steps))
+
+    def train_dataloader(self) -> DataLoader:
+        """The batches from the current step on."""
+        return self._stream.loader(steps=self.config.steps, first_step=self.global_step)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Tensor:
+        return batch.images.to(device, non_blocking=True)
+
+    def training_step(self, images: Tensor, _: int) -> Tensor:
+        step = self.global_step
+        generator = keyed_generator(self.config.seed, "masking", step)
+        noise = torch.rand((len(images), self.model.num_patches), generator=generator)
+        loss = self.model(images, noise.to(self.device, non_blocking=True))
+        self.losses[step] = loss.detach()
+        if (step + 1) % _LOOK_EVERY == 0 or step + 1 == self.config.steps:
+            recent = self.losses[max(0, step + 1 - _LOOK_EVERY) : step + 1].mean()
+            if not recent.isfinite():
+                raise EomtlibError(
+                    f"the loss of pretraining is not finite near step {step + 1}. Lower "
+                    f"lr={self.config.lr}, or find the cause with precision='float32'."
+                )
+            self.log("loss", recent, prog_bar=True, logger=False)
+        return loss
+
+    def configure_optimizers(self) -> tuple[list[object], list[object]]:
+        config = self.config
+        optimizer, scheduler = build_optimizer(
+            self.model, config.optimizer, total_steps=config.steps, betas=_BETAS
+        )
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]

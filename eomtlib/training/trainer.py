@@ -1,0 +1,152 @@
+"""Lightning's trainer as all our trainings use it: quiet, resumable, one process or several."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+
+from eomtlib.core import distributed
+from eomtlib.training.duration import parse_duration
+from eomtlib.training.resuming import RESUME_FILE, AtomicCheckpointIO, ResumeFile, RunState
+
+_PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a run is executed; none of it changes what is learned but by rounding.
+
+    Attributes:
+        run_dir: logs and the resume file go there.
+        device: ``cpu``, ``cuda``, ...
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+        checkpoint_every: time between two writings of the resume file, as ``parse_duration`` reads
+            it, minutes or steps.
+        loggers: names of ``fit.LOGGERS``, besides ``csv``.
+        progress: whether a progress bar is shown.
+        name: of the run, for the loggers.
+        alone: whether this process trains while others wait for it.
+    """
+
+    run_dir: Path
+    device: str
+    precision: str
+    checkpoint_every: str
+    loggers: tuple[str, ...] = ("csv",)
+    progress: bool = True
+    name: str = "run"
+    alone: bool = False
+
+
+def train_to_end(
+    module: L.LightningModule, options: FitOptions, *, steps: int, loggers: Sequence[Logger] = ()
+) -> RunState:
+    """Trains to the last step, from the run's resume file where there is one.
+
+    Returns:
+        The time that it took, and how often it went on after an interruption.
+
+    Raises:
+        CheckpointError: when the resume file is damaged.
+        KeyboardInterrupt: when the training was asked to stop; the resume file holds its state.
+    """
+    resume = options.run_dir / RESUME_FILE
+    if options.alone or distributed.is_first():
+        for stale in options.run_dir.glob(f".{RESUME_FILE}.*.tmp"):
+            stale.unlink()  # left by a kill in the middle of writing
+    resumes = resume.is_file() if options.alone else distributed.on_first(resume.is_file)
+    state = RunState()
+    every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
+    bars = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
+    # Lightning writes its bar to the stream that is for results.
+    with _quiet_lightning(), _interruptible(), redirect_stdout(sys.stderr):
+        trainer = L.Trainer(
+            accelerator="cpu" if options.device == "cpu" else "auto",
+            **_processes(options),
+            max_steps=steps,
+            max_epochs=-1,
+            precision=_PRECISIONS[options.precision],
+            logger=loggers,
+            log_every_n_steps=max(1, min(10, steps // 20)),
+            callbacks=[state, ResumeFile(resume, every), *bars],
+            plugins=[AtomicCheckpointIO()],
+            enable_progress_bar=options.progress,
+            enable_model_summary=False,
+            enable_checkpointing=False,  # ``ResumeFile`` does it
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            default_root_dir=options.run_dir,
+        )
+        trainer.fit(module, ckpt_path=resume if resumes else None, weights_only=True)
+    if trainer.global_step < steps:
+        raise KeyboardInterrupt(
+            f"training stopped at step {trainer.global_step} of {steps}; run again to go on"
+        )
+    return state
+
+
+def _processes(options: FitOptions) -> dict[str, Any]:
+    """The arguments of the trainer that say which processes and devices work together."""
+    index = options.device.partition(":")[2]
+    if options.alone or distributed.world_size() == 1:
+        return {"devices": [int(index)] if index else 1}
+    on_this_node = distributed.processes_on_this_node()
+    return {
+        "devices": on_this_node,
+        "num_nodes": distributed.world_size() // on_this_node,
+        # Every parameter of every rung gets a gradient in every step.
+        "strategy": DDPStrategy(find_unused_parameters=False, gradient_as_bucket_view=True),
+    }
+
+
+_NOTICES = (
+    ".*does not have many workers.*",
+    ".*resuming from a checkpoint that ended before the epoch.*",
+    ".*Checkpoint directory.*exists and is not empty.*",
+    ".*in eval mode at the start of training.*",
+    ".*isinstance.*LeafSpec.*",
+    "(?s).*Grad strides do not match.*",
+)
+"""Notices of Lightning that do not concern a run of ours: PMT's encoder, for one, stays in eval."""
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Keeps Ctrl-C an interruption: Lightning turns it into an exit and ignores the next one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt("training was interrupted; run again to go on") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    names = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero")
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        for message in _NOTICES:
+            warnings.filterwarnings("ignore", message=message)
+        for logger in levels:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in levels.items():
+                logger.setLevel(level)

@@ -1,0 +1,132 @@
+"""Timing without training, from the command line; printed figures beside measured ones."""
+
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from eomtlib.commands import main
+from eomtlib.core.environment import environment
+from eomtlib.evaluation.speed import fastest
+from eomtlib.report.tables.speed import accuracy_beside_speed, speed_table
+from eomtlib.study import run, settings
+from eomtlib.study.questions import time_ladder
+from eomtlib.study.records.store import ResultStore
+from eomtlib.study.timing_rounds import ROUNDS
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, brief):
+    folder = tmp_path_factory.mktemp("speed")
+    arguments = ["--sizes", "nano", "--rungs", "eomt-masked,eomt", "--modes", "eager"]
+    assert main(["benchmark", *arguments, "--device", "cpu", "--results-dir", str(folder)]) == 0
+    return folder
+
+
+def test_the_command_line_times_and_writes_a_table(results):
+    table = pd.read_csv(results / "tables" / "speed" / "speed.csv")
+    assert table["rung"].tolist() == ["eomt-masked", "eomt"]
+    assert (table["FPS"] > 0).all()
+    assert table["GMACs"].iloc[0] > table["GMACs"].iloc[1]
+    assert (table["params (M)"] > 1).all()
+    assert table["FPS printed (H100)"].isna().all()  # the paper has no such size
+
+
+def test_what_is_timed_is_found_again(results):
+    before = sorted((results / "records").iterdir())
+    found = time_ladder(
+        sizes=["nano"],
+        rungs="eomt",
+        timing_modes="eager",
+        device="cpu",
+        results_dir=results,
+        progress=False,
+    )
+    assert [record.rung for record in found] == ["eomt"]
+    assert sorted((results / "records").iterdir()) == before
+    store = ResultStore(results)
+    assert len(store.records("timing", machine=environment("cpu").machine)) == 2
+    assert store.records("timing", machine="another machine") == []
+
+
+def test_printed_figures_stand_beside_their_own_model_alone(results):
+    (record,) = ResultStore(results).records("timing", rung="eomt")
+    at_640 = replace(
+        record, size="large", pretraining="dinov2", cost_image_size=(640, 640), num_queries=200
+    )
+    eva02 = replace(at_640, pretraining="eva02", fps_model=300.0)
+    smaller = replace(at_640, cost_image_size=(320, 320))
+    table = speed_table([record, at_640, eva02, smaller])
+    assert table["FPS printed (H100)"].fillna(0).tolist() == [0, 128, 77, 0]
+    faster = replace(at_640, mode="compiled", fps_model=2 * at_640.fps_model)
+    others = [
+        replace(at_640, fps_model=999.0, masking="masked"),
+        replace(at_640, fps_model=999.0, options={"query_blocks": 1}),
+        replace(at_640, fps_model=999.0, num_queries=20),
+    ]
+    beside = accuracy_beside_speed([record, at_640, faster, eva02, smaller, *others])
+    assert beside["pq"].tolist() == [56.0, 55.5]
+    assert beside["fps"].tolist() == [faster.fps_model, 300.0]
+
+
+def test_samplers_stand_beside_each_other_and_beside_eomt(results):
+    (record,) = ResultStore(results).records("timing", rung="eomt")
+    plain = replace(record, rung="vit-adapter-m2f", fps_model=record.fps_model / 4)
+    kernel = replace(plain, sampler="triton", fps_model=record.fps_model / 3)
+    table = speed_table([record, plain, kernel, replace(kernel, mode="compiled")])
+    assert table["sampler"].tolist() == ["–", "pytorch", "triton", "triton"]
+    assert table["EoMT, times as fast"].tolist()[:3] == pytest.approx([1, 4, 3])
+    assert table["EoMT, times as fast"].isna().tolist() == [False, False, False, True]
+    assert fastest([plain, kernel]) is kernel
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--samplers", "pytorch,triton"], r"samplers='triton' needs (a GPU|the package)"),
+        (["--modes", "eager,cuda-graph"], "timing_modes='cuda-graph' needs a GPU"),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_before_anything_is_timed(options, message, tmp_path, capsys):
+    folder = tmp_path / "results"
+    assert main(["benchmark", "--device", "cpu", *options, "--results-dir", str(folder)]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not folder.exists()
+
+
+def test_every_mode_is_timed_with_every_sampler(tmp_path, monkeypatch):
+    # Both are the plain one here; what is looked at is which were asked for.
+    asked = []
+    monkeypatch.setattr(settings, "check_sampler", lambda sampler, *_, **__: sampler)
+    monkeypatch.setattr(run, "set_sampler", lambda _, sampler: asked.append(sampler))
+    ladder = {
+        "sizes": "nano",
+        "rungs": "no-adapter,eomt",
+        "timing_modes": "eager",
+        "device": "cpu",
+        "results_dir": tmp_path,
+        "progress": False,
+    }
+    found = time_ladder(samplers="pytorch,triton", **ladder)
+    assert asked == ROUNDS[True] * ["pytorch", "triton", "pytorch"]  # in turns
+    assert [(record.rung, record.sampler) for record in found] == [
+        ("no-adapter", "pytorch"),
+        ("no-adapter", "triton"),
+        ("eomt", "pytorch"),
+    ]
+    again = time_ladder(samplers="triton", **ladder)
+    assert [record.id for record in again] == [found[1].id, found[2].id]
+
+
+def test_pairs_that_do_not_exist_are_answered(capsys):
+    assert main(["benchmark", "--sizes", "giant", "--pretrainings", "dinov3"]) == 2
+    assert "sizes=giant and pretrainings=dinov3" in capsys.readouterr().err
+
+
+def test_unknown_names_are_answered_in_one_line(capsys):
+    assert main(["benchmark", "--sizes", "lage"]) == 2
+    said = capsys.readouterr().err
+    assert "sizes='lage'" in said
+    assert "Did you mean 'large'" in said
+    assert len(said.splitlines()) == 1
