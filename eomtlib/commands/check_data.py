@@ -8,7 +8,7 @@ from pathlib import Path
 from eomtlib.core.errors import DataError, check_choice
 from eomtlib.data.checking import Findings, check_split
 from eomtlib.data.dataset import SPLITS
-from eomtlib.data.registry import DATASETS, Request
+from eomtlib.data.registry import DATASETS
 from eomtlib.data.sets.custom import custom_form
 
 
@@ -19,8 +19,7 @@ def run(chosen: argparse.Namespace) -> int:
     findings = Findings(print)
     for split in [chosen.split] if chosen.split else SPLITS:
         task = chosen.task or _default_task(chosen.dataset, root, split)
-        request = Request(split=split, task=task, data_path=root)
-        check_split(chosen.dataset, request, findings)
+        check_split(chosen.dataset, split, task=task, data_path=root, findings=findings)
     print(f"{chosen.dataset}: {findings.summary()}")
     return 1 if findings.kinds else 0
 

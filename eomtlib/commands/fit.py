@@ -35,8 +35,9 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _fit(parameters: dict[str, Any]) -> None:
     study = Study(**parameters)
+    plan = study.plan()  # all processes look for records together
     if distributed.is_first():
-        print(study.plan().text, flush=True)
+        print(plan.text, flush=True)
     for one, result in zip(study.runs, study.learn(), strict=True):
         if distributed.is_first():
             metrics = result.evaluation.metrics

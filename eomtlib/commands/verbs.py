@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.core.words import DATASET_TASKS, PRECISIONS, SAMPLERS, SIZES, TASKS, TIMING_MODES
+from eomtlib.core.words import DATASET_TASKS, SIZES, TASKS, TIMING_MODES
 from eomtlib.study.parameters import PARAMETERS
 
 _Parser = argparse.ArgumentParser
-_PRECISION = f"auto, {', '.join(PRECISIONS)}"
-_DATASET = ", ".join(DATASET_TASKS)
 _SPLITS = ("train", "val")
 
 
@@ -23,29 +21,18 @@ def fit(parser: _Parser) -> None:
         help="show what would be run, resolved and checked, as such a file, only",
     )
     parser.add_argument("--raw", action="store_true", help="with --print-config: what was given")
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for name, parameter in PARAMETERS.items():
-        if name in ("seed", "train"):  # seeds has several; fit is there to train
-            continue
-        if parameter.group not in groups:
-            groups[parameter.group] = parser.add_argument_group(parameter.group)
-        default = "eomt" if name == "rungs" else parameter.default
-        groups[parameter.group].add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=name,
-            default=argparse.SUPPRESS,
-            metavar="VALUE",
-            help=parameter.help + (f"; default: {default}" if default not in ("", -1, 0) else ""),
-        )
+    names = [name for name in PARAMETERS if name not in ("seed", "train")]  # it is there to train
+    for group in dict.fromkeys(PARAMETERS[name].group for name in names):
+        own = [name for name in names if PARAMETERS[name].group == group]
+        _as_described(parser.add_argument_group(group), *own, given_alone=True, rungs="eomt")
 
 
 def book(parser: _Parser) -> None:
     """Execute all notebooks, one after the other; what is finished is kept and found again."""
     parser.add_argument("--seeds", default="0", help="of those that train, e.g. 0,1,2")
     parser.add_argument("--only", default="", help="some of them, e.g. ablation,speed")
-    parser.add_argument("--device", default="auto")
+    _as_described(parser, "device", "results_dir")
     parser.add_argument("--notebooks", default="notebooks", help="folder of their sources")
-    parser.add_argument("--results-dir", default="results/runs")
     parser.add_argument(
         "--gallery", default="", help="a folder that gets a copy of all but the weights"
     )
@@ -63,34 +50,22 @@ def benchmark(parser: _Parser) -> None:
     """Time every rung at every size on this machine, beside the papers' figures."""
     parser.add_argument("--sizes", default="", help="the papers' on a GPU, nano on a CPU")
     parser.add_argument("--pretrainings", default="dinov2", help="architectures of the encoder")
-    parser.add_argument("--rungs", default="all")
     parser.add_argument("--modes", default="", help=f"of {', '.join(TIMING_MODES)}")
-    parser.add_argument(
-        "--samplers",
-        default="",
-        help=f"of {', '.join(SAMPLERS)}, for deformable attention; on a GPU both",
-    )
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto", help=_PRECISION)
     parser.add_argument("--image-size", type=int, default=0, help="640; our own sizes: 64")
-    parser.add_argument("--results-dir", default="results/runs")
+    _as_described(parser, "rungs", "samplers", "device", "precision", "results_dir")
 
 
 def check_data(parser: _Parser) -> None:
     """Read all files of a data set and name each that is missing, damaged or contradictory."""
-    parser.add_argument("--dataset", required=True, help=f"of {_DATASET}")
-    parser.add_argument("--data-path", default="", help="the folder that holds its files")
-    parser.add_argument(
-        "--task", default="", help=f"of {', '.join(TASKS)}; by default the first that it has"
-    )
+    parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASET_TASKS)}")
+    _as_described(parser, "data_path", "task")
     parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
 
 
 def evaluate(parser: _Parser) -> None:
     """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
     _add_checkpoint(parser)
-    parser.add_argument("--dataset", default="shapes", help=f"of {_DATASET}")
-    parser.add_argument("--data-path", default="", help="the data set's folder")
+    _as_described(parser, "dataset", "data_path")
     parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
     parser.add_argument("--val-images", type=int, default=0, help="how many images; 0 for all")
     parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
@@ -138,10 +113,8 @@ def pretrain(parser: _Parser) -> None:
     parser.add_argument("--lr", type=float, help="peak learning rate")
     parser.add_argument("--mask-ratio", type=float, help="share of the patches that are hidden")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto", help=_PRECISION)
     parser.add_argument("--workers", type=int, default=0, help="processes that load images")
-    parser.add_argument("--results-dir", default="results/runs")
+    _as_described(parser, "device", "precision", "results_dir")
 
 
 VERBS: dict[str, Callable[[_Parser], None]] = {
@@ -169,5 +142,27 @@ def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
         parser.add_argument(
             "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
         )
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto", help=_PRECISION)
+    _as_described(parser, "device", "precision")
+
+
+def _as_described(
+    options: argparse._ActionsContainer, *names: str, given_alone: bool = False, **defaults: str
+) -> None:
+    """Adds options of ``PARAMETERS``.
+
+    Args:
+        options: a parser, or a group of one.
+        names: of the parameters.
+        given_alone: whether the outcome has only those that are given.
+        defaults: where they are not the parameter's own.
+    """
+    for name in names:
+        parameter = PARAMETERS[name]
+        default = defaults.get(name, parameter.default)
+        shown = f"; default: {default}" if default not in ("", -1, 0) else ""
+        options.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS if given_alone else default,
+            metavar="VALUE",
+            help=parameter.help + shown,
+        )

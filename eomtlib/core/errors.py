@@ -40,3 +40,22 @@ def check_choice(parameter: str, value: str, choices: Iterable[str]) -> str:
     raise ConfigurationError(
         f"{parameter}={value!r} is not known.{hint} Choose one of: {', '.join(known)}."
     )
+
+
+def check_ranges(config: object, **intervals: str) -> None:
+    """Checks that numbers lie in their intervals.
+
+    Args:
+        config: has them as attributes.
+        intervals: of each attribute, such as ``"(0, 1]"``; a round bracket excludes its end.
+
+    Raises:
+        ConfigurationError: naming the first that does not, and its interval.
+    """
+    for name, interval in intervals.items():
+        value = getattr(config, name)
+        low, high = (float(end) for end in interval[1:-1].split(","))
+        above = low < value or (value == low and interval[0] == "[")
+        below = value < high or (value == high and interval[-1] == "]")
+        if not (above and below):
+            raise ConfigurationError(f"{name}={value!r} must lie in {interval}.")

@@ -42,6 +42,27 @@ DATASET_TASKS: dict[str, tuple[str, ...]] = {
 }
 """Data set → its tasks, the first one where none is named."""
 
+NUM_CLASSES = {
+    ("coco", "panoptic"): 133,
+    ("coco", "instance"): 80,
+    ("coco", "semantic"): 133,
+    ("ade20k", "panoptic"): 150,
+    ("ade20k", "semantic"): 150,
+    ("cityscapes", "semantic"): 19,
+}
+"""Published data set, task → its classes, without "no object"."""
+
+TRAINING_IMAGES = {"coco": 118_287, "ade20k": 20_210, "cityscapes": 2_975}
+VALIDATION_IMAGES = {"coco": 5_000, "ade20k": 2_000, "cityscapes": 500}
+
+TRAINING_FOLDERS = {
+    "coco": "train2017",
+    "ade20k": "ADEChallengeData2016/images/training",
+    "cityscapes": "leftImg8bit/train",
+    "custom": "images/train",
+}
+"""Data set → where its training images lie in one folder, once unpacked."""
+
 FIGURES: dict[str, tuple[str, ...]] = {
     "panoptic": ("pq", "pq_things", "pq_stuff", "sq", "rq"),
     "instance": ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -13,7 +13,7 @@ from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.structures import SegmentMap
 from eomtlib.data.dataset import FileDataset
 from eomtlib.data.decoding.problems import FileError
-from eomtlib.data.registry import Request, open_files
+from eomtlib.data.registry import open_files
 
 
 class Findings:
@@ -57,27 +57,31 @@ class Findings:
         return f"{read}: {total} finding(s): {counts}"
 
 
-def check_split(name: str, request: Request, findings: Findings) -> None:
+def check_split(
+    name: str, split: str, *, task: str, data_path: str | Path | None, findings: Findings
+) -> None:
     """Reads every image and every annotation of a split, whatever it finds.
 
     Of an entry of an annotation file, and of a file, the first problem is named.
 
     Args:
         name: of the data set.
-        request: which split, of which task, and where; its ``report`` is not used.
+        split: ``train`` or ``val``.
+        task: that its annotations are read for.
+        data_path: the folder that holds its files.
         findings: is added to.
 
     Raises:
         ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
     """
     try:
-        dataset = open_files(name, replace(request, report=findings.add))
+        dataset = open_files(name, split, task=task, data_path=data_path, report=findings.add)
     except ConfigurationError:
         raise
     except DataError as error:
         findings.note("unusable data set", str(error))
         return
-    for index in tqdm(range(len(dataset)), desc=f"checking {request.split}", delay=3):
+    for index in tqdm(range(len(dataset)), desc=f"checking {split}", delay=3):
         findings.images += 1
         try:
             dataset.read_image(index)

@@ -120,10 +120,14 @@ class FileDataset(ABC):
         return int(self.sizes[index, 0]), int(self.sizes[index, 1])
 
 
-def read_file(store: Store, name: str, kind: str) -> bytes:
-    """A file's content; what keeps it from being read is a problem of that kind."""
+def read_file(store: Store, name: str, kind: str, *, count: int = 0) -> bytes:
+    """A file's content, or the first bytes of it.
+
+    Raises:
+        FileError: of that kind, for whatever keeps it from being read.
+    """
     try:
-        return store.read(name)
+        return store.head(name, count) if count else store.read(name)
     except DataError as error:
         where = store.where(name)
         raise FileError(kind, where, str(error).removeprefix(f"{where}: ")) from error

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,45 +26,22 @@ _IN_MEMORY_BYTES = 512 << 20
 _BYTES_PER_PIXEL = 5  # three of colour, two of segment index
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be opened; a source ignores what means nothing to its data set.
-
-    Attributes:
-        split: ``train`` or ``val``.
-        task: of ``TASKS``.
-        data_path: the folder that holds the files; for ``shapes``, where generated sets are kept.
-        image_size: height and width of the images that ``shapes`` generates.
-        train_images: how many ``shapes`` generates for training.
-        val_images: how many ``shapes`` generates for evaluation.
-        report: is given what is found to be wrong with the files before any is read.
-    """
-
-    split: str
-    task: str = "panoptic"
-    data_path: Path | None = None
-    image_size: tuple[int, int] = (64, 64)
-    train_images: int = 2000
-    val_images: int = 200
-    report: Report = refuse
-
-
 @dataclass(frozen=True)
 class Source:
     """Where the targets of a task come from.
 
     Attributes:
-        open: opens the files.
+        open: opens the files: root, split and ``report``, and for a generated set its options.
         view: makes the task's targets of what the files hold.
         needs: what has to lie in ``data_path``, for the error where it is not set; empty where
             nothing has to.
-        in_memory: whether a set that is small is read at once and kept.
+        generated: whether the set is written on first use; if it is small it is kept in memory.
     """
 
-    open: Callable[[Request], FileDataset]
+    open: Callable[..., FileDataset]
     view: Callable[[FileDataset], SegmentationDataset] = field(default=lambda dataset: dataset)
     needs: str = ""
-    in_memory: bool = False
+    generated: bool = False
 
 
 def open_dataset(
@@ -91,63 +69,65 @@ def open_dataset(
         ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
         DataError: when the files cannot be used.
     """
-    height, width = image_size if isinstance(image_size, tuple) else 2 * (image_size or 64,)
-    request = Request(
-        split=split,
+    files = open_files(
+        name,
+        split,
         task=task,
-        data_path=None if data_path is None else Path(data_path).expanduser(),
-        image_size=(height, width),
+        data_path=data_path,
+        image_size=image_size or 64,
         train_images=train_images,
         val_images=val_images,
     )
-    files = open_files(name, request)
     source = DATASETS[name][task]
     dataset = source.view(files)
     pixels = int(np.prod(files.sizes.astype(np.int64), axis=1).sum())
     small = pixels * _BYTES_PER_PIXEL <= _IN_MEMORY_BYTES
-    return InMemory(dataset) if source.in_memory and small else dataset
+    return InMemory(dataset) if source.generated and small else dataset
 
 
-def open_files(name: str, request: Request) -> FileDataset:
+def open_files(
+    name: str,
+    split: str,
+    *,
+    task: str = "panoptic",
+    data_path: str | Path | None = None,
+    report: Report = refuse,
+    **generated: Any,
+) -> FileDataset:
     """Opens the files of a data set, as they are: before anything is made of them for a task.
+
+    Args:
+        name: a key of ``DATASETS``.
+        split: ``train`` or ``val``.
+        task: a key of that entry.
+        data_path: the folder that holds the files.
+        report: is given what is found to be wrong with the files before any is read.
+        **generated: options of ``shapes``; ignored for any other data set.
 
     Raises:
         ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
         DataError: when the files cannot be used.
     """
     check_choice("dataset", name, DATASETS)
-    check_choice("split", request.split, SPLITS)
-    check_choice("task", request.task, TASKS)
-    if request.task not in DATASETS[name]:
+    check_choice("split", split, SPLITS)
+    check_choice("task", task, TASKS)
+    if task not in DATASETS[name]:
         raise ConfigurationError(
-            f"task={request.task!r} is not one of dataset={name!r}, which has: "
-            f"{', '.join(DATASETS[name])}."
+            f"task={task!r} is not one of dataset={name!r}, which has: {', '.join(DATASETS[name])}."
         )
-    source = DATASETS[name][request.task]
-    if source.needs and request.data_path is None:
+    source = DATASETS[name][task]
+    if source.needs and data_path is None:
         raise ConfigurationError(
-            f"data_path is not set, and dataset={name!r} needs it for task={request.task!r}: "
+            f"data_path is not set, and dataset={name!r} needs it for task={task!r}: "
             f"{source.needs}, and set data_path to it."
         )
-    return source.open(request)
+    return source.open(data_path, split, report=report, **(generated if source.generated else {}))
 
 
-def _open_shapes(request: Request) -> FileDataset:
-    root = ensure_shapes(
-        request.data_path,
-        image_size=request.image_size,
-        train_images=request.train_images,
-        val_images=request.val_images,
-    )
-    return CocoPanoptic(root, request.split, report=request.report)
-
-
-def _reader(opens: Callable[..., FileDataset]) -> Callable[[Request], FileDataset]:
-    return lambda request: opens(request.data_path, request.split, report=request.report)
-
-
-def _open_custom(request: Request) -> FileDataset:
-    return open_custom(request.data_path, request.split, task=request.task, report=request.report)
+def _open_shapes(
+    root: str | Path | None, split: str, *, report: Report, **options: Any
+) -> FileDataset:
+    return CocoPanoptic(ensure_shapes(root, **options), split, report=report)
 
 
 def _downloads(*files: str, page: str) -> str:
@@ -165,38 +145,39 @@ _CUSTOM = (
 
 DATASETS: dict[str, dict[str, Source]] = {
     "shapes": {
-        "panoptic": Source(_open_shapes, in_memory=True),
-        "instance": Source(_open_shapes, as_instances, in_memory=True),
-        "semantic": Source(_open_shapes, as_semantic, in_memory=True),
+        "panoptic": Source(_open_shapes, generated=True),
+        "instance": Source(_open_shapes, as_instances, generated=True),
+        "semantic": Source(_open_shapes, as_semantic, generated=True),
     },
     "coco": {
-        "panoptic": Source(_reader(CocoPanoptic), needs=_COCO_PANOPTIC),
+        "panoptic": Source(CocoPanoptic, needs=_COCO_PANOPTIC),
         "instance": Source(
-            _reader(CocoInstances),
+            CocoInstances,
             needs=_downloads(*_COCO_IMAGES, INSTANCES_ZIP, page=COCO_DOWNLOAD),
         ),
-        "semantic": Source(_reader(CocoPanoptic), as_semantic, needs=_COCO_PANOPTIC),
+        "semantic": Source(CocoPanoptic, as_semantic, needs=_COCO_PANOPTIC),
     },
     "ade20k": {
         "panoptic": Source(
-            _reader(ade20k.open_ade20k_panoptic),
+            ade20k.open_ade20k_panoptic,
             needs=_downloads(f"{ade20k.HOME}.zip", _ADE20K_TAR, page=ade20k.DOWNLOAD),
         ),
         "semantic": Source(
-            _reader(ade20k.Ade20kSemantic),
+            ade20k.Ade20kSemantic,
             needs=_downloads(f"{ade20k.HOME}.zip", page=ade20k.DOWNLOAD),
         ),
     },
     "cityscapes": {
         "semantic": Source(
-            _reader(cityscapes.CityscapesSemantic),
+            cityscapes.CityscapesSemantic,
             needs=_downloads(
                 cityscapes.IMAGES_ZIP, cityscapes.LABELS_ZIP, page=cityscapes.DOWNLOAD
             ),
         ),
     },
     "custom": {
-        task: Source(_open_custom, partial(custom_view, task=task), needs=_CUSTOM) for task in TASKS
+        task: Source(partial(open_custom, task=task), partial(custom_view, task=task), _CUSTOM)
+        for task in TASKS
     },
 }
 """Data set → task → where it comes from."""

@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -181,14 +180,6 @@ def time_model(segmenter: Segmenter, image: Tensor, *, max_seconds: float) -> Mo
         kernel = attention_kernel(lambda: model.predict(views, masked=masked))
     whole = measure_fps(end_to_end, device=device, max_seconds=max_seconds)
     return ModelTiming(alone, whole, kernel)
-
-
-def fastest(records: Sequence[Any]) -> Any:
-    """Of the timings of one architecture in several ways, the one of most images a second.
-
-    A rung whose sampler is a choice is shown with the faster one, as whoever uses it would choose.
-    """
-    return max(records, key=lambda record: record.fps_model)
 
 
 def _keep_some(class_logits: Tensor) -> Tensor:

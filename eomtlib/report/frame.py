@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from eomtlib.core.words import ACCURACIES, FIGURES
-from eomtlib.evaluation.speed import fastest
 from eomtlib.study.records.keys import Architecture
-from eomtlib.study.records.kinds import (
-    KINDS,
-    EvaluationRecord,
-    Record,
-    TimingRecord,
-    TrainingRecord,
-)
-from eomtlib.study.run import Run, RunResult
+from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
+from eomtlib.study.records.store import RunResult, fastest
+from eomtlib.study.run import Run
 from eomtlib.study.study import Study
 
 _COLUMNS = (
@@ -71,20 +65,19 @@ def note_beside(study: Study) -> str:
 
 def apart(records: Sequence[TimingRecord]) -> str:
     """What must stand beside FPS that were not measured in turns; empty where all were."""
-    sessions: dict[str, list[TimingRecord]] = {}
+    sessions: defaultdict[str, list[TimingRecord]] = defaultdict(list)
     for record in records:
-        sessions.setdefault(record.session, []).append(record)
+        sessions[record.session].append(record)
     if len(sessions) < 2:
         return ""
     sizes = [{record.size for record in of_one} for of_one in sessions.values()]
     by_size = all(len(own) == 1 for own in sizes) and len(set.union(*sizes)) == len(sizes)
     several = len(set.union(*sizes)) > 1
-    name = (lambda r: r.size) if by_size else partial(_timed_name, sized=several)
-    groups = "; then ".join(
-        ", ".join(dict.fromkeys(name(record) for record in sessions[session]))
-        for session in sorted(sessions)
-    )
-    return f"FPS were measured at {len(sessions)} different times: {groups}"
+    groups = []
+    for session in sorted(sessions):
+        names = [r.size if by_size else _timed_name(r, sized=several) for r in sessions[session]]
+        groups.append(", ".join(dict.fromkeys(names)))
+    return f"FPS were measured at {len(sessions)} different times: {'; then '.join(groups)}"
 
 
 def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
@@ -99,7 +92,7 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     Args:
         records: of any kinds, such as ``store.records()``.
     """
-    by_kind: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+    by_kind: defaultdict[str, list[Any]] = defaultdict(list)
     for record in sorted(records, key=lambda r: datetime.fromisoformat(r.created)):
         by_kind[record.kind].append(record)
     trainings = {record.id: record for record in by_kind["training"]}

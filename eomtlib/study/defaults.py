@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES
+from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, TRAINING_IMAGES
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.recipes import INPUT_SIZES, recipe
 
@@ -49,8 +49,6 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("large", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
     ("giant", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
 }
-
-_TRAINING_IMAGES = {"coco": 118_287, "ade20k": 20_210, "cityscapes": 2_975}
 
 _REAL_DATA_CPU = Defaults(COST_IMAGE_SIZE, "20steps", 1, val_images=10)
 
@@ -96,7 +94,7 @@ def is_short(duration: str, full: Defaults, *, dataset: str, batch_size: int) ->
         return True
     if given.unit == needed.unit:
         return given.value < needed.value
-    images = _TRAINING_IMAGES.get(dataset)
+    images = TRAINING_IMAGES.get(dataset)
     if (given.unit, needed.unit) == ("steps", "epochs") and images:
         # A hundredth less, for images without segments are left out.
         return given.value < 0.99 * needed.value * images / batch_size

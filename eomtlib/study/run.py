@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,14 @@ from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.evaluation.memory import PeakMemory
-from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, fastest, merge_timings, time_model
+from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, merge_timings, time_model
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.parts.deformable_attention import set_sampler
 from eomtlib.study.identity import Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
-from eomtlib.study.records.store import ResultStore
+from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.fit import FitResult, fit, measure_step, save_steps, saved_steps
 from eomtlib.training.module import SegmentationModule
@@ -37,27 +36,6 @@ from eomtlib.training.trainer import FitOptions
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.
 _TIMING_SECONDS = {True: 6.0, False: 16.0}
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The records of a run.
-
-    Attributes:
-        training, evaluation: None where nothing was trained.
-        timings: of the architecture on this machine, in every mode, with every sampler.
-        folder: weights and curves; None where nothing was trained.
-    """
-
-    training: TrainingRecord | None
-    evaluation: EvaluationRecord | None
-    timings: tuple[TimingRecord, ...]
-    folder: Path | None
-
-    @property
-    def timing(self) -> TimingRecord | None:
-        """In the fastest mode and with the fastest sampler; None where it was not timed."""
-        return fastest(self.timings) if self.timings else None
 
 
 class Run:

@@ -12,7 +12,7 @@ from typing import Any
 
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.precision import resolve_device, resolve_precision
-from eomtlib.core.words import DATASET_TASKS
+from eomtlib.core.words import DATASET_TASKS, TRAINING_FOLDERS
 from eomtlib.data.sets.custom import custom_form
 from eomtlib.models.checkpoints import identify
 from eomtlib.models.parts.deformable_attention import available_samplers, check_sampler
@@ -20,14 +20,6 @@ from eomtlib.models.weights.encoder import resolve_pretraining
 from eomtlib.study.defaults import Defaults, defaults_for, is_short
 from eomtlib.study.parameters import Settings, parameters_of
 from eomtlib.training.pretraining import PretrainingConfig, default_config
-
-_UNLABELLED = {
-    "coco": "train2017",
-    "ade20k": "ADEChallengeData2016/images/training",
-    "cityscapes": "leftImg8bit/train",
-    "custom": "images/train",
-}
-"""Data set → where its training images lie in one folder, for ``mim``."""
 
 
 def resolve_settings(**given: Any) -> Settings:
@@ -153,7 +145,7 @@ def _unlabelled(settings: Settings) -> str:
     """What ``mim`` learns from by default: the data set's own training images."""
     if settings.dataset == "shapes":
         return "shapes"
-    return str((settings.data_path or Path()) / _UNLABELLED[settings.dataset])
+    return str((settings.data_path or Path()) / TRAINING_FOLDERS[settings.dataset])
 
 
 def _label(settings: Settings, full: Defaults) -> str:

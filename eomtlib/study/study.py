@@ -21,8 +21,8 @@ from eomtlib.study.parameters import Settings, StudyParameters
 from eomtlib.study.parsing import parse_rungs, parse_seeds
 from eomtlib.study.planning import Plan, make_plan
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run, RunResult
+from eomtlib.study.records.store import ResultStore, RunResult
+from eomtlib.study.run import Run
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.side_by_side import check_jobs, default_jobs, learn_side_by_side
 from eomtlib.study.timing_rounds import time_missing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.errors import ConfigurationError, check_choice, check_ranges
 
 SCHEDULES = ("poly", "cosine")
 
@@ -36,21 +36,16 @@ class LossConfig:
     importance_sample_ratio: float = 0.75
 
     def __post_init__(self) -> None:
-        weights = ("class_weight", "mask_weight", "dice_weight", "no_object_weight")
-        for name in weights:
-            if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"{name}={getattr(self, name)} must not be negative.")
-        if self.num_points < 1:
-            raise ConfigurationError(f"num_points={self.num_points} must be at least 1.")
-        if self.oversample_ratio < 1:
-            raise ConfigurationError(
-                f"oversample_ratio={self.oversample_ratio} must be at least 1: the points are "
-                "chosen from num_points * oversample_ratio candidates."
-            )
-        if not 0 <= self.importance_sample_ratio <= 1:
-            raise ConfigurationError(
-                f"importance_sample_ratio={self.importance_sample_ratio} must lie in [0, 1]."
-            )
+        check_ranges(
+            self,
+            class_weight="[0, inf)",
+            mask_weight="[0, inf)",
+            dice_weight="[0, inf)",
+            no_object_weight="[0, inf)",
+            num_points="[1, inf)",
+            oversample_ratio="[1, inf)",
+            importance_sample_ratio="[0, 1]",
+        )
 
 
 @dataclass(frozen=True)
@@ -93,12 +88,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, SCHEDULES)
-        if not self.lr > 0:
-            raise ConfigurationError(f"lr={self.lr} must be positive.")
-        if not 0 < self.layer_decay <= 1:
-            raise ConfigurationError(f"layer_decay={self.layer_decay} must lie in (0, 1].")
-        if not 0 < self.max_warmup < 1:
-            raise ConfigurationError(f"max_warmup={self.max_warmup} must lie in (0, 1).")
+        check_ranges(self, lr="(0, inf)", layer_decay="(0, 1]", max_warmup="(0, 1)")
         stages = self.warmup_steps
         if len(stages) not in (1, 2) or len({isinstance(stage, float) for stage in stages}) > 1:
             raise ConfigurationError(

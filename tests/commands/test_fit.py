@@ -142,3 +142,23 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monk
     assert store.find("evaluation").metrics == whole.evaluation.metrics
     first, second = (next((tmp_path / name).glob("eomt-*")) for name in ("whole", "cut"))
     assert weights_digest(first) == weights_digest(second)
+
+
+@pytest.mark.slow
+def test_two_processes_fit_one_run_from_the_command_line(tmp_path):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    given = arguments(tmp_path / "runs", duration=2)
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    environment |= {"EOMTLIB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, *launcher, "-m", "eomtlib", "fit", *given],
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.count("eomt, seed 0: ") == 1
+    assert ResultStore(tmp_path / "runs").find("training").processes == 2

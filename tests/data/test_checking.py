@@ -7,7 +7,6 @@ from PIL import Image
 from eomtlib.commands import main
 from eomtlib.data.checking import Findings, check_split
 from eomtlib.data.decoding.problems import KINDS
-from eomtlib.data.registry import Request
 from tests.data.coco_files import H, W
 from tests.data.custom_files import write_instances, write_masks, write_panoptic
 from tests.data.files import write_image, write_json
@@ -18,7 +17,7 @@ def check(root, task, name="custom"):
     """The lines and the counts of a check of the val split."""
     lines = []
     findings = Findings(lines.append)
-    check_split(name, Request(split="val", task=task, data_path=root), findings)
+    check_split(name, "val", task=task, data_path=root, findings=findings)
     assert set(findings.kinds) <= set(KINDS)
     return lines, dict(findings.kinds)
 

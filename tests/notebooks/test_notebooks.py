@@ -269,7 +269,7 @@ def test_explore_trains_what_it_needs_and_then_looks_at_any_checkpoint(tmp_path)
     assert written == ["layers", "models-0", "models-1", "queries", "query"]
     executed = _execute("explore", tmp_path, train=False, num_images=1, device="cpu")  # found again
     assert "short training" in _output(executed, "models", "text/markdown")
-    checkpoint = next((tmp_path / "results").glob("runs/eomt-nano-*/model"))
+    checkpoint = next((tmp_path / "results").rglob("eomt-nano-*/model"))
     executed = _execute(
         "explore",
         tmp_path,

@@ -8,11 +8,10 @@ import pytest
 
 from eomtlib.commands import main
 from eomtlib.core.environment import environment
-from eomtlib.evaluation.speed import fastest
 from eomtlib.report.tables.speed import accuracy_beside_speed, speed_table
 from eomtlib.study import run, settings
 from eomtlib.study.questions import time_ladder
-from eomtlib.study.records.store import ResultStore
+from eomtlib.study.records.store import ResultStore, fastest
 from eomtlib.study.timing_rounds import ROUNDS
 
 

@@ -12,7 +12,7 @@ from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, RecordError
 from eomtlib.report.frame import to_dataframe
-from eomtlib.report.papers.tables import load_paper_table, paper_dir
+from eomtlib.report.papers.printed import load_paper_table, paper_dir
 from eomtlib.study.records.store import ResultStore
 from tests.samples import MACHINE, evaluation, timing, training
 
@@ -231,7 +231,7 @@ def test_paper_tables_are_read_as_printed(monkeypatch, tmp_path):
 def test_paper_tables_are_found_above_the_current_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("EOMTLIB_PAPER_TABLES", raising=False)
     monkeypatch.setattr(
-        "eomtlib.report.papers.tables.__file__",
+        "eomtlib.report.papers.printed.__file__",
         str(tmp_path / "site" / "eomtlib" / "a" / "b" / "c.py"),
     )
     inner = tmp_path / "repository" / "notebooks"

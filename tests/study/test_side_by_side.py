@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.errors import CheckpointError, ConfigurationError
 from eomtlib.study import study as study_module
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.side_by_side import default_jobs, device_of, learn_side_by_side
@@ -59,12 +59,19 @@ def test_points_that_share_a_training_are_trained_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_error_in_a_process_is_raised_here(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        (RESUME_FILE, CheckpointError, r"resume\.ckpt.*remove it"),
+        ("plan.json", RuntimeError, r"eomt, seed 1:\n.*Traceback"),
+    ],
+)
+def test_an_error_in_a_process_is_raised_here(name, error, said, tmp_path):
     runs = Study(TWO, results_dir=tmp_path, progress=False, **SMOKE).runs
     broken = runs[1].folder
     broken.mkdir(parents=True)
-    (broken / RESUME_FILE).write_bytes(b"no checkpoint")
-    with pytest.raises(RuntimeError, match=r"eomt, seed 1:\n.*Traceback"):
+    (broken / name).write_bytes(b"nothing of ours")
+    with pytest.raises(error, match=f"(?s){said}"):
         learn_side_by_side(runs, jobs=1)
     assert runs[0].is_learnt()
     assert not runs[1].is_learnt()

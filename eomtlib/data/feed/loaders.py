@@ -68,12 +68,9 @@ class TrainStream:
             An iterable of ``Batch``, with ``step`` set and ``indices`` the sample numbers n.
         """
         _check_positive("steps", steps)
-        return read_each(
-            _Steps(first_step, steps),
-            partial(self._batch, rank=rank, world_size=world_size),
-            workers=_workers(self.dataset, self.num_workers),
-            pin_memory=self.pin_memory,
-        )
+        read = partial(self._batch, rank=rank, world_size=world_size)
+        keys = _Steps(first_step, steps)
+        return _loader(self.dataset, keys, read, self.num_workers, self.pin_memory)
 
     def _batch(self, step: int, *, rank: int, world_size: int) -> Batch:
         start = (step * world_size + rank) * self.batch_size
@@ -125,12 +122,8 @@ def eval_loader(
     own = range(rank, count, world_size)
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
     transform = (WindowTransform if in_windows else EvalTransform)(canvas)
-    return read_each(
-        batches,
-        partial(_eval_batch, dataset, transform),
-        workers=_workers(dataset, num_workers),
-        pin_memory=pin_memory,
-    )
+    read = partial(_eval_batch, dataset, transform)
+    return _loader(dataset, batches, read, num_workers, pin_memory)
 
 
 def default_workers(dataset: SegmentationDataset) -> int:
@@ -161,21 +154,18 @@ def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=keyed_generator(seed, "order", epoch))
 
 
-def read_each(
+def _loader(
+    dataset: SegmentationDataset,
     keys: Collection[Any],
-    read: Callable[[Any], Any],
-    *,
-    workers: int,
-    pin_memory: bool = False,
+    read: Callable[[Any], Batch],
+    num_workers: int | None,
+    pin_memory: bool,
 ) -> DataLoader:
-    """What a function reads for each of the keys, in their order, raising its errors as they are.
-
-    Args:
-        keys: of what is read: steps or lists of indices.
-        read: makes a batch; sent to workers.
-        workers: loading processes; with none, this process loads.
-        pin_memory: whether batches come in page-locked memory.
-    """
+    """The batches that a function reads for each of the keys, in their order."""
+    if num_workers is not None and num_workers < 0:
+        raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
+    workers = default_workers(dataset) if num_workers is None else num_workers
+    # In a worker, PyTorch itself limits torch to one thread.
     return _ErrorLoader(
         _Reads(read),
         batch_size=None,
@@ -226,12 +216,6 @@ class _Steps:
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self._first, self._steps))
-
-
-def _workers(dataset: SegmentationDataset, num_workers: int | None) -> int:
-    if num_workers is not None and num_workers < 0:
-        raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
-    return default_workers(dataset) if num_workers is None else num_workers
 
 
 def _eval_batch(

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colour_ops
 
-from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.errors import ConfigurationError, DataError, check_ranges
 from eomtlib.core.structures import VOID, SegmentMap, fitted_size
 from eomtlib.data.feed.resampling import Window, draw_image, draw_segments, nearest, renumber
 
@@ -48,15 +48,10 @@ class AugmentationConfig:
     crop_attempts: int = 5
 
     def __post_init__(self) -> None:
-        limits = {"flip": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
-        for name, limit in {**limits, "colour": 1}.items():
-            value = self.__dict__[name]
-            if not 0 <= value <= limit:
-                raise ConfigurationError(f"{name}={value} must lie in [0, {limit}].")
+        shares = dict.fromkeys(("flip", "brightness", "contrast", "saturation", "colour"), "[0, 1]")
+        check_ranges(self, **shares, hue="[0, 0.5]", crop_attempts="[1, inf)")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ConfigurationError(f"scale={self.scale} must be a range above 0, low ≤ high.")
-        if self.crop_attempts < 1:
-            raise ConfigurationError(f"crop_attempts={self.crop_attempts} must be at least 1.")
 
 
 class TrainTransform:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -135,12 +135,8 @@ def _pairs(
     images: Store, masks: Store, image_suffix: str, mask_suffix: str, report: Report
 ) -> list[tuple[str, str]]:
     """Names of images and of their masks, sorted."""
-    image_names = _by_stem(images, lambda name: _image_stem(name, image_suffix), report)
-    mask_names = _by_stem(
-        masks,
-        lambda name: name.removesuffix(mask_suffix) if name.endswith(mask_suffix) else None,
-        report,
-    )
+    image_names = _by_stem(images, (image_suffix,) if image_suffix else DATA_SUFFIXES, report)
+    mask_names = _by_stem(masks, (mask_suffix,), report)
     for stem in sorted(image_names.keys() - mask_names.keys()):
         what = f"missing, and {images.where(image_names[stem])} needs it; fetch it or make it."
         report(FileError("missing mask", masks.where(stem + mask_suffix), what))
@@ -151,38 +147,26 @@ def _pairs(
     return [(image_names[stem], mask_names[stem]) for stem in shared]
 
 
-def _by_stem(store: Store, stem_of: Callable[[str], str | None], report: Report) -> dict[str, str]:
+def _by_stem(store: Store, suffixes: tuple[str, ...], report: Report) -> dict[str, str]:
+    """Names by what stands in front of their suffix; hidden and other files are passed over."""
     found: dict[str, str] = {}
     for name in store.names():
-        stem = stem_of(name)
-        if stem is not None and stem in found:
-            what = f"has the name of {found[stem]} but for its end; rename one of them."
+        suffix = next((end for end in suffixes if name.lower().endswith(end.lower())), None)
+        if suffix is None or PurePosixPath(name).name.startswith("."):
+            continue
+        other = found.setdefault(name[: -len(suffix)], name)
+        if other != name:
+            what = f"has the name of {other} but for its end; rename one of them."
             report(FileError("duplicate id", store.where(name), what))
-        elif stem is not None:
-            found[stem] = name
     return found
-
-
-def _image_stem(name: str, suffix: str) -> str | None:
-    path = PurePosixPath(name)
-    if path.name.startswith("."):
-        return None
-    if suffix:
-        return name.removesuffix(suffix) if name.endswith(suffix) else None
-    return str(path.with_suffix("")) if path.suffix.lower() in DATA_SUFFIXES else None
 
 
 def _png_size(store: Store, name: str) -> tuple[int, int]:
     """Height and width as a PNG's first bytes give them."""
-    where = store.where(name)
-    try:
-        head = store.head(name, _HEADER_BYTES)
-    except DataError as error:
-        what = str(error).removeprefix(f"{where}: ")
-        raise FileError("unreadable mask", where, what) from error
+    head = read_file(store, name, "unreadable mask", count=_HEADER_BYTES)
     width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
     sound = head.startswith(_HEADER) and len(head) == _HEADER_BYTES
     if not sound or not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
         what = f"is no PNG of at most {MAX_SIDE} pixels a side; fetch it again."
-        raise FileError("unreadable mask", where, what)
+        raise FileError("unreadable mask", store.where(name), what)
     return height, width

@@ -41,7 +41,6 @@ class CocoPanoptic(PanopticFiles):
 
     Attributes:
         classes, image_ids, sizes: as in ``SegmentationDataset``.
-        root, split: as given.
 
     Raises:
         ConfigurationError: for an unknown split or ``on_empty``.
@@ -51,12 +50,13 @@ class CocoPanoptic(PanopticFiles):
     def __init__(
         self, root: str | Path, split: str, *, on_empty: str = "skip", report: Report = refuse
     ) -> None:
-        self.root, self.split = Path(root).expanduser(), check_choice("split", split, SPLITS)
+        check_choice("split", split, SPLITS)
+        root = Path(root).expanduser()
         name = f"panoptic_{split}2017"
-        images = _open_images(self.root, split)
-        annotations = _open_json(self.root, f"{name}.json", PANOPTIC_ZIP, "panoptic")
+        images = _open_images(root, split)
+        annotations = _open_json(root, f"{name}.json", PANOPTIC_ZIP, "panoptic")
         maps = open_part(
-            self.root,
+            root,
             f"panoptic PNGs for split={split!r}",
             (
                 Place(f"annotations/{name}"),
@@ -90,7 +90,6 @@ class CocoInstances(InstanceFiles):
 
     Attributes:
         classes, image_ids, sizes: as in ``SegmentationDataset``.
-        root, split: as given.
 
     Raises:
         ConfigurationError: for an unknown split or ``on_empty``.
@@ -105,10 +104,11 @@ class CocoInstances(InstanceFiles):
         on_empty: str | None = None,
         report: Report = refuse,
     ) -> None:
-        self.root, self.split = Path(root).expanduser(), check_choice("split", split, SPLITS)
+        check_choice("split", split, SPLITS)
+        root = Path(root).expanduser()
         name = f"instances_{split}2017.json"
-        images = _open_images(self.root, split)
-        annotations = _open_json(self.root, name, INSTANCES_ZIP, "instance")
+        images = _open_images(root, split)
+        annotations = _open_json(root, name, INSTANCES_ZIP, "instance")
         super().__init__(
             images,
             annotations.read(name),

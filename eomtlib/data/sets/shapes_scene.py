@@ -184,13 +184,10 @@ class _Scene:
         ids = numbers[self.ids]
         noise = (draws.field(*self.size) * 2 - 1) * _NOISE
         image = np.clip(np.floor(self.colours + noise[..., None] + 0.5), 0, 255).astype(np.uint8)
-        kept = [i for i, stays in enumerate(keep) if stays]
-        return RenderedScene(
-            image=image,
-            ids=ids,
-            labels=tuple(self.labels[i] for i in kept),
-            is_crowd=tuple(self.is_crowd[i] for i in kept),
+        labels, is_crowd = (
+            tuple(itertools.compress(flags, keep)) for flags in (self.labels, self.is_crowd)
         )
+        return RenderedScene(image=image, ids=ids, labels=labels, is_crowd=is_crowd)
 
     def _place(self) -> tuple[float, float]:
         y = self.draws.between(0.1, 0.9) * self.extent[0]
@@ -223,10 +220,9 @@ class _Scene:
     def _stuff_pattern(self, kind: str) -> Array:
         draws = self.draws
         period = draws.between(7.0, 9.0) * _UNIT
-        nx, ny = draws.direction(0.06)
-        # Rotated coordinates in periods, with a random phase.
-        u = (self.x * nx + self.y * ny) / period + draws.unit()
-        v = (self.y * nx - self.x * ny) / period + draws.unit()
+        direction = draws.direction(0.06)
+        # Turned coordinates in periods, with a random phase.
+        u, v = (part / period + draws.unit() for part in _turned(self.x, self.y, direction))
         if kind == "stripes":
             return half(v)
         if kind == "checker":
@@ -236,8 +232,8 @@ class _Scene:
             return (a * a + b * b < 0.1).astype(float)
         if kind == "noise":
             return self._cells(2.0)
-        centre_y, centre_x = self.extent[0] / 2, self.extent[1] / 2
-        slope = (self.x - centre_x) * nx + (self.y - centre_y) * ny
+        dx, dy = self.x - self.extent[1] / 2, self.y - self.extent[0] / 2
+        slope, _ = _turned(dx, dy, direction)
         return np.clip(0.5 + slope / 1.2, 0.0, 1.0)
 
     def _cells(self, side: float) -> Array:
@@ -253,9 +249,7 @@ class _Scene:
         """A blob or a band without a label, in noise of all colours."""
         draws = self.draws
         cy, cx = self._place()
-        nx, ny = draws.direction()
-        u = (self.x - cx) * nx + (self.y - cy) * ny
-        v = (self.y - cy) * nx - (self.x - cx) * ny
+        u, v = _turned(self.x - cx, self.y - cy, draws.direction())
         if draws.unit() < 0.5:
             half = draws.between(4.0, 7.0) * _UNIT
             mask = np.abs(u + 0.03 * wave(v * 2 + draws.unit())) < half
@@ -283,7 +277,7 @@ class _Scene:
         self, kind: int, y: float, x: float, extent: float, *, band: int, segment: int | None = None
     ) -> None:
         draws = self.draws
-        nx, ny = draws.direction()
+        direction = draws.direction()
         phases = (draws.unit(), draws.unit())
         first = draws.colour(_BRIGHT[band])
         second = draws.colour(_DARK)
@@ -297,8 +291,8 @@ class _Scene:
         if rows.start >= rows.stop or columns.start >= columns.stop:
             return
         radius = extent / 2
-        dy, dx = self.y[rows] - y, self.x[:, columns] - x
-        u, v = (dx * nx + dy * ny) / radius, (dy * nx - dx * ny) / radius
+        turned = _turned(self.x[:, columns] - x, self.y[rows] - y, direction)
+        u, v = (part / radius for part in turned)
         form, textured = FORMS[THINGS[kind]]
         mask = form(u, v)
         colours = first
@@ -310,6 +304,12 @@ class _Scene:
         self.colours[rows, columns][mask] = colours
         self.ids[rows, columns][mask] = segment
         self.areas[segment] += int(np.count_nonzero(mask))
+
+
+def _turned(x: Array, y: Array, direction: tuple[float, float]) -> tuple[Array, Array]:
+    """Coordinates along a unit vector and across it."""
+    nx, ny = direction
+    return x * nx + y * ny, y * nx - x * ny
 
 
 def _span(centre: float, reach: float, unit: float, side: int) -> slice:

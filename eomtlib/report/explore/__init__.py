@@ -4,35 +4,22 @@ A model and a picture make an ``Inspection`` in one forward pass; views draw it;
 the views behind a few controls in JupyterLab.
 """
 
-from eomtlib.report.explore.inspection import Inspection, Layer, inspect
+from eomtlib.report.explore.explored_models import finished_runs, given_checkpoints
+from eomtlib.report.explore.inspection import inspect
 from eomtlib.report.explore.inspector import Inspector
-from eomtlib.report.explore.models import ExploredModel, finished_runs, given_checkpoints
-from eomtlib.report.explore.sources import (
-    Picture,
-    Segments,
-    open_pictures,
-    own_pictures,
-    val_pictures,
-)
+from eomtlib.report.explore.sources import open_pictures
 from eomtlib.report.explore.views import plot_layers, plot_models, plot_queries, plot_segmentation
 from eomtlib.report.explore.widget import Explorer
 
 __all__ = [
-    "ExploredModel",
     "Explorer",
-    "Inspection",
     "Inspector",
-    "Layer",
-    "Picture",
-    "Segments",
     "finished_runs",
     "given_checkpoints",
     "inspect",
     "open_pictures",
-    "own_pictures",
     "plot_layers",
     "plot_models",
     "plot_queries",
     "plot_segmentation",
-    "val_pictures",
 ]

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from torch import nn
 from tqdm.auto import tqdm
 
 from eomtlib.core.structures import ClassInfo
+from eomtlib.core.words import NUM_CLASSES
 from eomtlib.models.checkpoints import ModelConfig
 from eomtlib.models.checkpoints.own import unnamed_classes
+from eomtlib.report.explore.explored_models import ExploredModel
 from eomtlib.report.explore.inspection import Inspection, inspect
-from eomtlib.report.explore.models import ExploredModel
 from eomtlib.report.explore.sources import Picture
-from eomtlib.report.papers.catalogue import NUM_CLASSES
 
 
+@dataclass
 class Inspector:
     """Inspections of models on pictures, kept once they are made.
 
     One model is in memory at a time, the one that was used last.
 
-    Args:
+    Attributes:
         models: to look into.
         pictures: to look at.
         classes: of the data set, to name the classes of checkpoints that hold no names.
@@ -32,21 +34,15 @@ class Inspector:
         weights: a file or folder of encoder weights, for checkpoints without an encoder.
     """
 
-    def __init__(
-        self,
-        models: Sequence[ExploredModel],
-        pictures: Sequence[Picture],
-        *,
-        classes: Sequence[ClassInfo] = (),
-        device: str = "cpu",
-        image_size: tuple[int, int] | None = None,
-        weights: str | Path | None = None,
-    ) -> None:
-        self.models, self.pictures = tuple(models), tuple(pictures)
-        self._classes, self._device = tuple(classes), device
-        self._image_size, self._weights = image_size, weights
-        self._loaded: tuple[int, nn.Module, ModelConfig] | None = None
-        self._made: dict[tuple[int, int], Inspection] = {}
+    models: Sequence[ExploredModel]
+    pictures: Sequence[Picture]
+    _: KW_ONLY
+    classes: Sequence[ClassInfo] = ()
+    device: str = "cpu"
+    image_size: tuple[int, int] | None = None
+    weights: str | Path | None = None
+    _loaded: tuple[int, nn.Module, ModelConfig] | None = field(default=None, init=False)
+    _made: dict[tuple[int, int], Inspection] = field(default_factory=dict, init=False)
 
     def __call__(self, model: int, picture: int) -> Inspection:
         """What a model makes of a picture.
@@ -62,8 +58,8 @@ class Inspector:
                 self.pictures[picture],
                 title=self.models[model].title,
                 rung=config.rung,
-                classes=named_classes(config, self._classes),
-                device=self._device,
+                classes=named_classes(config, self.classes),
+                device=self.device,
                 label=self.models[model].label,
                 task=config.task or "panoptic",
             )
@@ -83,10 +79,9 @@ class Inspector:
         if self._loaded is None or self._loaded[0] != index:
             self._loaded = None
             gc.collect()
-            network, config = self.models[index].load(
-                image_size=self._image_size, weights=self._weights
-            )
-            self._loaded = (index, network.to(self._device), config)
+            given = {"image_size": self.image_size, "weights": self.weights}
+            network, config = self.models[index].load(**given)
+            self._loaded = (index, network.to(self.device), config)
         return self._loaded[1:]
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from eomtlib.report.explore.segment_labels import write_labels
-from eomtlib.report.explore.sources import Segments
+from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay
 from eomtlib.report.plots.style import GREY
 
@@ -36,108 +37,98 @@ class ShownFigure(Figure):
         return self.png()
 
 
-class Panels:
-    """A figure of equal panels for pictures of one size.
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a figure.
+
+    Attributes:
+        pixels: ``[H, W, 3]`` uint8, enlarged where the picture is small.
+        title: above it.
+        segments: that are named on it.
+        ids: their map, as large as ``pixels``.
+        is_heat: whether its colours are probabilities.
+    """
+
+    pixels: np.ndarray
+    title: str
+    segments: Segments | None = None
+    ids: np.ndarray | None = None
+    is_heat: bool = False
+
+
+def plain(picture: Picture, title: str = "image") -> Panel:
+    """The picture as it is."""
+    return Panel(enlarge(picture.pixels, enlargement(picture.size)), title)
+
+
+def segmented(picture: Picture, segments: Segments, title: str) -> Panel:
+    """The picture tinted by class, segments outlined and named."""
+    factor = enlargement(picture.size)
+    pixels, ids = enlarge(picture.pixels, factor), enlarge(segments.ids, factor)
+    tinted = overlay(pixels, ids, segments.labels, num_classes=len(segments.class_names))
+    return Panel(tinted, title, segments, ids)
+
+
+def heated(picture: Picture, probability: np.ndarray, title: str) -> Panel:
+    """The picture in grey under a mask's probabilities, outlined where the mask claims."""
+    factor = enlargement(picture.size)
+    mixed = heat(enlarge(picture.pixels, factor), enlarge(probability, factor))
+    return Panel(mixed, title, is_heat=True)
+
+
+def draw(
+    panels: Sequence[Panel], *, columns: int, width: float, title: str, note: str = ""
+) -> ShownFigure:
+    """Equal panels, row by row, with room for all texts, and with a scale for probabilities.
 
     Args:
-        count: of panels.
+        panels: of pictures of one size.
         columns: at most so many side by side.
-        size: height and width of the picture.
         width: of a panel, in inches.
         title: above all.
         note: small print below all.
-
-    Attributes:
-        figure: the figure.
-        axes: of the panels, row by row.
     """
+    columns = min(columns, len(panels))
+    figure = ShownFigure(layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(-(-len(panels) // columns), columns, squeeze=False)
+    for ax in grid.flat:
+        ax.set_axis_off()
+    titles = [_wrapped(panel.title, width, 8.5) for panel in panels]
+    for ax, panel, wrapped in zip(grid.flat, panels, titles, strict=False):
+        ax.imshow(panel.pixels, interpolation="nearest", aspect="equal")
+        ax.set_title(wrapped, loc="left", fontsize=8.5)
+    has_scale = any(panel.is_heat for panel in panels)
+    if has_scale:
+        _add_scale(figure, grid)
+    figure_width = max(_NARROWEST, columns * (width + 0.1) + 0.8 * has_scale)
+    above, below = _wrapped(title, figure_width, 11), _wrapped(note, figure_width, 8)
+    figure.suptitle(above, fontsize=11, x=0.01, ha="left")
+    figure.supxlabel(below, fontsize=8, color=GREY, x=0.01, ha="left")
+    rows, columns = panels[0].pixels.shape[:2]
+    lines = max(wrapped.count("\n") + 1 for wrapped in titles)
+    row_height = width * rows / columns + 0.15 * lines + 0.12
+    height = len(grid) * row_height + 0.19 * (above.count("\n") + 1) + 0.1
+    if below:
+        height += 0.14 * (below.count("\n") + 1) + 0.1
+    figure.set_size_inches(figure_width, height)
+    figure.canvas.draw()
+    # Labels are placed where panels are now, and must not move them.
+    figure.set_layout_engine("none")
+    for ax, panel, wrapped in zip(grid.flat, panels, titles, strict=False):
+        left_out = write_labels(ax, panel.segments, panel.ids) if panel.segments else 0
+        if left_out:
+            ax.set_title(f"{wrapped}, {left_out} unnamed", loc="left", fontsize=8.5)
+    return figure
 
-    def __init__(
-        self,
-        count: int,
-        *,
-        columns: int,
-        size: tuple[int, int],
-        width: float,
-        title: str,
-        note: str = "",
-    ) -> None:
-        columns = min(columns, count)
-        self.width, self.size = width, size
-        self.figure = ShownFigure(layout="constrained")
-        FigureCanvasAgg(self.figure)
-        self._grid = self.figure.subplots(-(-count // columns), columns, squeeze=False)
-        for ax in self._grid.flat:
-            ax.set_axis_off()
-        self.axes: list[Axes] = list(self._grid.flat[:count])
-        self._factor = enlargement(size)
-        self._title, self._note = title, note
-        self._has_scale = False
-        self._labelled: list[tuple[Axes, Segments, np.ndarray]] = []
 
-    def show_image(self, panel: int, pixels: np.ndarray, title: str = "image") -> None:
-        """The picture as it is."""
-        self._show(panel, self._enlarge(pixels), title)
-
-    def show_segments(self, panel: int, pixels: np.ndarray, segments: Segments, title: str) -> None:
-        """The picture tinted by class, segments outlined and named."""
-        ids = self._enlarge(segments.ids)
-        tinted = overlay(
-            self._enlarge(pixels), ids, segments.labels, num_classes=len(segments.class_names)
-        )
-        self._show(panel, tinted, title)
-        self._labelled.append((self.axes[panel], segments, ids))
-
-    def show_heat(
-        self, panel: int, pixels: np.ndarray, probability: np.ndarray, title: str
-    ) -> None:
-        """The picture in grey under a mask's probabilities, outlined where the mask claims."""
-        self._show(panel, heat(self._enlarge(pixels), self._enlarge(probability)), title)
-
-    def add_heat_scale(self) -> None:
-        """What the colours of ``show_heat`` mean, on a grey in the middle."""
-        shown = ListedColormap(_tinted(np.full((256, 1), 0.5), np.linspace(0, 1, 256)))
-        bar = self.figure.colorbar(
-            ScalarMappable(Normalize(0, 1), shown), ax=self._grid, fraction=0.03, pad=0.01,
-            aspect=24, shrink=0.9,
-        )  # fmt: skip
-        bar.set_label("mask probability", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-        self._has_scale = True
-
-    def finish(self) -> ShownFigure:
-        """Gives all texts their room, fixes the layout, writes the labels."""
-        rows, columns = self._grid.shape
-        figure_width = max(_NARROWEST, columns * (self.width + 0.1) + 0.8 * self._has_scale)
-        titles = [_wrapped(ax.get_title(loc="left"), self.width, 8.5) for ax in self.axes]
-        for ax, title in zip(self.axes, titles, strict=True):
-            ax.set_title(title, loc="left", fontsize=8.5)
-        above = _wrapped(self._title, figure_width, 11)
-        below = _wrapped(self._note, figure_width, 8)
-        self.figure.suptitle(above, fontsize=11, x=0.01, ha="left")
-        self.figure.supxlabel(below, fontsize=8, color=GREY, x=0.01, ha="left")
-        lines = max(title.count("\n") + 1 for title in titles)
-        row_height = self.width * self.size[0] / self.size[1] + 0.15 * lines + 0.12
-        height = rows * row_height + 0.19 * (above.count("\n") + 1) + 0.1
-        if below:
-            height += 0.14 * (below.count("\n") + 1) + 0.1
-        self.figure.set_size_inches(figure_width, height)
-        self.figure.canvas.draw()
-        # Labels are placed where panels are now, and must not move them.
-        self.figure.set_layout_engine("none")
-        for ax, segments, ids in self._labelled:
-            left_out = write_labels(ax, segments, ids)
-            if left_out:
-                title = ax.get_title(loc="left")
-                ax.set_title(f"{title}, {left_out} unnamed", loc="left", fontsize=8.5)
-        return self.figure
-
-    def _show(self, panel: int, pixels: np.ndarray, title: str) -> None:
-        self.axes[panel].imshow(pixels, interpolation="nearest", aspect="equal")
-        self.axes[panel].set_title(title, loc="left")
-
-    def _enlarge(self, pixels: np.ndarray) -> np.ndarray:
-        return enlarge(pixels, self._factor)
+def _add_scale(figure: Figure, grid: np.ndarray) -> None:
+    """What the colours of probabilities mean, on a grey in the middle."""
+    shown = ListedColormap(_tinted(np.full((256, 1), 0.5), np.linspace(0, 1, 256)))
+    scale = ScalarMappable(Normalize(0, 1), shown)
+    bar = figure.colorbar(scale, ax=grid, fraction=0.03, pad=0.01, aspect=24, shrink=0.9)
+    bar.set_label("mask probability", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
 
 
 def heat(pixels: np.ndarray, probability: np.ndarray) -> np.ndarray:

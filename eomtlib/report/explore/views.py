@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eomtlib.report.explore.inspection import Inspection
-from eomtlib.report.explore.panels import Panels, ShownFigure
+from eomtlib.report.explore.panels import ShownFigure, draw, heated, plain, segmented
 
 _SCORED = "Segments of queries that score above {:.2f}; dark where there is none."
 _WIDTH = 10
@@ -20,19 +20,12 @@ def plot_segmentation(seen: Inspection, *, threshold: float = 0.8) -> ShownFigur
         threshold: queries below this score make no segment.
     """
     picture = seen.picture
-    panels = Panels(
-        2 + (picture.target is not None),
-        columns=3,
-        size=picture.size,
-        width=3.2,
-        title=f"{picture.title} · {seen.title}",
-        note=_note(_SCORED.format(threshold), seen.label),
-    )
-    panels.show_image(0, picture.pixels)
-    panels.show_segments(1, picture.pixels, seen.segments(threshold=threshold), "segmentation")
+    panels = [plain(picture)]
+    panels.append(segmented(picture, seen.segments(threshold=threshold), "segmentation"))
     if picture.target is not None:
-        panels.show_segments(2, picture.pixels, picture.target, "target")
-    return panels.finish()
+        panels.append(segmented(picture, picture.target, "target"))
+    title, note = f"{picture.title} · {seen.title}", _note(_SCORED.format(threshold), seen.label)
+    return draw(panels, columns=3, width=3.2, title=title, note=note)
 
 
 def plot_queries(seen: Inspection, *, count: int = 8) -> ShownFigure:
@@ -43,19 +36,14 @@ def plot_queries(seen: Inspection, *, count: int = 8) -> ShownFigure:
         count: at most so many queries.
     """
     picture, queries = seen.picture, seen.ranking()[:count]
-    panels = Panels(
-        len(queries),
-        columns=4,
-        size=picture.size,
-        width=2.25,
-        title=f"{picture.title}: the {len(queries)} surest of {seen.num_queries} queries · "
-        f"{seen.title}",
-        note=_note("White: where a mask passes one half.", seen.label),
-    )
-    for panel, (query, mask) in enumerate(zip(queries, seen.masks(queries), strict=True)):
-        panels.show_heat(panel, picture.pixels, mask.numpy(), f"query {query}\n{seen.says(query)}")
-    panels.add_heat_scale()
-    return panels.finish()
+    panels = [
+        heated(picture, mask.numpy(), f"query {query}\n{seen.says(query)}")
+        for query, mask in zip(queries, seen.masks(queries), strict=True)
+    ]
+    surest = f"the {len(queries)} surest of {seen.num_queries} queries"
+    note = _note("White: where a mask passes one half.", seen.label)
+    title = f"{picture.title}: {surest} · {seen.title}"
+    return draw(panels, columns=4, width=2.25, title=title, note=note)
 
 
 def plot_layers(
@@ -70,28 +58,24 @@ def plot_layers(
     """
     picture, count = seen.picture, len(seen.layers)
     what = "the segmentation" if query is None else f"query {query}"
-    said = _SCORED.format(threshold) if query is None else ""
-    note = f"This model was {seen.note}." if seen.note else ""
-    columns = count if count <= 5 else -(-count // 2)
-    panels = Panels(
-        count,
-        columns=columns,
-        size=picture.size,
-        width=min(2.4, _WIDTH / columns),
-        title=f"{picture.title}: {what} through the layers · {seen.title}",
-        note=_note(said, note, seen.label),
-    )
+    panels = []
     for index, layer in enumerate(seen.layers):
         if query is None:
             segments = seen.segments(threshold=threshold, layer=index)
-            panels.show_segments(index, picture.pixels, segments, layer.name)
+            panels.append(segmented(picture, segments, layer.name))
         else:
-            mask = seen.masks([query], layer=index)[0]
+            mask = seen.masks([query], layer=index)[0].numpy()
             title = f"{layer.name}\n{seen.says(query, layer=index)}"
-            panels.show_heat(index, picture.pixels, mask.numpy(), title)
-    if query is not None:
-        panels.add_heat_scale()
-    return panels.finish()
+            panels.append(heated(picture, mask, title))
+    said = _SCORED.format(threshold) if query is None else ""
+    columns = count if count <= 5 else -(-count // 2)
+    return draw(
+        panels,
+        columns=columns,
+        width=min(2.4, _WIDTH / columns),
+        title=f"{picture.title}: {what} through the layers · {seen.title}",
+        note=_note(said, f"This model was {seen.note}." if seen.note else "", seen.label),
+    )
 
 
 def plot_models(seen: Sequence[Inspection], *, threshold: float = 0.8) -> ShownFigure:
@@ -102,24 +86,17 @@ def plot_models(seen: Sequence[Inspection], *, threshold: float = 0.8) -> ShownF
         threshold: queries below this score make no segment.
     """
     picture = seen[0].picture
-    first = 1 + (picture.target is not None)
-    labels = dict.fromkeys(inspection.label for inspection in seen if inspection.label)
-    panels = Panels(
-        first + len(seen),
-        columns=4 if first + len(seen) > 3 else 3,
-        size=picture.size,
-        width=2.4,
-        title=f"{picture.title} by {len(seen)} model{'s' if len(seen) > 1 else ''}",
-        note=_note(_SCORED.format(threshold), *labels),
-    )
-    panels.show_image(0, picture.pixels)
+    panels = [plain(picture)]
     if picture.target is not None:
-        panels.show_segments(1, picture.pixels, picture.target, "target")
-    for panel, inspection in enumerate(seen, start=first):
-        segments = inspection.segments(threshold=threshold)
+        panels.append(segmented(picture, picture.target, "target"))
+    for inspection in seen:
         title = inspection.title.replace(" (", "\n(", 1)
-        panels.show_segments(panel, picture.pixels, segments, title)
-    return panels.finish()
+        panels.append(segmented(picture, inspection.segments(threshold=threshold), title))
+    labels = dict.fromkeys(inspection.label for inspection in seen if inspection.label)
+    note = _note(_SCORED.format(threshold), *labels)
+    title = f"{picture.title} by {len(seen)} model{'s' if len(seen) > 1 else ''}"
+    columns = 4 if len(panels) > 3 else 3
+    return draw(panels, columns=columns, width=2.4, title=title, note=note)
 
 
 def _note(*sentences: str) -> str:

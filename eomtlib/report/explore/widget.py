@@ -10,8 +10,8 @@ from typing import Any
 import ipywidgets as widgets
 
 from eomtlib.core.errors import EomtlibError
+from eomtlib.report.explore.explored_models import ExploredModel
 from eomtlib.report.explore.inspector import Inspector
-from eomtlib.report.explore.models import ExploredModel
 from eomtlib.report.explore.panels import ShownFigure
 from eomtlib.report.explore.sources import Picture
 from eomtlib.report.explore.views import plot_layers, plot_models, plot_queries, plot_segmentation

@@ -16,8 +16,9 @@ import torch
 from eomtlib.evaluation.costs import count_gmacs
 from eomtlib.models.ladder import HEAD_SIZES
 from eomtlib.models.parts.pixel_decoder import PixelDecoder
-from eomtlib.report.papers import PRINTED_TABLES, count_model
-from eomtlib.report.papers.tables import load_paper_table
+from eomtlib.report.papers.catalogue import PRINTED_TABLES
+from eomtlib.report.papers.filling import count_model
+from eomtlib.report.papers.printed import load_paper_table
 
 _TABLES = {
     "eomt_table1_ladder": ("1", "gmacs"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 import torch
@@ -51,13 +51,6 @@ def compare(
 
 def difference_table(differences: Sequence[Difference]) -> pd.DataFrame:
     """A row for each comparison."""
-    columns = {
-        "what": "ours",
-        "against": "against",
-        "largest": "largest difference",
-        "magnitude": "largest value",
-        "tolerance": "tolerance",
-        "agrees": "agrees",
-    }
-    rows = [[getattr(d, name) for name in columns] for d in differences]
-    return pd.DataFrame(rows, columns=list(columns.values()))
+    rows = [asdict(difference) | {"agrees": difference.agrees} for difference in differences]
+    headings = {"what": "ours", "largest": "largest difference", "magnitude": "largest value"}
+    return pd.DataFrame(rows).rename(columns=headings)

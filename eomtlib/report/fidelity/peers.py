@@ -9,19 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import transformers
 from torch import Tensor
-from transformers import (
-    EomtConfig,
-    EomtDinov3Config,
-    EomtDinov3ForUniversalSegmentation,
-    EomtForUniversalSegmentation,
-    Mask2FormerConfig,
-)
-from transformers.models.mask2former.modeling_mask2former import (
-    Mask2FormerLoss,
-    Mask2FormerPixelDecoder,
-    Mask2FormerTransformerModule,
-)
+from transformers.models.mask2former import modeling_mask2former as mask2former
 
 from eomtlib.core.predictions import Predictions
 from eomtlib.core.structures import SegmentMap
@@ -76,10 +66,10 @@ def eomt_difference(folder: Path, *, dinov3: bool) -> Difference:
     shape = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
     shape |= {"num_blocks": 3, "num_queries": 12, "num_labels": 7, "image_size": 96}
     if dinov3:
-        config = EomtDinov3Config(**shape, intermediate_size=1536, layer_norm_eps=1e-5)
-        reference = EomtDinov3ForUniversalSegmentation(config)
+        config = transformers.EomtDinov3Config(**shape, intermediate_size=1536, layer_norm_eps=1e-5)
+        reference = transformers.EomtDinov3ForUniversalSegmentation(config)
     else:
-        reference = EomtForUniversalSegmentation(EomtConfig(**shape))
+        reference = transformers.EomtForUniversalSegmentation(transformers.EomtConfig(**shape))
     reference.eval()
     spread_weights(reference)
     reference.save_pretrained(folder)
@@ -102,8 +92,8 @@ def pixel_decoder_difference() -> Difference:
     torch.manual_seed(0)
     widths = {"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32}
     depths = {"encoder_layers": 2, "encoder_feedforward_dim": 64, "num_attention_heads": 4}
-    theirs = Mask2FormerConfig(**widths, **depths)
-    reference = Mask2FormerPixelDecoder(theirs, feature_channels=[12] * 4).eval()
+    theirs = transformers.Mask2FormerConfig(**widths, **depths)
+    reference = mask2former.Mask2FormerPixelDecoder(theirs, feature_channels=[12] * 4).eval()
     # Every entry at random: level_embed is allocated but not filled outside the whole model.
     state = {key: 0.2 * torch.randn(v.shape) for key, v in reference.state_dict().items()}
     reference.load_state_dict(state)
@@ -125,8 +115,8 @@ def decoder_difference() -> Difference:
     config = DecoderConfig(dim=32, num_layers=4, num_heads=4, ffn_dim=48)
     widths = {"hidden_dim": 32, "mask_feature_size": 32, "dim_feedforward": config.ffn_dim}
     depths = {"decoder_layers": config.num_layers + 1, "num_attention_heads": config.num_heads}
-    theirs = Mask2FormerConfig(num_queries=10, **widths, **depths)
-    reference = Mask2FormerTransformerModule(32, theirs).eval()
+    theirs = transformers.Mask2FormerConfig(num_queries=10, **widths, **depths)
+    reference = mask2former.Mask2FormerTransformerModule(32, theirs).eval()
     ours = MaskedAttentionDecoder(
         num_queries=10, num_classes=5, masking="masked", num_scales=3, config=config
     ).eval()
@@ -163,11 +153,13 @@ def loss_differences() -> list[Difference]:
         [SegmentMap(ids, labels, torch.zeros(4, dtype=torch.bool))],
         generators=[torch.Generator().manual_seed(seed)],
     )
-    config = Mask2FormerConfig(num_labels=num_classes, train_num_points=num_points)
+    config = transformers.Mask2FormerConfig(num_labels=num_classes, train_num_points=num_points)
     target = (ids == torch.arange(4)[:, None, None]).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        theirs = Mask2FormerLoss(config, weight_dict={})(masks, classes, [target], [labels])
+        theirs = mask2former.Mask2FormerLoss(config, weight_dict={})(
+            masks, classes, [target], [labels]
+        )
     terms = {
         "classes": (ours.class_loss, theirs["loss_cross_entropy"]),
         "masks": (ours.mask_loss, theirs["loss_mask"]),

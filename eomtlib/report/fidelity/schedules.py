@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from eomtlib.core.words import NUM_CLASSES
 from eomtlib.models.build import build_model
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
-from eomtlib.report.papers.catalogue import NUM_CLASSES
 from eomtlib.training.masking import Window, annealing_windows, masking_probabilities
 from eomtlib.training.optimization import lr_factor, parameter_groups, warmup_lengths
 from eomtlib.training.recipes import Recipe, recipe

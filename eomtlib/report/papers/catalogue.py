@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pandas as pd
+
+from eomtlib.core.words import NUM_CLASSES, VALIDATION_IMAGES
 from eomtlib.models.ladder import HEAD_SIZES, LADDER, masking_after
 from eomtlib.study.records.keys import Architecture
 
-NUM_CLASSES = {
-    ("coco", "panoptic"): 133,
-    ("coco", "instance"): 80,
-    ("ade20k", "panoptic"): 150,
-    ("ade20k", "semantic"): 150,
-    ("cityscapes", "semantic"): 19,
-}
-_VAL_IMAGES = {"coco": 5000, "ade20k": 2000, "cityscapes": 500}
 COSTS = ("params_m", "gmacs", "fps")
 
 _ACCURACIES = ("pq", "pq_things", "pq_stuff", "ap", "ap_large", "ap_medium", "ap_small", "miou")
@@ -75,7 +70,7 @@ class ModelRow:
     @property
     def num_images(self) -> int:
         """Of the whole validation set, which printed accuracies are on."""
-        return _VAL_IMAGES[self.dataset]
+        return VALIDATION_IMAGES[self.dataset]
 
     @property
     def trained_masking(self) -> str:
@@ -118,7 +113,8 @@ class PrintedTable:
     def figure(self, row: Mapping[str, Any], column: str) -> tuple[str, ModelRow] | None:
         """What a cell says, in the words of records, and of which model; None where of none."""
         name = _FIGURES.get(column)
-        model = self.find(row, column) if name and self.find else None
+        is_found = name and self.find and not pd.isna(row[column])
+        model = self.find(row, column) if is_found else None
         return None if model is None else (row["metric"] if name == "metric" else name, model)
 
 
@@ -163,44 +159,27 @@ def _blocks(row: Mapping[str, Any], column: str) -> ModelRow:
     return ModelRow("eomt", query_blocks=int(row["query_blocks"]))
 
 
-PRINTED_TABLES: tuple[PrintedTable, ...] = (
-    PrintedTable(
-        "eomt_table1_ladder",
-        "EoMT, Tables 1 and B: from ViT-Adapter + Mask2Former to EoMT",
-        _ladder,
-    ),
-    PrintedTable("eomt_table2_pretraining", "EoMT, Table 2: pretraining", _ladder),
-    PrintedTable("eomt_table3_size", "EoMT, Table 3 and Figure 1: model size", _ladder),
-    PrintedTable(
-        "eomt_table4_panoptic",
-        "EoMT, Table 4: panoptic segmentation beside other methods",
-        partial(_compared, task="panoptic"),
-    ),
-    PrintedTable(
-        "eomt_table5_semantic",
-        "EoMT, Table 5: semantic segmentation beside other methods",
-        partial(_compared, task="semantic"),
-    ),
-    PrintedTable(
-        "eomt_table6_instance",
-        "EoMT, Table 6: instance segmentation beside other methods",
-        partial(_compared, task="instance"),
-    ),
-    PrintedTable("eomt_table7_mask_annealing", "EoMT, Table 7: mask annealing", _masked),
-    PrintedTable(
-        "eomt_tableC_m2f_masking",
-        "EoMT, Table C: masking in ViT-Adapter + Mask2Former",
-        _masked,
-    ),
-    PrintedTable("eomt_tableD_query_blocks", "EoMT, Table D: blocks that process queries", _blocks),
-    PrintedTable("eomt_table8_ood", "EoMT, Table 8: out of distribution"),
-    PrintedTable("eomt_table9_token_merging", "EoMT, Table 9: token merging"),
-    PrintedTable(
-        "eomt_modelzoo_dinov3",
-        "EoMT: the released models with DINOv3",
-        partial(_listed, rung="eomt"),
-    ),
-    PrintedTable("pmt_image", "PMT: the released models", partial(_listed, rung="pmt")),
-    PrintedTable("pmt_video", "PMT: video"),
-    PrintedTable("videomt_table1_ladder", "VidEoMT, Table 1: video"),
+_in_panoptic, _in_semantic, _in_instance = (
+    partial(_compared, task=task) for task in ("panoptic", "semantic", "instance")
 )
+_eomt, _pmt = partial(_listed, rung="eomt"), partial(_listed, rung="pmt")
+
+_BESIDE = "segmentation beside other methods"
+_TABLES = (
+    ("eomt_table1_ladder", "EoMT, Tables 1 and B: from ViT-Adapter + Mask2Former to EoMT", _ladder),
+    ("eomt_table2_pretraining", "EoMT, Table 2: pretraining", _ladder),
+    ("eomt_table3_size", "EoMT, Table 3 and Figure 1: model size", _ladder),
+    ("eomt_table4_panoptic", f"EoMT, Table 4: panoptic {_BESIDE}", _in_panoptic),
+    ("eomt_table5_semantic", f"EoMT, Table 5: semantic {_BESIDE}", _in_semantic),
+    ("eomt_table6_instance", f"EoMT, Table 6: instance {_BESIDE}", _in_instance),
+    ("eomt_table7_mask_annealing", "EoMT, Table 7: mask annealing", _masked),
+    ("eomt_tableC_m2f_masking", "EoMT, Table C: masking in ViT-Adapter + Mask2Former", _masked),
+    ("eomt_tableD_query_blocks", "EoMT, Table D: blocks that process queries", _blocks),
+    ("eomt_table8_ood", "EoMT, Table 8: out of distribution"),
+    ("eomt_table9_token_merging", "EoMT, Table 9: token merging"),
+    ("eomt_modelzoo_dinov3", "EoMT: the released models with DINOv3", _eomt),
+    ("pmt_image", "PMT: the released models", _pmt),
+    ("pmt_video", "PMT: video"),
+    ("videomt_table1_ladder", "VidEoMT, Table 1: video"),
+)
+PRINTED_TABLES = tuple(PrintedTable(*table) for table in _TABLES)

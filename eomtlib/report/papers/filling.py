@@ -15,7 +15,7 @@ from eomtlib.evaluation.costs import count_costs
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import representative
 from eomtlib.report.papers.catalogue import COSTS, ModelRow, PrintedTable
-from eomtlib.report.papers.tables import load_paper_table
+from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.study.records.kinds import (
     KINDS,
     EvaluationRecord,
@@ -24,6 +24,9 @@ from eomtlib.study.records.kinds import (
     TrainingRecord,
 )
 from eomtlib.study.records.store import ResultStore
+
+Count = Callable[[ModelRow], tuple[float | None, float | None]]
+"""A model → its parameters in millions and its GMACs."""
 
 _BATCH_SIZE = 16  # of all the papers' schedules
 
@@ -72,7 +75,7 @@ def fill(
     records: Sequence[Record],
     *,
     machine: str | None = None,
-    count: Callable[[ModelRow], tuple[float | None, float | None]] | None = None,
+    count: Count | None = None,
 ) -> pd.DataFrame:
     """A table as printed, with a column of what was measured behind each column of figures.
 
@@ -84,8 +87,7 @@ def fill(
         table: of ``PRINTED_TABLES``.
         records: to look for figures in, oldest first, as ``read_records`` returns them.
         machine: whose FPS are shown; none where None.
-        count: a model → its parameters in millions and its GMACs, where no record has them;
-            ``count_model`` counts them.
+        count: gives parameters and GMACs where no record has them, such as ``count_model``.
 
     Returns:
         Columns as in the CSV file, each that is of models of ours followed by ``<column> here``.
@@ -94,13 +96,10 @@ def fill(
     columns: dict[str, Any] = {}
     for column in printed:
         columns[column] = printed[column]
-        cells = [
-            None if pd.isna(row[column]) else table.figure(row, column)
-            for row in printed.to_dict("records")
-        ]
-        if any(cells):
+        figures = [table.figure(row, column) for row in printed.to_dict("records")]
+        if any(figures):
             columns[f"{column} here"] = [
-                cell and _measured(*cell, records, machine, count) for cell in cells
+                figure and _measured(*figure, records, machine, count) for figure in figures
             ]
     return pd.DataFrame(columns)
 
@@ -110,7 +109,7 @@ def _measured(
     model: ModelRow,
     records: Sequence[Record],
     machine: str | None,
-    count: Callable[[ModelRow], tuple[float | None, float | None]] | None,
+    count: Count | None,
 ) -> float | None:
     name, _, mode = figure.partition(":")
     if name not in COSTS:

@@ -15,7 +15,6 @@ from eomtlib.report.plots.style import (
     RUNG_MARKERS,
     SIZE_POINTS,
     finish,
-    small_print,
 )
 
 _APART = 0.2
@@ -56,13 +55,12 @@ def plot_changes(
     against = set(changes["against"])
     other = _title(against.pop()) if len(against) == 1 else "the rung before"
     ax.set_xlabel(f"{_heading(changes)} against {other}")
-    finish(ax, title)
+    finish(ax, title, [note])
     ax.grid(visible=False, axis="y")
     if beside:
         handles = [_handle(beside, group) for group in groups]
         ax.legend(handles=handles, title=beside, fontsize=8, title_fontsize=8, frameon=False)
     fig.tight_layout()
-    small_print(fig, [note])
     return fig
 
 

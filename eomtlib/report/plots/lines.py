@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, finish, small_print
+from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, finish
 
 
 def plot_lines(
@@ -56,10 +56,9 @@ def plot_lines(
     ax.set_xlim(-0.25, len(order) - 0.75 + 0.1)
     ax.set_xlabel(xlabel or x)
     ax.set_ylabel(ylabel)
-    finish(ax, title)
+    finish(ax, title, [note])
     fig.tight_layout()
     _label_ends(ax, ends)
-    small_print(fig, [note])
     return fig
 
 

@@ -14,14 +14,7 @@ from matplotlib.figure import Figure
 from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.style import (
-    GREY,
-    RUNG_COLORS,
-    RUNG_MARKERS,
-    SIZE_POINTS,
-    finish,
-    small_print,
-)
+from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, SIZE_POINTS, finish
 
 _ORDERS = {"rung": RUNGS, "size": SIZES, "pretraining": PRETRAININGS}
 
@@ -82,7 +75,8 @@ def plot_pareto(
     ax.xaxis.set_minor_formatter(plt.NullFormatter())
     if len(shown):
         ax.set_xticks(_log_ticks(shown[x].min(), shown[x].max()))
-    finish(ax, title)
+    left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
+    finish(ax, title, [note, f"No value for {', '.join(left_out)}." if left_out else ""])
     fig.tight_layout()
     # Labels are placed last: their distances to points depend on the final layout.
     if len(shown):
@@ -91,8 +85,6 @@ def plot_pareto(
             reach = row[f"{y}_std"] * np.array([-1, 1])
             covered.append((np.full(2, row[x], float), row[y] + reach))
         _write_labels(ax, shown[x], shown[y], _labels(shown, along), shown["rung"], covered)
-    left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
-    small_print(fig, [note, f"No value for {', '.join(left_out)}." if left_out else ""])
     return fig
 
 

@@ -8,6 +8,7 @@ colour, so that a figure survives grey print.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -33,15 +34,16 @@ PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
 GREY = "#777777"
 
 
-def finish(ax: Axes, title: str = "") -> None:
-    """A light grid, no box, and the title on the left."""
+def finish(ax: Axes, title: str = "", notes: Sequence[str] = ()) -> None:
+    """A light grid, no box, the title on the left, and what must be said below the figure."""
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     if title:
         ax.set_title(title, loc="left", fontsize=11)
+    small_print(ax.figure, notes)
 
 
-def small_print(fig: Figure, notes: list[str]) -> None:
+def small_print(fig: Figure, notes: Sequence[str]) -> None:
     """Writes what must be said below a figure."""
     text = "  ".join(note for note in notes if note)
     if text:

@@ -1,6 +1,5 @@
 """Tables: measured beside printed, never mixed; as DataFrame, CSV, Markdown and LaTeX."""
 
-from eomtlib.report.tables.all_records import records_table
 from eomtlib.report.tables.formats import style, style_plain
 from eomtlib.report.tables.measured import (
     ablation_table,
@@ -9,6 +8,7 @@ from eomtlib.report.tables.measured import (
     closing_table,
     ladder_table,
     measured_table,
+    records_table,
 )
 from eomtlib.report.tables.writing import save_table
 

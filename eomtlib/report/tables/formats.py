@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -37,6 +35,8 @@ HEADINGS = {
 }
 """Column of a measured table → how it is headed."""
 
+_DECIMALS = {"steps": 0, "seeds": 0, "params (M)": 2, "GMACs": 2}
+
 
 def style(table: pd.DataFrame) -> Styler:
     """A table of groups for the eye: rounded, empty cells as a dash, the best in bold.
@@ -53,47 +53,34 @@ def style_cells(table: pd.DataFrame) -> Styler:
     best = [("measured", name) for name in (*ACCURACIES.values(), "FPS", "FPS end to end")]
     best = [column for column in best if column in shown.columns]
     bold = shown[best].eq(shown[best].max())
-    shown = merge_spread(shown)
-    formats = {column: cell_format(column[1]) for column in shown.columns}
-    return shown.style.format(formats, na_rep="–").apply(
+    return written(table).style.apply(
         lambda column: bold[column.name].map({True: "font-weight: bold", False: ""}), subset=best
     )
 
 
-def merge_spread(table: pd.DataFrame) -> pd.DataFrame:
-    """``PQ`` and ``PQ, std`` as one column of texts; without the latter where it is empty."""
-    shown = table.copy()
-    for column in list(table.columns):
-        spread = _spread_of(column)
-        if spread not in table.columns:
-            continue
-        if table[spread].notna().any():
-            pairs = zip(table[column], table[spread], strict=True)
-            shown[column] = pd.Series(
-                [_with_spread(value, std) for value, std in pairs], table.index, dtype=object
-            )
-        shown = shown.drop(columns=[spread])
-    return shown
-
-
-def _spread_of(column: object) -> object:
-    if isinstance(column, tuple):
-        return (*column[:-1], f"{column[-1]}, std")
-    return f"{column}, std"
-
-
-def _with_spread(value: float, std: float) -> object:
-    return value if pd.isna(std) else f"{value:.1f} ± {std:.1f}"
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a table of groups as texts under their headings, spreads behind their means."""
+    shown = table.rename(columns=HEADINGS, level=1)
+    texts = {}
+    for group, name in shown:
+        if not name.endswith(", std"):
+            values = shown[group, name]
+            spreads = shown.get((group, f"{name}, std"), pd.Series(np.nan, values.index))
+            cells = zip(values, spreads, strict=True)
+            texts[group, name] = [_cell(name, value, spread) for value, spread in cells]
+    return pd.DataFrame(texts, table.index)
 
 
 def style_plain(table: pd.DataFrame) -> Styler:
     """Any other table for the eye: sensible digits, empty cells as a dash, no row numbers."""
-    shown = table.style.format(plain, na_rep="–")
+    shown = table.style.format(plain)
     return shown.hide(axis="index") if isinstance(table.index, pd.RangeIndex) else shown
 
 
 def plain(value: object) -> str:
     """Two decimals; small numbers, such as differences and learning rates, to three digits."""
+    if pd.isna(value):
+        return "–"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if not isinstance(value, float):
@@ -103,14 +90,12 @@ def plain(value: object) -> str:
     return f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.2e}"
 
 
-def cell_format(name: str) -> Callable[[object], str]:
-    """How a column's values are written: three digits of a small speed, one decimal of a PQ."""
-    if name in ("mode", "attention kernel"):
-        return str
-    if name in ("steps", "seeds"):
-        return "{:.0f}".format
-    if name in ("params (M)", "GMACs"):
-        return "{:.2f}".format
+def _cell(name: str, value: object, spread: float) -> str:
+    """A cell under a heading: three digits of a small speed, one decimal of a PQ."""
+    if pd.isna(value) or isinstance(value, str):
+        return "–" if pd.isna(value) else value
+    if not pd.isna(spread):
+        return f"{value:.1f} ± {spread:.1f}"
     if name.startswith("FPS"):
-        return lambda value: f"{value:.1f}" if value >= 10 else f"{value:.3g}"
-    return lambda value: value if isinstance(value, str) else f"{value:.1f}"
+        return f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+    return f"{value:.{_DECIMALS.get(name, 1)}f}"

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.frame import accuracy_of
-from eomtlib.report.papers.tables import load_paper_table
+from eomtlib.report.frame import accuracy_of, to_dataframe
+from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.tables.formats import HEADINGS
 from eomtlib.report.uncertainty import differences, estimates, over_seeds
+from eomtlib.study.records.kinds import Record
 
 _COSTS = ("params_m", "gmacs", "fps")
+
+
+_SAME = ["configuration", "inference_masking", "num_images", "input_size"]
+"""What evaluations of one model, over its seeds, have in common."""
+_MODEL = ["dataset", "task", "input_size", "steps", "size", "pretraining", "rung", "options"]
+_SHOWN = ["pq", "pq_std", "pq_things", "pq_stuff", "ap", "ap_std", "miou", "miou_std", "seeds"]
+_COSTS = ["params_m", "gmacs", "fps", "label"]
 
 
 def ladder_table() -> pd.DataFrame:
@@ -77,6 +85,32 @@ def printed_masking() -> pd.DataFrame:
     return pd.concat([of_eomt, of_m2f], ignore_index=True)
 
 
+def records_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Every model that was evaluated, over its seeds: the newest evaluation of each seed.
+
+    Rows whose columns are alike differ in what else decides a run, such as its batch size.
+
+    Args:
+        records: of any kinds.
+
+    Returns:
+        Columns: data set, image size, steps, size, pretraining, rung, choices within it, masking at
+        inference, images evaluated on; accuracies with their spread and the number of seeds; costs;
+        what must be said of it.
+    """
+    frame = to_dataframe(records)
+    if frame.empty:
+        return frame
+    frame = frame.drop_duplicates([*_SAME, "seed"], keep="last").fillna({"options": ""})
+    order = {rung: step for step, rung in enumerate(LADDER)}
+    keys = ["dataset", "input_size", "size", "pretraining", "rung", "options"]
+    frame = frame.sort_values(keys, key=lambda c: c.map(order) if c.name == "rung" else c)
+    figures = [name for name in ACCURACIES if name in frame and frame[name].notna().any()]
+    table = over_seeds(frame, _SAME, spread_of=figures).reset_index()
+    columns = [*_MODEL, "inference_masking", "num_images", *_SHOWN, *_COSTS]
+    return table[[column for column in columns if column in table]]
+
+
 def change_table(
     frame: pd.DataFrame,
     *,
@@ -97,9 +131,8 @@ def change_table(
         ``to`` (the 95 % interval), ``seeds`` and ``what the seeds say``.
     """
     figure = accuracy_of(frame)
-    gains = differences(
-        frame.dropna(subset=[figure]), axis=axis, base=base, within=within, metric=figure
-    )
+    trained = frame.dropna(subset=[figure])
+    gains = differences(trained, axis=axis, base=base, within=within, metric=figure)
     found = estimates(gains, [*within, axis, "base"])
     return _judged(found, ("better", "worse"), heading=ACCURACIES[figure])
 
@@ -123,9 +156,8 @@ def closing_table(
         ``base`` less that under ``against``.
     """
     figure = accuracy_of(frame)
-    gaps = differences(
-        frame.dropna(subset=[figure]), axis=axis, base=base, within=[between], metric=figure
-    )
+    trained = frame.dropna(subset=[figure])
+    gaps = differences(trained, axis=axis, base=base, within=[between], metric=figure)
     closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
     found = estimates(closed, [between, axis, "base"])
     return _judged(found, ("gained", "fell behind"), heading=ACCURACIES[figure])

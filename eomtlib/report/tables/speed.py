@@ -20,8 +20,8 @@ from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.pmt import PMT
 from eomtlib.models.shared_encoder import SharedEncoder
-from eomtlib.report.papers import PRINTED_TABLES
-from eomtlib.report.papers.tables import load_paper_table
+from eomtlib.report.papers.catalogue import PRINTED_TABLES
+from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import TimingRecord
 from eomtlib.study.run import Run

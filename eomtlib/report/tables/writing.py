@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from eomtlib.core.atomic_files import write_file
-from eomtlib.report.tables.formats import (
-    HEADINGS,
-    cell_format,
-    merge_spread,
-    plain,
-    style_cells,
-    style_plain,
-)
+from eomtlib.report.tables.formats import HEADINGS, plain, style_cells, style_plain, written
 
 
 def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]:
@@ -31,20 +23,23 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
         flat = table.copy()
         flat.columns = [f"{group} {HEADINGS.get(name, name)}" for group, name in table.columns]
         flat = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
-        markdown = _markdown(merge_spread(flat), _measured_cell)
+        texts = written(table)
+        texts.columns = [" ".join(column) for column in texts]
         styled = style_cells(_escaped_index(table))
+        is_number = [texts[column].str.fullmatch(r"[-+.e\d–]+").all() for column in texts]
+        aligned = "l" * table.index.nlevels + "".join("r" if right else "l" for right in is_number)
     else:
         flat = table.reset_index() if not isinstance(table.index, pd.RangeIndex) else table
         flat = flat.rename(columns=str)
-        markdown = _markdown(flat.set_index(flat.columns[0]), lambda _, value: plain(value))
+        texts = flat.set_index(flat.columns[0]).map(plain)
         escaped = flat.rename(columns=_latex).map(
             lambda value: _latex(value) if isinstance(value, str) else value
         )
-        styled = style_plain(escaped)
-    latex = styled.to_latex(hrules=True, convert_css=True)
+        styled, aligned = style_plain(escaped), None
+    latex = styled.to_latex(hrules=True, convert_css=True, column_format=aligned)
     contents = {
         ".csv": flat.to_csv(index=isinstance(table.columns, pd.MultiIndex)),
-        ".md": markdown + (f"\n{note}\n" if note else ""),
+        ".md": _markdown(texts) + (f"\n{note}\n" if note else ""),
         ".tex": latex + (f"% {note}\n" if note else ""),
     }
     for suffix, text in contents.items():
@@ -64,19 +59,11 @@ def _latex(text: str) -> str:
     return text
 
 
-def _measured_cell(column: str, value: object) -> str:
-    return cell_format(column.split(" ", 1)[1])(value)
-
-
-def _markdown(table: pd.DataFrame, write: Callable[[str, object], str]) -> str:
-    """A Markdown table; numbers rounded as on screen, empty cells as a dash."""
-    header = [*(str(name or "") for name in table.index.names), *table.columns]
+def _markdown(texts: pd.DataFrame) -> str:
+    """A Markdown table of cells that are written already."""
+    header = [*(str(name or "") for name in texts.index.names), *texts.columns]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    for name, row in zip(table.index, table.itertuples(index=False), strict=True):
-        cells = [
-            "–" if pd.isna(value) else write(column, value)
-            for column, value in zip(table.columns, row, strict=True)
-        ]
+    for name, row in zip(texts.index, texts.itertuples(index=False), strict=True):
         names = name if isinstance(name, tuple) else (name,)
-        lines.append("| " + " | ".join([*map(str, names), *cells]) + " |")
+        lines.append("| " + " | ".join([*map(str, names), *row]) + " |")
     return "\n".join(lines) + "\n"

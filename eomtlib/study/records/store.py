@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import RecordError, check_choice
-from eomtlib.study.records.kinds import KINDS, Record, from_json, to_json
+from eomtlib.study.records.kinds import (
+    KINDS,
+    EvaluationRecord,
+    Record,
+    TimingRecord,
+    TrainingRecord,
+    from_json,
+    to_json,
+)
 
 
 class ResultStore:
@@ -85,3 +94,32 @@ class ResultStore:
 def _matches(record: Record, wanted: dict[str, Any]) -> bool:
     names = {f.name for f in fields(record)} | {"machine", "key"}
     return all(name in names and getattr(record, name) == value for name, value in wanted.items())
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The records of a run.
+
+    Attributes:
+        training, evaluation: None where nothing was trained.
+        timings: of the architecture on this machine, in every mode, with every sampler.
+        folder: weights and curves; None where nothing was trained.
+    """
+
+    training: TrainingRecord | None
+    evaluation: EvaluationRecord | None
+    timings: tuple[TimingRecord, ...]
+    folder: Path | None
+
+    @property
+    def timing(self) -> TimingRecord | None:
+        """In the fastest mode and with the fastest sampler; None where it was not timed."""
+        return fastest(self.timings) if self.timings else None
+
+
+def fastest(records: Sequence[TimingRecord]) -> TimingRecord:
+    """Of the timings of one architecture in several ways, the one of most images a second.
+
+    A rung whose sampler is a choice is shown with the faster one, as whoever uses it would choose.
+    """
+    return max(records, key=lambda record: record.fps_model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.errors import ConfigurationError, check_choice, check_ranges
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.models.encoders import OWN_VITS, PATCH_SIZE, check_encoder, check_multiple
 from eomtlib.training.hyperparameters import OptimizerConfig
@@ -53,15 +53,11 @@ class PretrainingConfig:
             raise ConfigurationError(
                 f"images={self.images!r} is empty; set it to {SHAPES!r} or to a folder of images."
             )
-        smallest = {"num_images": 1, "steps": 1, "batch_size": 1, "seed": 0}
-        for name, least in smallest.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ConfigurationError(
-                    f"{name}={value!r} must be a whole number of at least {least}."
-                )
-        if not self.lr > 0:
-            raise ConfigurationError(f"lr={self.lr} must be positive.")
+        for name in ("num_images", "steps", "batch_size", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise ConfigurationError(f"{name}={getattr(self, name)!r} must be a whole number.")
+        counts = dict.fromkeys(("num_images", "steps", "batch_size"), "[1, inf)")
+        check_ranges(self, **counts, seed="[0, inf)", lr="(0, inf)")
         patches = self.num_patches
         if not 0 < self.mask_ratio < 1 or not 0 < self.num_visible < patches:
             low, high = 1 / patches, 1 - 1 / patches

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.decoding.image_files import (
     DATA_SUFFIXES,
@@ -33,8 +33,6 @@ from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 _IN_MEMORY_BYTES = 4 << 30
 _MEMORY_SHARE = 0.25
 """Images are kept if they are smaller than this share of the memory that is free, and than that."""
-_MOST_PIXELS = 1 << 28
-"""Of a file that is decoded; a larger one is taken for a mistake or a bomb."""
 _TRAIN_SPLIT = 0
 
 # RandomResizedCrop with MAE's smallest area (Appendix A.1) and torchvision's aspect ratios.
@@ -102,9 +100,9 @@ def open_images(config: PretrainingConfig, *, progress: bool = False) -> Unlabel
         DataError: when the folder holds no image, or a file that is none.
     """
     if config.images != SHAPES:
-        paths = list_images(config.images)
+        paths = _paths(config)
         bar = tqdm(paths, desc="looking at images", delay=3, disable=not progress)
-        sizes = [_header(path) for path in bar]
+        sizes = [image_size(path) for path in bar]
         stored = [_stored_size(size, config.image_size) for size in sizes]
         files = list(zip(paths, sizes, stored, strict=True))
         return UnlabelledImages(stored, partial(_read_file, files), progress=progress)
@@ -139,32 +137,17 @@ def open_stream(
     )
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """The image files of a folder and its subfolders, sorted by their path inside it.
-
-    Raises:
-        ConfigurationError: when there is no such folder, or it holds no image.
-    """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise ConfigurationError(
-            f"images={str(folder)!r} is no folder; set it to a folder of JPEG or PNG files, or to "
-            f"{SHAPES!r} for the embedded data set."
-        )
-    return image_files([root], suffixes=DATA_SUFFIXES, subfolders=True)
-
-
 def images_digest(config: PretrainingConfig) -> str:
     """What tells one set of images from another: names and lengths of files, not where they lie.
 
     Raises:
-        ConfigurationError, DataError: as ``list_images``.
+        ConfigurationError: when there is no such folder, or it holds no image.
     """
     if config.images == SHAPES:
         return f"{SHAPES} v{SHAPES_VERSION}, {config.num_images} images"
     root = Path(config.images).expanduser()
     digest = hashlib.sha256()
-    for path in list_images(root):
+    for path in _paths(config):
         digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -217,6 +200,15 @@ def random_window(
     return Window((resized[0], resized[1]), (offset[0], offset[1]), size)
 
 
+def _paths(config: PretrainingConfig) -> list[Path]:
+    if not Path(config.images).expanduser().is_dir():
+        raise ConfigurationError(
+            f"images={config.images!r} is no folder; set it to a folder of JPEG or PNG files, or "
+            f"to {SHAPES!r} for the embedded data set."
+        )
+    return image_files([config.images], suffixes=DATA_SUFFIXES, subfolders=True)
+
+
 def _read_scene(size: tuple[int, int], index: int) -> Tensor:
     return torch.from_numpy(render_scene(0, _TRAIN_SPLIT, index, size).image).permute(2, 0, 1)
 
@@ -230,14 +222,6 @@ def _read_file(
 
 
 def _stored_size(size: tuple[int, int], image_size: tuple[int, int]) -> tuple[int, int]:
-    needed = max(_STORED * a / b for a, b in zip(image_size, size, strict=True))
-    scale = min(1.0, needed)
+    needed = (_STORED * a / b for a, b in zip(image_size, size, strict=True))
+    scale = min(1.0, max(needed))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _header(path: Path) -> tuple[int, int]:
-    """Height and width, without decoding."""
-    height, width = image_size(path)
-    if height * width > _MOST_PIXELS:
-        raise DataError(f"{path}: {height} × {width} pixels are too many; make it smaller.")
-    return height, width

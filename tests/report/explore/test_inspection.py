@@ -11,8 +11,8 @@ from eomtlib.data.sets.shapes_scene import CLASSES, render_scene
 from eomtlib.inference.postprocessing import post_process_panoptic_segmentation, resize_to_image
 from eomtlib.models.build import build_model
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.explore import Picture, inspect
-from eomtlib.report.explore.inspection import Inspection, Layer
+from eomtlib.report.explore.inspection import Inspection, Layer, inspect
+from eomtlib.report.explore.sources import Picture
 
 PICTURE = Picture("wide", render_scene(0, 1, 0, (48, 96)).image)
 RUNGS = {

@@ -6,14 +6,9 @@ from eomtlib.core.errors import CheckpointError, ConfigurationError, DataError
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.registry import open_dataset
 from eomtlib.models.checkpoints import ModelConfig
-from eomtlib.report.explore import (
-    Inspector,
-    finished_runs,
-    given_checkpoints,
-    open_pictures,
-    own_pictures,
-)
+from eomtlib.report.explore import Inspector, finished_runs, given_checkpoints, open_pictures
 from eomtlib.report.explore.inspector import named_classes
+from eomtlib.report.explore.sources import own_pictures
 from eomtlib.study.records.store import ResultStore
 from tests.report.explore.samples import image_file, saved
 from tests.samples import training

@@ -8,17 +8,10 @@ import torch
 matplotlib.use("Agg")
 
 from eomtlib.core.structures import ClassInfo
-from eomtlib.report.explore import (
-    Inspection,
-    Layer,
-    Picture,
-    Segments,
-    plot_layers,
-    plot_models,
-    plot_queries,
-    plot_segmentation,
-)
-from eomtlib.report.explore.panels import Panels, heat
+from eomtlib.report.explore import plot_layers, plot_models, plot_queries, plot_segmentation
+from eomtlib.report.explore.inspection import Inspection, Layer
+from eomtlib.report.explore.panels import draw, heat, segmented
+from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots import enlarge, overlay
 
 CLASSES = tuple(ClassInfo(name, True, i) for i, name in enumerate(["disc", "ring", "star"]))
@@ -138,10 +131,8 @@ def test_labels_do_not_overlap_and_stay_inside(count, size, seed):
     ids = voronoi(seed, count, size)
     names = [f"{'long-' * (index % 4)}name {index}" for index in range(count)]
     segments = Segments(ids, tuple(range(count)), tuple(names), tuple([0.5] * count))
-    panels = Panels(2, columns=2, size=size, width=2.6, title="crowded")
-    for panel in range(2):
-        panels.show_segments(panel, np.zeros((*size, 3), np.uint8), segments, "segments")
-    fig = panels.finish()
+    panel = segmented(Picture("black", np.zeros((*size, 3), np.uint8)), segments, "segments")
+    fig = draw([panel] * 2, columns=2, width=2.6, title="crowded")
     for ax in fig.axes:
         frame = ax.get_window_extent()
         boxes = [text.get_window_extent() for text in ax.texts]

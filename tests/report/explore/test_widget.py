@@ -8,7 +8,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from eomtlib.core.errors import DataError
-from eomtlib.report.explore import Explorer, Inspector, given_checkpoints, own_pictures
+from eomtlib.report.explore import Explorer, Inspector, given_checkpoints
+from eomtlib.report.explore.sources import own_pictures
 from eomtlib.report.explore.widget import VIEWS
 from tests.report.explore.samples import image_file, saved
 

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from eomtlib.core.environment import environment
-from eomtlib.report.papers import PRINTED_TABLES, ModelRow, fill, read_records
-from eomtlib.report.papers.tables import load_paper_table, paper_dir
+from eomtlib.report.papers.catalogue import PRINTED_TABLES, ModelRow
+from eomtlib.report.papers.filling import fill, read_records
+from eomtlib.report.papers.printed import load_paper_table, paper_dir
 from eomtlib.study.records.store import ResultStore
 from tests import samples
 

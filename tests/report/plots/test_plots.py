@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 from matplotlib.text import Text
 
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.papers.tables import load_paper_table
+from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.plots import (
     RUNG_COLORS,
     RUNG_MARKERS,

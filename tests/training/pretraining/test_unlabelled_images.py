@@ -12,7 +12,6 @@ from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.training.pretraining import PretrainingConfig, default_config, pretraining_hash
 from eomtlib.training.pretraining import unlabelled_images as images_module
 from eomtlib.training.pretraining.unlabelled_images import (
-    list_images,
     open_images,
     open_stream,
     random_window,
@@ -44,8 +43,6 @@ def images_of(stream, steps=4, first_step=0):
 
 
 def test_images_are_found_in_all_subfolders_and_in_order(folder):
-    names = [path.relative_to(folder).as_posix() for path in list_images(folder)]
-    assert names == ["a/x.jpeg", "a/z.JPG", "b.png"]
     source = open_images(configuration(folder))
     images = [source.read(i)[0] for i in range(3)]
     # Larger than twice the image size is made smaller; nothing is enlarged.
@@ -169,10 +166,10 @@ def test_the_hash_depends_on_every_parameter():
     [
         ({"size": "lage"}, r"size='lage'.*'large'"),
         ({"image_size": (60, 64)}, r"image_size=60×64.*64×64"),
-        ({"steps": 0}, r"steps=0 must be a whole number of at least 1"),
+        ({"steps": 0}, r"steps=0 must lie in \[1, inf\)"),
         ({"num_images": -1}, r"num_images=-1"),
         ({"batch_size": 1.5}, r"batch_size=1\.5"),
-        ({"lr": 0.0}, r"lr=0\.0 must be positive"),
+        ({"lr": 0.0}, r"lr=0\.0 must lie in \(0, inf\)"),
         ({"mask_ratio": 1.0}, r"mask_ratio=1\.0 hides 64 of the 64"),
         ({"mask_ratio": 0.001}, r"mask_ratio=0\.001 hides 0 of the 64"),
         ({"images": ""}, r"images='' is empty"),

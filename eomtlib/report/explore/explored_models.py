@@ -110,13 +110,10 @@ def finished_runs(
         duration: empty for any.
         image_size: 0 for any.
     """
+    perhaps = {"task": task, "pretraining": "" if pretraining == "auto" else pretraining}
+    perhaps |= {"image_size": parse_image_size(image_size) if image_size else None}
     wanted: dict[str, Any] = {"size": size, "dataset": dataset, "seed": seed}
-    if task:
-        wanted["task"] = task
-    if pretraining != "auto":
-        wanted["pretraining"] = pretraining
-    if image_size:
-        wanted["image_size"] = parse_image_size(image_size)
+    wanted |= {name: value for name, value in perhaps.items() if value}
     chosen = parse_rungs(rungs)
     records = [
         record
