@@ -1,4 +1,6 @@
+import getpass
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ if (REAL / "annotations" / "panoptic_val2017.json").is_file():
 def pytest_report_header() -> str:
     real = COCO.get("real", "no real one: set EOMTLIB_COCO to a folder in COCO's layout")
     return f"COCO: drawn; {real}"
+
+
+def pytest_configure() -> None:
+    """Workers compile the same kernels; a file that another still writes cannot be loaded."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        folder = Path(tempfile.gettempdir()) / f"torchinductor-{getpass.getuser()}-{worker}"
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
 @pytest.fixture(scope="session", params=COCO.values(), ids=COCO.keys())
