@@ -78,7 +78,9 @@ class Run:
 
     def finished(self) -> tuple[str, ...]:
         """The kinds of records of which none is missing."""
-        found = self.result()
+        return self._complete(self.result())
+
+    def _complete(self, found: RunResult) -> tuple[str, ...]:
         there = {
             "training": found.training is not None,
             "evaluation": found.evaluation is not None,
@@ -120,7 +122,8 @@ class Run:
 
     def learn(self) -> None:
         """Trains and evaluates, as far as that is asked for and not done already."""
-        found, done = self.result(), self.finished()
+        found = self.result()
+        done = self._complete(found)
         if found.training is not None:
             # A kill between the record and this line leaves it.
             (self.folder / RESUME_FILE).unlink(missing_ok=True)

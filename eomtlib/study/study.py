@@ -98,18 +98,16 @@ class Study:
         self.train = given.train
         self.store = ResultStore(given.results_dir)
         self._jobs = check_jobs(given.jobs)
-        materials: dict[Settings, Materials] = {}
+        # Rungs of one configuration share it: resolving may ask the network for weights.
+        materials: dict[tuple, Materials] = {}
         self.runs: list[Run] = []
-        for point in points:
+        for point, shown in zip(points, self.points, strict=True):
             own = {name: value for name, value in point.items() if name != "rung"}
-            parameters = _without_useless_weights({**shared, **own}, points)
-            settings = resolve_settings(**parameters)
-            if settings not in materials:
-                materials[settings] = Materials(
-                    settings, results_dir=self.store.root, progress=progress
-                )
-            run = Run(point["rung"], materials[settings], self.store, train=self.train)
-            self.runs.append(run)
+            key = tuple((name, shown[name]) for name in sorted(own))
+            if key not in materials:
+                settings = resolve_settings(**_without_useless_weights({**shared, **own}, points))
+                materials[key] = Materials(settings, results_dir=self.store.root, progress=progress)
+            self.runs.append(Run(point["rung"], materials[key], self.store, train=self.train))
 
     @property
     def settings(self) -> Settings:

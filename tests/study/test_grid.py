@@ -6,6 +6,7 @@ from eomtlib.core.errors import ConfigurationError
 from eomtlib.report.frame import to_frame
 from eomtlib.report.pictures import segmentations
 from eomtlib.report.tables.measured import printed_masking, with_models
+from eomtlib.study import study
 from eomtlib.study.parameters import Settings
 from eomtlib.study.parsing import parse_numbers, parse_seeds
 from eomtlib.study.questions import frozen_points, masking_points
@@ -160,3 +161,13 @@ def test_other_taps_of_a_frozen_encoder_are_its_last_blocks_unless_said():
     points = {point["model"]: point for point in frozen_points("nano", seeds="0")}
     assert points["PMT, taps 2, 3, 4, 5"]["taps"] == (2, 3, 4, 5)
     assert "PMT, taps 1, 5" in {p["model"] for p in frozen_points("nano", seeds=0, taps="1,5")}
+
+
+def test_rungs_of_one_configuration_resolve_it_once(tmp_path, monkeypatch):
+    called, resolve = [], study.resolve_settings
+    monkeypatch.setattr(
+        study, "resolve_settings", lambda **given: called.append(given) or resolve(**given)
+    )
+    runs = Study(seeds="0,1", results_dir=tmp_path, progress=False, **SMOKE).runs
+    assert len(runs) == 2 * 7
+    assert [given["seed"] for given in called] == [0, 1]
