@@ -161,10 +161,17 @@ def _opened(browser, lab, name):
     page = browser.new_page()
     page.bring_to_front()
     page.set_default_timeout(120_000)
+    page.add_locator_handler(page.locator("dialog.jp-Dialog"), _accept)
     page.goto(f"{lab}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}")
     page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
     return page
+
+
+def _accept(dialog):
+    """Answers what JupyterLab asks in between, as by Enter, and prints the question."""
+    print("JupyterLab asked:", dialog.inner_text())
+    dialog.locator("button.jp-mod-accept").click()
 
 
 def _run_all(page):
