@@ -56,7 +56,7 @@ def environment(device: torch.device | str = "cpu") -> Environment:
     return Environment(
         commit=_commit(),
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),  # a class of its own, which JSON does not know
         timm=version("timm"),
         lightning=version("lightning"),
         eomtlib=eomtlib.__version__,

@@ -197,7 +197,7 @@ class Run:
             processes=distributed.world_size(),
             gradient_accumulation=s.gradient_accumulation,
         )
-        self.store.write(record)
+        record = self.store.write(record)
         # What is finished keeps its weights, not the optimizer's state.
         (folder / RESUME_FILE).unlink(missing_ok=True)
         return record
@@ -229,7 +229,7 @@ class Run:
             per_class=result.per_class,
             label=s.label,
         )
-        return distributed.on_first(lambda: self._written(record))
+        return distributed.on_first(lambda: self.store.write(record))
 
     def time(self, *, mode: str, sampler: str, share: float = 1.0) -> ModelTiming:
         """Times it, with its trained weights where there are some; nothing is recorded.
@@ -288,15 +288,11 @@ class Run:
             batch_size=alone.batch_size,
             session=session,
         )
-        return self._written(record)
+        return self.store.write(record)
 
     def say(self, text: str) -> None:
         """Prints a notice, where notices are shown."""
         self.materials.say(text)
-
-    def _written(self, record: Any) -> Any:
-        self.store.write(record)
-        return record
 
     def _steps(self) -> int:
         s = self.settings

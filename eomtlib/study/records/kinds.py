@@ -1,21 +1,23 @@
 """The three kinds of records and their schema: what was trained, evaluated and timed.
 
-A record is checked when it is made and when it is read. Figures from papers are never records.
+A record is checked when it is written and when it is read. Figures from papers are never records.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import uuid
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
+import msgspec
+import numpy as np
+
 from eomtlib.core.environment import Environment
 from eomtlib.core.errors import RecordError
-from eomtlib.study.records.checks import build, check_fields, field_error, is_undefined
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
 
 SCHEMA_VERSION = 1
@@ -25,8 +27,8 @@ SCHEMA_VERSION = 1
 class Record:
     """What all three kinds have.
 
-    A float that may be None is None where it is not finite, figures in a dict are NaN there, and
-    any other float must be finite.
+    In a file what is not finite is null. It is read as None, as NaN among the figures of a dict,
+    and refused where a number must be.
 
     Attributes:
         rung, size, pretraining: of the model.
@@ -53,15 +55,14 @@ class Record:
         return self.environment.machine
 
     def __post_init__(self) -> None:
-        check_fields(self, f"{self.kind} record")
         if not self.id:
             made_up = f"{self.kind}-{self.rung}-{self.size}-{uuid.uuid4().hex[:10]}"
             object.__setattr__(self, "id", made_up)
         # The id becomes a file name.
         if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.id, re.ASCII):
-            raise field_error("id", "letters, digits and . _ + -", self.id, f"{self.kind} record")
+            raise _field_error("id", "letters, digits and . _ + -", self.id)
         if not _is_aware_time(self.created):
-            raise field_error("created", "an ISO date with time zone", self.created, self.kind)
+            raise _field_error("created", "an ISO date with time zone", self.created)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +128,7 @@ class TrainingRecord(Record):
         for name, value in (("checkpoint", self.checkpoint), ("log", self.log)):
             path = PurePosixPath(value or ".")
             if path.is_absolute() or ".." in path.parts:
-                raise field_error(
-                    name, "a path inside the results folder", value, "training record"
-                )
+                raise _field_error(name, "a path inside the results folder", value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +154,15 @@ class EvaluationRecord(Record):
     task: str
     masking: str
     input_size: tuple[int, int]
-    metrics: dict[str, float]
-    per_class: dict[str, dict[str, float]]
+    metrics: dict[str, float | None]
+    per_class: dict[str, dict[str, float | None]]
     label: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "metrics", _with_nan(self.metrics))
+        per_class = {name: _with_nan(figures) for name, figures in self.per_class.items()}
+        object.__setattr__(self, "per_class", per_class)
 
     @property
     def key(self) -> EvaluationKey:
@@ -251,47 +256,45 @@ KINDS: dict[str, type[Record]] = {
 
 
 def from_json(content: bytes) -> Record:
-    """A record from the content of a file.
+    """A record from the content of a file; fields that are not known are passed over.
 
     Raises:
         RecordError: when it is no valid record; names the field, what was expected and what found.
     """
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        data = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"This is no JSON file ({error}).") from error
     if not isinstance(data, dict) or data.get("kind") not in list(KINDS):
         found = data.get("kind") if isinstance(data, dict) else data
-        raise field_error("kind", f"one of {', '.join(KINDS)}", found, "record")
-    kind, written = data.pop("kind"), data.pop("schema_version", None)
-    if written != SCHEMA_VERSION:
-        raise field_error("schema_version", str(SCHEMA_VERSION), written, f"{kind} record")
+        raise _field_error("kind", f"one of {', '.join(KINDS)}", found)
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise _field_error("schema_version", str(SCHEMA_VERSION), data.get("schema_version"))
+    for name in ("id", "created"):
+        data.setdefault(name, None)  # which no file may leave to be made up
     try:
-        return build(KINDS[kind], data, f"{kind} record", required=("id", "created"))
-    except OverflowError as error:
-        raise RecordError(f"{kind} record: a number is too large ({error}).") from error
+        return msgspec.convert(data, KINDS[data["kind"]])
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{data['kind']} record: {error}.") from error
 
 
 def to_json(record: Record) -> bytes:
     """The content of a file that ``from_json`` reads."""
     head = {"kind": record.kind, "schema_version": SCHEMA_VERSION}
-    return as_json(head | _plain(record)).encode()
+    return as_json(head | msgspec.to_builtins(record, enc_hook=np.generic.item))
 
 
-def as_json(content: dict[str, Any]) -> str:
-    """Standard JSON: tuples as lists, NaN as null."""
-    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(content: dict[str, Any]) -> bytes:
+    """Standard JSON, one entry a line: tuples as lists, what is not finite as null."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
-def _plain(value: Any) -> Any:
-    """JSON's form: dataclasses as dicts, tuples as lists, NaN as null."""
-    if isinstance(value, Record | Environment):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if is_undefined(value) else value
+def _with_nan(figures: dict[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in figures.items()}
+
+
+def _field_error(name: str, expected: str, found: Any) -> RecordError:
+    return RecordError(f"field {name!r} should be {expected}, but is {repr(found)[:80]}.")
 
 
 def _is_aware_time(text: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import RecordError, check_choice
@@ -19,6 +20,8 @@ from eomtlib.study.records.kinds import (
     from_json,
     to_json,
 )
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 class ResultStore:
@@ -33,13 +36,22 @@ class ResultStore:
 
     def __init__(self, results_dir: str | Path) -> None:
         self.root = Path(results_dir).expanduser()
-        self._known: dict[Path, tuple[tuple[int, ...], Record]] = {}
+        self._known: dict[Path, tuple[tuple[int, ...], Record | None]] = {}
 
-    def write(self, record: Record) -> Path:
-        """Writes a record whole or not at all, and returns its path."""
-        path = self.root / "records" / f"{record.id}.json"
-        write_file(path, to_json(record))
-        return path
+    def write(self, record: RecordT) -> RecordT:
+        """Writes a record whole or not at all, and returns it as it is read again.
+
+        Raises:
+            RecordError: when a field has a value that does not belong there.
+        """
+        content = to_json(record)
+        checked = from_json(content)
+        write_file(self.path(record), content)
+        return checked
+
+    def path(self, record: Record) -> Path:
+        """Where a record is, or goes."""
+        return self.root / "records" / f"{record.id}.json"
 
     def read(self, path: str | Path) -> Record:
         """Reads one file.
@@ -62,9 +74,10 @@ class ResultStore:
     def records(self, kind: str | None = None, **equals: Any) -> list[Record]:
         """All records, or those whose fields (or ``machine``) have the given values, oldest first.
 
+        A file that is no record, or that of a newer version, is passed over with a warning.
+
         Raises:
             ConfigurationError: for a kind or a field that no record has.
-            RecordError: when a file in the folder is no valid record.
         """
         kinds = [KINDS[check_choice("kind", kind, KINDS)]] if kind else list(KINDS.values())
         known = {f.name for cls in kinds for f in fields(cls)} | {"machine", "key"}
@@ -73,16 +86,24 @@ class ResultStore:
         wanted = {k: tuple(v) if isinstance(v, list) else v for k, v in equals.items()}
         # Names that begin with a dot are temporary files, left by a process that was killed.
         paths = [p for p in (self.root / "records").glob("*.json") if not p.name.startswith(".")]
-        read = [self._read_once(path) for path in sorted(paths)]
+        read = filter(None, map(self._read_once, sorted(paths)))
         found = [r for r in read if r.kind in {c.kind for c in kinds} and _matches(r, wanted)]
         return sorted(found, key=lambda r: (datetime.fromisoformat(r.created), r.id))
 
-    def _read_once(self, path: Path) -> Record:
+    def _read_once(self, path: Path) -> Record | None:
         """``read``; a file that was read before and has not changed is not read again."""
-        state = path.stat()
+        try:
+            state = path.stat()
+        except FileNotFoundError:  # deleted since it was listed
+            return None
         version = (state.st_mtime_ns, state.st_size, state.st_ino)
         if self._known.get(path, (None,))[0] != version:
-            self._known[path] = version, self.read(path)
+            try:
+                record = self.read(path)
+            except RecordError as error:
+                warnings.warn(f"Passed over: {error}", stacklevel=2)
+                record = None
+            self._known[path] = version, record
         return self._known[path][1]
 
     def find(self, kind: str, **equals: Any) -> Record | None:
