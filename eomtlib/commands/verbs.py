@@ -21,7 +21,15 @@ def fit(parser: _Parser) -> None:
         help="show what would be run, resolved and checked, as such a file, only",
     )
     parser.add_argument("--raw", action="store_true", help="with --print-config: what was given")
-    names = [name for name in PARAMETERS if name not in ("seed", "train")]  # it is there to train
+    parser.add_argument(
+        "--no-wait",
+        dest="wait",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="end with a message where other processes are at a run, once the rest is done",
+    )
+    # It is there to train, and a notebook's True is a flag here.
+    names = [name for name in PARAMETERS if name not in ("seed", "train", "wait")]
     for group in dict.fromkeys(PARAMETERS[name].group for name in names):
         own = [name for name in names if PARAMETERS[name].group == group]
         _as_described(parser.add_argument_group(group), *own, given_alone=True, rungs="eomt")

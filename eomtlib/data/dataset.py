@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import unicodedata
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -41,6 +45,9 @@ class SegmentationDataset(Protocol):
 
     def stem(self, index: int) -> str:
         """The name of an image's file, without folders and ending."""
+
+    def digest(self) -> str:
+        """16 hexadecimal digits of what it holds, the same for every copy of it."""
 
 
 class FileDataset(ABC):
@@ -103,6 +110,27 @@ class FileDataset(ABC):
         """The name of an image's file, without folders and ending."""
         return PurePosixPath(self._image_names[index].decode()).stem
 
+    def digest(self) -> str:
+        """16 hexadecimal digits of what it holds, the same for every copy of it.
+
+        Of classes their names, ids and whether they are things; of annotations name and content; of
+        images name and length.
+        """
+        names = self._image_names.tolist()
+        lengths = self._images.lengths([name.decode() for name in names])
+        parts = [(info.name, info.is_thing, info.category_id) for info in self.classes]
+        parts += zip(names, lengths.tolist(), strict=True)
+        parts += self.checksums()
+        digest = hashlib.sha256()
+        for name, *others in parts:
+            text = name if isinstance(name, str) else name.decode()
+            digest.update(json.dumps([unicodedata.normalize("NFC", text), *others]).encode())
+        return digest.hexdigest()[:16]
+
+    @abstractmethod
+    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+        """Name and CRC-32 of each file that annotates images."""
+
     @abstractmethod
     def read_segments(self, index: int) -> SegmentMap:
         """The segments alone."""
@@ -131,6 +159,12 @@ def read_file(store: Store, name: str, kind: str, *, count: int = 0) -> bytes:
     except DataError as error:
         where = store.where(name)
         raise FileError(kind, where, str(error).removeprefix(f"{where}: ")) from error
+
+
+def name_checksums(store: Store, names: np.ndarray) -> Iterable[tuple[bytes, int]]:
+    """``[N]`` bytes names of files in a store, each with its CRC-32."""
+    listed = names.tolist()
+    return zip(listed, store.checksums([n.decode() for n in listed]).tolist(), strict=True)
 
 
 def check_present(

@@ -19,7 +19,7 @@ from eomtlib.data.sets import ade20k, cityscapes
 from eomtlib.data.sets.coco import DOWNLOAD as COCO_DOWNLOAD
 from eomtlib.data.sets.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic
 from eomtlib.data.sets.custom import custom_view, open_custom
-from eomtlib.data.sets.shapes import ensure_shapes
+from eomtlib.data.sets.shapes import Shapes
 from eomtlib.data.task_views import as_instances, as_semantic
 
 _IN_MEMORY_BYTES = 512 << 20
@@ -124,12 +124,6 @@ def open_files(
     return source.open(data_path, split, report=report, **(generated if source.generated else {}))
 
 
-def _open_shapes(
-    root: str | Path | None, split: str, *, report: Report, **options: Any
-) -> FileDataset:
-    return CocoPanoptic(ensure_shapes(root, **options), split, report=report)
-
-
 def _downloads(*files: str, page: str) -> str:
     return f"download {', '.join(files)} from {page} into one folder (no need to unzip)"
 
@@ -145,9 +139,9 @@ _CUSTOM = (
 
 DATASETS: dict[str, dict[str, Source]] = {
     "shapes": {
-        "panoptic": Source(_open_shapes, generated=True),
-        "instance": Source(_open_shapes, as_instances, generated=True),
-        "semantic": Source(_open_shapes, as_semantic, generated=True),
+        "panoptic": Source(Shapes, generated=True),
+        "instance": Source(Shapes, as_instances, generated=True),
+        "semantic": Source(Shapes, as_semantic, generated=True),
     },
     "coco": {
         "panoptic": Source(CocoPanoptic, needs=_COCO_PANOPTIC),

@@ -43,6 +43,10 @@ class TaskView:
         """As in ``SegmentationDataset``."""
         return self.dataset.stem(index)
 
+    def digest(self) -> str:
+        """Of the data set whose segments these are."""
+        return self.dataset.digest()
+
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``."""
         image, segments = self.dataset.read(index)

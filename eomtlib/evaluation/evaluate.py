@@ -14,6 +14,9 @@ from eomtlib.evaluation.metrics import METRICS
 from eomtlib.evaluation.metrics.metric import Result
 from eomtlib.inference.segmenter import Segmenter
 
+EVALUATION_METHOD = 1
+"""Raised with every change of the figures of given segmentations."""
+
 
 @torch.inference_mode()
 def evaluate(

@@ -19,6 +19,9 @@ from eomtlib.inference.postprocessing import (
     post_process_semantic_segmentation,
 )
 
+POST_PROCESSING_METHOD = 1
+"""Raised with every change of the segmentations of given logits."""
+
 
 @dataclass(frozen=True)
 class Task:

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from eomtlib.core.environment import environment
+from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.speed import TIMING_METHOD
+from eomtlib.inference.tasks import POST_PROCESSING_METHOD
 from eomtlib.models.build import own_choices
 from eomtlib.models.checkpoints import ModelConfig
 from eomtlib.models.ladder import LADDER, Rung, masking_after
@@ -15,6 +17,7 @@ from eomtlib.models.options import ModelOptions
 from eomtlib.study.materials import Materials
 from eomtlib.study.parameters import Settings
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
+from eomtlib.training.fit import TRAINING_METHOD
 from eomtlib.training.recipes import Recipe, recipe
 
 
@@ -80,7 +83,7 @@ class Identity:
             pretraining=s.pretraining,
             weights=made_of.weights_digest,
             dataset=s.dataset,
-            images=made_of.images_digest,
+            data=made_of.data_digests["train"],
             classes=tuple(info.name for info in made_of.classes),
             image_size=s.image_size,
             duration=s.duration,
@@ -93,14 +96,18 @@ class Identity:
             task=s.task,
             checkpoint=None if s.checkpoint is None else made_of.weights_digest,
             options=self.options.chosen(),
+            method=TRAINING_METHOD,
         )
 
     def evaluation_key(self, training_id: str) -> EvaluationKey:
         """What an evaluation of that training is found by."""
         return EvaluationKey(
             training_id=training_id,
+            data=self.materials.data_digests["val"],
             num_images=self.materials.num_val,
             masking=self.inference_masking,
+            method=EVALUATION_METHOD,
+            post_processing=POST_PROCESSING_METHOD,
         )
 
     @cached_property

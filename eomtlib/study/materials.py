@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
@@ -26,10 +24,6 @@ from eomtlib.training.pretraining import (
     written_hash,
 )
 
-# Configurations that differ in a seed or a model read the same data, which need not be in memory
-# twice.
-_opened = lru_cache(maxsize=4)(open_dataset)
-
 
 class Materials:
     """Data and weights of one configuration.
@@ -38,6 +32,7 @@ class Materials:
         settings: every parameter, resolved.
         results_dir: where a pretraining that must come first is, or goes.
         progress: whether progress bars and notices are shown, by the first process.
+        open_data: ``open_dataset``, or what remembers what it has opened.
 
     Attributes:
         train_set, val_set: what is learned from, and evaluated on.
@@ -45,7 +40,8 @@ class Materials:
         num_queries: of the models.
         num_val: how many validation images are evaluated on.
         pretraining: that must come first, or None.
-        images_digest, weights_digest: for ``TrainingKey``.
+        data_digests: of ``train`` and ``val``.
+        weights_digest: for ``TrainingKey``.
         start: what the model is that training starts from; None where it starts from an encoder.
 
     Raises:
@@ -53,12 +49,29 @@ class Materials:
             is written then.
     """
 
-    def __init__(self, settings: Settings, *, results_dir: Path, progress: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        results_dir: Path,
+        progress: bool,
+        open_data: Callable[..., SegmentationDataset] = open_dataset,
+    ) -> None:
         self.settings = settings
         _check_split(settings)
         with distributed.first_goes_first():  # it may write the embedded data set
-            self.train_set = _open(settings, "train")
-            self.val_set = _open(settings, "val")
+            self.train_set, self.val_set = (
+                open_data(
+                    settings.dataset,
+                    split,
+                    task=settings.task,
+                    data_path=settings.data_path,
+                    image_size=settings.image_size,
+                    train_images=settings.train_images,
+                    val_images=settings.drawn_val_images,
+                )
+                for split in ("train", "val")
+            )
         if self.train_set.classes != self.val_set.classes:
             raise ConfigurationError(
                 f"dataset={settings.dataset!r}: training and validation list other classes."
@@ -70,8 +83,10 @@ class Materials:
         self.num_val = min(len(self.val_set), settings.val_images or len(self.val_set))
         self.pretraining = pretraining_before(settings)
         self.start = identify(settings.checkpoint) if settings.checkpoint else None
-        ids = np.asarray(self.train_set.image_ids, np.int64).tobytes()
-        self.images_digest = hashlib.sha256(ids).hexdigest()[:16]
+        sets = {"train": self.train_set, "val": self.val_set}
+        self.data_digests = distributed.on_first(
+            lambda: {split: own.digest() for split, own in sets.items()}
+        )
         self.weights_digest = self._check_weights()
         self._results_dir = results_dir
         self.progress = progress and distributed.is_first()
@@ -140,18 +155,6 @@ class Materials:
         if s.pretraining == "mim" and (written := written_hash(path)):
             return f"mim {written}"
         return _file_digest(path)
-
-
-def _open(settings: Settings, split: str) -> SegmentationDataset:
-    return _opened(
-        settings.dataset,
-        split,
-        task=settings.task,
-        data_path=settings.data_path,
-        image_size=settings.image_size,
-        train_images=settings.train_images,
-        val_images=settings.drawn_val_images,
-    )
 
 
 def _check_split(settings: Settings) -> None:

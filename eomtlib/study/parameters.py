@@ -62,6 +62,7 @@ _model, _data, _training, _timing, _machine, _study = (
     for group in ("the model", "data", "training", "timing", "the machine", "the study")
 )
 _NONE, _TRAIN, _BOTH = "", "training", "training timing"
+_LEARNT, _ALL = "training evaluation", "training evaluation timing"
 
 
 def parameters_of(cls: type) -> dict[str, Parameter]:
@@ -121,6 +122,9 @@ class StudyParameters(_Checked):
     train: bool = _study(
         _NONE, True, otherwise(True, parsing.switch), "False: parameters, GMACs and FPS only"
     )
+    wait: bool = _study(
+        _NONE, True, otherwise(True, parsing.switch), "for runs that other processes are at"
+    )
     results_dir: Path = _study(
         _NONE, "results/runs", _alone(parsing.resolve_results_dir), "finished work is found here"
     )
@@ -144,7 +148,7 @@ class Settings(_Checked):
         _BOTH, "auto", _pretraining, "auto (dinov2 if at hand), none, mim (done here), or a name"
     )
     dataset: str = _data(
-        _BOTH,
+        _ALL,
         "shapes",
         one_of(DATASET_TASKS),
         "shapes (embedded), coco, ade20k, cityscapes, custom",
@@ -153,9 +157,12 @@ class Settings(_Checked):
         _BOTH, "", optional(one_of(TASKS)), "panoptic, instance, semantic; the data set's first"
     )
     data_path: Path | None = _data(
-        _NONE, "", _path, "the data set's folder, with its folders or its zip files (docs/data.md)"
+        _LEARNT,
+        "",
+        _path,
+        "the data set's folder, with its folders or its zip files (docs/data.md)",
     )
-    image_size: tuple[int, int] = _data(_BOTH, 0, _size, "pixels; 480x640 (height x width)")
+    image_size: tuple[int, int] = _data(_ALL, 0, _size, "pixels; 480x640 (height x width)")
     duration: str = _training(
         _TRAIN, "", _length, "300steps, 12epochs, 5min; a number is a number of steps"
     )

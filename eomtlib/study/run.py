@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from eomtlib.core import distributed
 from eomtlib.core.environment import environment
+from eomtlib.core.holding import held
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
@@ -32,6 +34,9 @@ from eomtlib.training.fit import FitResult, fit, measure_step, save_steps, saved
 from eomtlib.training.module import SegmentationModule
 from eomtlib.training.resuming import RESUME_FILE
 from eomtlib.training.trainer import FitOptions
+
+HELD_FILE = "held.lock"
+"""In a run's folder while a process is at it."""
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.
@@ -93,8 +98,8 @@ class Run:
         return not self._train or {"training", "evaluation"} <= set(self.finished())
 
     def missing_timings(self) -> list[tuple[str, str]]:
-        """The modes and samplers that are still to be timed."""
-        return self._untimed(self.result())
+        """The modes and samplers that are still to be timed; asked by the first process alone."""
+        return self._untimed(self._found())
 
     def _found(self) -> RunResult:
         training = self.store.find("training", key=self.identity.training_key)
@@ -120,8 +125,24 @@ class Run:
 
     # Doing it
 
-    def learn(self) -> None:
-        """Trains and evaluates, as far as that is asked for and not done already."""
+    def learn(self, *, wait: bool = True) -> bool:
+        """Trains and evaluates, as far as that is asked for and not done already.
+
+        Args:
+            wait: where another process is at this run, whether to wait and take what it leaves.
+
+        Returns:
+            Whether it is done; False where another process is at it and is not waited for.
+        """
+        if self.is_learnt():
+            self._learn()
+            return True
+        with held(self.folder / HELD_FILE, name=self.rung, say=self.say, wait=wait) as is_mine:
+            if is_mine:
+                self._learn()
+            return is_mine
+
+    def _learn(self) -> None:
         found = self.result()
         done = self._complete(found)
         if found.training is not None:
@@ -130,6 +151,7 @@ class Run:
         self.say(f"{self.rung}: found {', '.join(done)}." if done else f"{self.rung}:")
         training, evaluation = found.training, found.evaluation
         if self._train and training is None:
+            self._say_why_anew()
             training = self.train()
         if training is not None and evaluation is None:
             evaluation = self.evaluate(training)
@@ -156,7 +178,7 @@ class Run:
                     run_dir=folder,
                     device=s.device,
                     precision=s.precision,
-                    checkpoint_every=s.checkpoint_every,
+                    checkpoint_every=self._checkpoint_every(),
                     loggers=s.loggers,
                     progress=self.materials.progress,
                     name=folder.name,
@@ -218,12 +240,10 @@ class Run:
         )
         record = EvaluationRecord(
             **self._named(),
-            training_id=training.id,
+            **asdict(key),
             dataset=s.dataset,
             split="val",
-            num_images=key.num_images,
             task=s.task,
-            masking=key.masking,
             input_size=s.image_size,
             metrics=result.metrics,
             per_class=result.per_class,
@@ -290,9 +310,33 @@ class Run:
         )
         return self.store.write(record)
 
+    def nearest_training(self) -> tuple[TrainingRecord, tuple[str, ...]] | None:
+        """The finished training that differs in the least, and in what; the newest of several."""
+        key = self.identity.training_key
+        others = [(r, key.differences(r.key)) for r in self.store.records("training")]
+        return min(reversed(others), key=lambda other: len(other[1]), default=None)
+
+    def _say_why_anew(self) -> None:
+        nearest = distributed.on_first(self.nearest_training)
+        if nearest and nearest[1] and set(nearest[1]) <= {"data", "classes"}:
+            record = nearest[0]
+            if "data" in record.key.unsaid:
+                what = "whose record does not say which data it learned from"
+            else:
+                what = "learned from other data: images, masks, classes or annotations have changed"
+            self.say(f"{self.rung}: trained anew, for {record.id} of {record.created[:10]} {what}.")
+
     def say(self, text: str) -> None:
         """Prints a notice, where notices are shown."""
         self.materials.say(text)
+
+    def _checkpoint_every(self) -> str:
+        """In minutes or steps."""
+        s, every = self.settings, parse_duration(self.settings.checkpoint_every)
+        if every.unit == "minutes":
+            return str(every)
+        steps = every.steps(samples=len(self.materials.train_set), batch_size=s.batch_size)
+        return f"{steps}steps"
 
     def _steps(self) -> int:
         s = self.settings

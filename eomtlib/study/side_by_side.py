@@ -193,7 +193,7 @@ def _learn(
     error: BaseException | None = None
     try:
         materials = Materials(settings, results_dir=results_dir, progress=False)
-        Run(rung, materials, ResultStore(results_dir)).learn()
+        Run(rung, materials, ResultStore(results_dir)).learn(wait=False)
     except (EomtlibError, KeyboardInterrupt) as known:
         error = known
     except Exception:

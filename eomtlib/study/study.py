@@ -6,14 +6,16 @@ Studies share records: what one notebook has trained another finds again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from eomtlib.core.environment import environment
-from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
+from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.models.encoders import TIMM_NAMES, has_encoder
 from eomtlib.study.materials import Materials
@@ -60,9 +62,9 @@ class Study:
 
     Args:
         points: as ``grid`` returns them, or written out; by default ``rungs`` × ``seeds``.
-        rungs, seeds, jobs, train, results_dir: as ``StudyParameters`` describes them. With several
-            ``jobs`` each training has a process of its own, and a script must start them under
-            ``if __name__ == "__main__"``.
+        rungs, seeds, jobs, train, wait, results_dir: as ``StudyParameters`` describes them. With
+            several ``jobs`` each training has a process of its own, and a script must start them
+            under ``if __name__ == "__main__"``.
         progress: whether progress bars and notices are shown.
         shared: of ``Settings``, for all runs; a point's own come first.
 
@@ -83,30 +85,39 @@ class Study:
         seeds: str | int | Sequence[int] = "0",
         jobs: int | str = 1,
         train: bool | str = True,
+        wait: bool | str = True,
         results_dir: str | Path = "results/runs",
         progress: bool = True,
         **shared: Any,
     ) -> None:
         given = StudyParameters(
-            rungs=rungs, seeds=seeds, jobs=jobs, train=train, results_dir=results_dir
+            rungs=rungs, seeds=seeds, jobs=jobs, train=train, wait=wait, results_dir=results_dir
         )
         if points is None:
             points = grid(seed=given.seeds, rung=given.rungs)
         if not points:
             raise ConfigurationError("a study needs at least one point; name a model to run.")
         self.points = [{name: _shown(value) for name, value in point.items()} for point in points]
-        self.train = given.train
+        self.train, self._wait = given.train, given.wait
         self.store = ResultStore(given.results_dir)
         self._jobs = check_jobs(given.jobs)
         # Rungs of one configuration share it: resolving may ask the network for weights.
         materials: dict[tuple, Materials] = {}
+        # Those that differ in a seed or a model read the same data, which need not be in memory
+        # twice. The next study opens them anew: they may have changed.
+        open_data = lru_cache(maxsize=4)(open_dataset)
         self.runs: list[Run] = []
         for point, shown in zip(points, self.points, strict=True):
             own = {name: value for name, value in point.items() if name != "rung"}
             key = tuple((name, shown[name]) for name in sorted(own))
             if key not in materials:
                 settings = resolve_settings(**_without_useless_weights({**shared, **own}, points))
-                materials[key] = Materials(settings, results_dir=self.store.root, progress=progress)
+                materials[key] = Materials(
+                    settings,
+                    results_dir=self.store.root,
+                    progress=progress,
+                    open_data=open_data,
+                )
             self.runs.append(Run(point["rung"], materials[key], self.store, train=self.train))
 
     @property
@@ -175,13 +186,28 @@ class Study:
         return self.results
 
     def learn(self) -> list[RunResult]:
-        """``run`` without timing, whose place in the results is empty where none was there."""
+        """``run`` without timing, whose place in the results is empty where none was there.
+
+        What other processes are at is left to them, and waited for last.
+
+        Raises:
+            EomtlibError: where that is not to be waited for (``wait``).
+        """
         self._check()
         self._learn_side_by_side()
+        elsewhere: list[Run] = []
         for number, (run, point) in enumerate(zip(self.runs, self.points, strict=True), start=1):
             if len(self.first_runs) < len(self.runs):
                 said = ", ".join(f"{name} {value}" for name, value in point.items())
                 run.say(f"Run {number} of {len(self.runs)}: {said}")
+            if not run.learn(wait=False):
+                elsewhere.append(run)
+        if elsewhere and not self._wait:
+            raise EomtlibError(
+                f"other processes are at {len(elsewhere)} of {len(self.runs)} run(s); the rest is "
+                "done. Run again once they have ended, or without --no-wait."
+            )
+        for run in elsewhere:
             run.learn()
         return self.results
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from eomtlib.core import distributed
+from eomtlib.core.atomic_files import config_hash
+from eomtlib.core.environment import environment
+from eomtlib.core.holding import held
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.evaluation.speed import ModelTiming
 from eomtlib.study.records.keys import TimingKey
@@ -56,14 +59,30 @@ class TimingJob:
 
 
 def time_missing(runs: Sequence[Run]) -> None:
-    """Times the models of some runs in turns, each architecture that was not timed yet once."""
+    """Times the models of some runs in turns, each architecture that was not timed yet once.
+
+    On one machine and into one results folder, one process times at a time.
+    """
+    distributed.on_first(lambda: _time_alone(runs))
+
+
+def _time_alone(runs: Sequence[Run]) -> None:
+    if not _untimed(runs):
+        return
+    machine = environment(runs[0].settings.device).machine
+    path = runs[0].store.root / f"timing-{config_hash({'machine': machine})[:8]}.lock"
+    with held(path, name="timing", say=runs[0].say, wait=True, alone=True):
+        time_in_rounds(_untimed(runs))
+
+
+def _untimed(runs: Sequence[Run]) -> list[TimingJob]:
     jobs: list[TimingJob] = []
     for run in runs:
         for mode, sampler in run.missing_timings():
             job = TimingJob(run, mode, sampler)
             if job.key not in [other.key for other in jobs]:
                 jobs.append(job)
-    distributed.on_first(lambda: time_in_rounds(jobs))
+    return jobs
 
 
 def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:

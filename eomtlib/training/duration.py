@@ -25,13 +25,19 @@ class Duration:
     value: float
     unit: str
 
-    def steps(self, *, samples: int, batch_size: int, seconds_per_step: Callable[[], float]) -> int:
+    def steps(
+        self,
+        *,
+        samples: int,
+        batch_size: int,
+        seconds_per_step: Callable[[], float] | None = None,
+    ) -> int:
         """The duration in optimizer steps, at least one.
 
         Args:
             samples: in the training set.
             batch_size: in total, over all devices.
-            seconds_per_step: measures a step; called for minutes only.
+            seconds_per_step: measures a step; needed and called for minutes only.
         """
         if self.unit == "steps":
             return max(1, round(self.value))

@@ -25,6 +25,9 @@ from eomtlib.training.module import SegmentationModule
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.trainer import FitOptions, train_to_end
 
+TRAINING_METHOD = 1
+"""Raised with every change of what a training of one key comes to, but for rounding."""
+
 
 @dataclass(frozen=True)
 class FitResult:

@@ -54,8 +54,9 @@ def test_fit_has_an_option_for_every_parameter_but_two():
 
     options = Options()
     VERBS["fit"](options)
-    own = ["--config", "--print-config", "--raw"]
-    named = [f"--{name.replace('_', '-')}" for name in PARAMETERS if name not in ("seed", "train")]
+    own = ["--config", "--print-config", "--raw", "--no-wait"]
+    others = ("seed", "train", "wait")
+    named = [f"--{name.replace('_', '-')}" for name in PARAMETERS if name not in others]
     assert sorted(options) == sorted(own + named)
 
 

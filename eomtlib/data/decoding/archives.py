@@ -16,12 +16,15 @@ import tempfile
 import weakref
 import zipfile
 import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
 from eomtlib.core.errors import DataError
+from eomtlib.data.decoding.checksums import checksums
 
 MAX_NAME_BYTES = 255
 MAX_FILE_BYTES = 4 << 30
@@ -30,6 +33,7 @@ MAX_FILE_BYTES = 4 << 30
 _LOCAL_HEADER_BYTES = 30
 _STORED, _DEFLATED, _UNUSABLE = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, -1
 _NO_CHECKSUM = -1
+_STATS_AT_ONCE = 16
 
 
 class Store(Protocol):
@@ -47,6 +51,12 @@ class Store(Protocol):
 
     def head(self, name: str, count: int) -> bytes:
         """The first ``count`` bytes of a file, fewer where it is shorter; errors as of ``read``."""
+
+    def lengths(self, names: Sequence[str]) -> np.ndarray:
+        """``[N]`` int64, bytes of each file; errors as of ``read``."""
+
+    def checksums(self, names: Sequence[str]) -> np.ndarray:
+        """``[N]`` int64, the CRC-32 of each file; errors as of ``read``."""
 
     def where(self, name: str) -> str:
         """How an error message names the file."""
@@ -111,6 +121,29 @@ class FolderStore:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); fetch the file again."
             ) from error
+
+    def lengths(self, names: Sequence[str]) -> np.ndarray:
+        """As in ``Store``."""
+        return self._states(names)[:, 0]
+
+    def checksums(self, names: Sequence[str]) -> np.ndarray:
+        """As in ``Store``."""
+        return checksums(self.path, names, self._states(names), self.read)
+
+    def _states(self, names: Sequence[str]) -> np.ndarray:
+        """``[N, 2]``: bytes of each file, and when it was written."""
+        with ThreadPoolExecutor(_STATS_AT_ONCE) as threads:  # over a network each one waits
+            return np.array(list(threads.map(self._state, names)), np.int64).reshape(-1, 2)
+
+    def _state(self, name: str) -> tuple[int, int]:
+        path = self.path / check_name(name, self.path)
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); fetch the file again."
+            ) from error
+        return state.st_size, state.st_mtime_ns
 
     def __contains__(self, name: str) -> bool:
         return (self.path / check_name(name, self.path)).is_file()
@@ -217,6 +250,18 @@ class ArchiveStore:
             except zlib.error as error:
                 raise self._damaged(name, error) from error
         return data[:count]
+
+    def lengths(self, names: Sequence[str]) -> np.ndarray:
+        """As in ``Store``."""
+        return np.array([self._entry(name).size for name in names], np.int64)
+
+    def checksums(self, names: Sequence[str]) -> np.ndarray:
+        """As in ``Store``; the archive's own, which ``read`` holds files to."""
+        if not self._is_tar:
+            return np.array([self._entry(name).checksum for name in names], np.int64)
+        written = np.full(len(names), Path(self._path).stat().st_mtime_ns)
+        states = np.stack([self.lengths(names), written], axis=1)
+        return checksums(Path(self._path) / self._prefix, names, states, self.read)
 
     def where(self, name: str) -> str:
         """As in ``Store``."""

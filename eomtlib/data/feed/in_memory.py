@@ -51,6 +51,7 @@ class InMemory:
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.classes, self.image_ids = dataset.classes, dataset.image_ids
         self.sizes = dataset.sizes
+        self._digest = dataset.digest()
         self._stems = [dataset.stem(index) for index in range(len(dataset))]
         # Large tensors: worker processes share their memory, whichever way they start.
         self._places = np.cumsum([0, *np.prod(self.sizes.astype(np.int64), axis=1)]).tolist()
@@ -70,6 +71,10 @@ class InMemory:
     def stem(self, index: int) -> str:
         """As in ``SegmentationDataset``."""
         return self._stems[index]
+
+    def digest(self) -> str:
+        """As in ``SegmentationDataset``."""
+        return self._digest
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``; the tensors are views and must not be written to."""

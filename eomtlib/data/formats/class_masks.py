@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from eomtlib.core.errors import DataError
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
-from eomtlib.data.dataset import MAX_SIDE, FileDataset, read_file
+from eomtlib.data.dataset import MAX_SIDE, FileDataset, name_checksums, read_file
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.image_files import DATA_SUFFIXES, open_image
 from eomtlib.data.decoding.problems import FileError, Report, refuse
@@ -112,6 +112,10 @@ class MaskFiles(FileDataset):
             what = f"holds {len(strange)} value(s) that stand for no class and not for void: "
             raise FileError("unknown id", self.annotation_of(index), f"{what}{numbers}.")
         return self._table[values]
+
+    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+        """Of the PNGs."""
+        return name_checksums(self._masks, self._mask_names)
 
     def annotation_of(self, index: int) -> str:
         """The PNG."""

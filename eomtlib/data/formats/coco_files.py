@@ -6,13 +6,16 @@ Both formats are described at https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 import warnings
+import zlib
+from collections.abc import Iterable
+from pathlib import PurePath
 
 import numpy as np
 import torch
 
 from eomtlib.core.errors import DataError, check_choice
 from eomtlib.core.structures import VOID, SegmentMap
-from eomtlib.data.dataset import FileDataset, check_present, read_file
+from eomtlib.data.dataset import FileDataset, check_present, name_checksums, read_file
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.json_lists import JsonLists
 from eomtlib.data.decoding.problems import Report, refuse
@@ -28,7 +31,13 @@ class _CocoFiles(FileDataset):
     """What both formats have in common: the images of an index, with or without the empty ones."""
 
     def __init__(
-        self, images: Store, index: PanopticIndex | InstanceIndex, on_empty: str, report: Report
+        self,
+        images: Store,
+        index: PanopticIndex | InstanceIndex,
+        annotations: bytes,
+        *,
+        on_empty: str,
+        report: Report,
     ) -> None:
         kept = _chosen(images, index, on_empty, report)
         super().__init__(
@@ -40,11 +49,16 @@ class _CocoFiles(FileDataset):
         )
         self.faulty = index.faulty[kept]
         self._index, self._rows = index, kept
+        self._checksum = zlib.crc32(annotations)
         self._check_present(images, self._image_names, "missing image", report)
 
     def annotation_of(self, index: int) -> str:
         """The JSON file."""
         return self._index.where
+
+    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+        """Of the JSON file."""
+        return [(PurePath(self._index.where).name, self._checksum)]
 
     def _check_present(self, store: Store, names: np.ndarray, kind: str, report: Report) -> None:
         check_present(store, names, kind=kind, listed_by=self._index.where, report=report)
@@ -90,10 +104,15 @@ class PanopticFiles(_CocoFiles):
         report: Report = refuse,
     ) -> None:
         index = PanopticIndex(JsonLists(annotations, json_name), report)
-        super().__init__(images, index, on_empty, report)
+        super().__init__(images, index, annotations, on_empty=on_empty, report=report)
         self._maps, self._map_names = maps, index.map_names[self._rows]
         wanted = self._map_names[self._map_names != b""]
         self._check_present(maps, wanted, "missing mask", report)
+
+    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+        """Of the JSON file and the PNGs."""
+        names = self._map_names[self._map_names != b""]
+        return [*super().checksums(), *name_checksums(self._maps, names)]
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[1, H, W]``, in the order of the annotation file."""
@@ -135,7 +154,7 @@ class InstanceFiles(_CocoFiles):
         report: Report = refuse,
     ) -> None:
         index = InstanceIndex(JsonLists(annotations, json_name), report)
-        super().__init__(images, index, on_empty, report)
+        super().__init__(images, index, annotations, on_empty=on_empty, report=report)
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[K, H, W]``, in the order of the annotation file, exactly pycocotools'."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from eomtlib.core.errors import check_choice
 from eomtlib.core.structures import VOID, SegmentMap
-from eomtlib.data.dataset import SPLITS, FileDataset
+from eomtlib.data.dataset import SPLITS, FileDataset, name_checksums
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import FileError, Report, refuse
@@ -79,6 +80,10 @@ class Ade20kPanoptic(Ade20kSemantic):
             if name.decode() not in self._instances:
                 where = self._instances.where(name.decode())
                 report(FileError("missing mask", where, "missing; fetch it again."))
+
+    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+        """Of both kinds of PNGs."""
+        return [*super().checksums(), *name_checksums(self._instances, self._mask_names)]
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[1, H, W]``."""

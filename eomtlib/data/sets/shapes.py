@@ -14,13 +14,17 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.atomic_files import config_hash, write_file
+from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.sets.coco import CocoPanoptic
 from eomtlib.data.sets.shapes_scene import CLASSES, RenderedScene, render_scene
 
 SHAPES_VERSION = 1
@@ -28,14 +32,6 @@ SHAPES_VERSION = 1
 
 MIN_SIDE = 16
 _COMPLETE = "shapes.json"
-
-
-def default_cache() -> Path:
-    """Where generated data is kept: ``$EOMTLIB_CACHE``, else ``eomtlib`` in the user's cache."""
-    own, user = os.environ.get("EOMTLIB_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(user) if user else Path.home() / ".cache") / "eomtlib"
 
 
 def ensure_shapes(
@@ -98,6 +94,27 @@ def ensure_shapes(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final
+
+
+class Shapes(CocoPanoptic):
+    """One split, written first if it is not there yet.
+
+    Args:
+        root, options: of ``ensure_shapes``.
+        split: ``train`` or ``val``.
+        report: as of ``CocoPanoptic``.
+    """
+
+    def __init__(
+        self, root: str | Path | None, split: str, *, report: Report = refuse, **options: Any
+    ) -> None:
+        super().__init__(ensure_shapes(root, **options), split, report=report)
+        self._drawn = [split, options.get("seed", 0)]
+
+    def digest(self) -> str:
+        """Of what it is drawn from: the bytes of its files depend on the encoders' versions."""
+        own = {"version": SHAPES_VERSION, "drawn": self._drawn, "sizes": self.sizes.tolist()}
+        return config_hash(own)
 
 
 def shapes_hash(*, images: int = 8, image_size: tuple[int, int] = (64, 64), seed: int = 0) -> str:

@@ -62,12 +62,13 @@ class TrainingKey:
 
     Attributes:
         weights: digest of the encoder's file, or the pretraining that comes first; None for timm's.
-        images: digest of the training images' ids.
+        data: digest of the training split (``SegmentationDataset.digest``).
         classes: names.
         device: ``cpu`` or ``cuda``.
         recipe: all hyper-parameters, in JSON's form.
         checkpoint: digest of the model that it starts from.
         options: what of the rung is not as the papers build it.
+        method: what a training does (``training.fit.TRAINING_METHOD``).
     """
 
     rung: str
@@ -75,7 +76,7 @@ class TrainingKey:
     pretraining: str
     weights: str | None
     dataset: str
-    images: str
+    data: str
     classes: Sequence[str]
     image_size: Sequence[int]
     duration: str
@@ -88,6 +89,7 @@ class TrainingKey:
     task: str = "panoptic"
     checkpoint: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    method: int = 1
 
     def __post_init__(self) -> None:
         # In the one form that JSON leaves.
@@ -110,9 +112,14 @@ class TrainingKey:
     def config(self, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
         """In JSON's form, as a record holds it; without what is as in most runs."""
         values = asdict(self)
-        usual = {"task": "panoptic", "checkpoint": None, "options": {}}
+        usual = {"task": "panoptic", "checkpoint": None, "options": {}, "method": 1}
         left_out = {name for name, value in usual.items() if values[name] == value}
         return {k: v for k, v in values.items() if k not in {*left_out, *without}}
+
+    def differences(self, other: TrainingKey) -> tuple[str, ...]:
+        """The names of all in which two trainings differ."""
+        pairs = asdict(self), asdict(other)
+        return tuple(f.name for f in fields(self) if pairs[0][f.name] != pairs[1][f.name])
 
     def digest(self, *, without: tuple[str, ...] = ()) -> str:
         """16 hexadecimal digits that tell it from others."""
@@ -138,13 +145,19 @@ class EvaluationKey:
 
     Attributes:
         training_id: of its record.
-        num_images: of the validation set, from the first on.
+        data: digest of the validation split (``SegmentationDataset.digest``).
+        num_images: of it, from the first on.
         masking: at inference.
+        method: how it is measured (``evaluation.evaluate.EVALUATION_METHOD``).
+        post_processing: how segmentations are made (``inference.tasks.POST_PROCESSING_METHOD``).
     """
 
     training_id: str
+    data: str
     num_images: int
     masking: str
+    method: int
+    post_processing: int
 
 
 @dataclass(frozen=True, kw_only=True)

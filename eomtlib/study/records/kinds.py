@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
@@ -143,6 +143,7 @@ class EvaluationRecord(Record):
         metrics: ``pq``, ``sq``, ``rq`` with ``_things`` and ``_stuff``, or others, in percent.
         per_class: name of the class → its figures.
         label: what must stand beside them, empty where nothing must.
+        data, method, post_processing: as in ``EvaluationKey``.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -157,6 +158,9 @@ class EvaluationRecord(Record):
     metrics: dict[str, float | None]
     per_class: dict[str, dict[str, float | None]]
     label: str = ""
+    data: str = ""
+    method: int = 1
+    post_processing: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,9 +171,7 @@ class EvaluationRecord(Record):
     @property
     def key(self) -> EvaluationKey:
         """What it is found by."""
-        return EvaluationKey(
-            training_id=self.training_id, num_images=self.num_images, masking=self.masking
-        )
+        return EvaluationKey(**{f.name: getattr(self, f.name) for f in fields(EvaluationKey)})
 
 
 @dataclass(frozen=True, kw_only=True)

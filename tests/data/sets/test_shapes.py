@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.data.sets.coco import CocoPanoptic
-from eomtlib.data.sets.shapes import SHAPES_VERSION, default_cache, ensure_shapes, shapes_hash
+from eomtlib.data.sets.shapes import SHAPES_VERSION, ensure_shapes, shapes_hash
 from eomtlib.data.sets.shapes_forms import FORMS
 from eomtlib.data.sets.shapes_scene import CLASSES, STUFF, THINGS, render_scene
 
