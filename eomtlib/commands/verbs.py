@@ -14,7 +14,7 @@ _SPLITS = ("train", "val")
 
 def fit(parser: _Parser) -> None:
     """Train and evaluate rungs; under torchrun or srun, a process for each device, together."""
-    parser.add_argument("--config", help="a YAML or JSON file of the parameters below")
+    _add_study(parser)
     parser.add_argument(
         "--print-config",
         action="store_true",
@@ -28,11 +28,6 @@ def fit(parser: _Parser) -> None:
         default=argparse.SUPPRESS,
         help="end with a message where other processes are at a run, once the rest is done",
     )
-    # It is there to train, and a notebook's True is a flag here.
-    names = [name for name in PARAMETERS if name not in ("seed", "train", "wait")]
-    for group in dict.fromkeys(PARAMETERS[name].group for name in names):
-        own = [name for name in names if PARAMETERS[name].group == group]
-        _as_described(parser.add_argument_group(group), *own, given_alone=True, rungs="eomt")
 
 
 def book(parser: _Parser) -> None:
@@ -125,6 +120,20 @@ def pretrain(parser: _Parser) -> None:
     _as_described(parser, "device", "precision", "results_dir")
 
 
+def runs(parser: _Parser) -> None:
+    """List the runs of a results folder; say why one is found or not; delete some."""
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="of the runs that fit would do with the same options: what is found of each, and in "
+        "what the nearest one differs",
+    )
+    parser.add_argument(
+        "--delete", nargs="+", metavar="NAME", help="runs by name: weights, curves and records"
+    )
+    _add_study(parser)
+
+
 VERBS: dict[str, Callable[[_Parser], None]] = {
     "benchmark": benchmark,
     "book": book,
@@ -134,9 +143,20 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "fit": fit,
     "predict": predict,
     "pretrain": pretrain,
+    "runs": runs,
 }
 """Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,
 which may return an exit status."""
+
+
+def _add_study(parser: _Parser) -> None:
+    """Adds an option for each parameter of a study, and one for a file of them."""
+    parser.add_argument("--config", help="a YAML or JSON file of the parameters below")
+    # It is there to train, and a notebook's True is a flag here.
+    names = [name for name in PARAMETERS if name not in ("seed", "train", "wait")]
+    for group in dict.fromkeys(PARAMETERS[name].group for name in names):
+        own = [name for name in names if PARAMETERS[name].group == group]
+        _as_described(parser.add_argument_group(group), *own, given_alone=True, rungs="eomt")
 
 
 def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:

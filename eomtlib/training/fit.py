@@ -25,6 +25,8 @@ from eomtlib.training.module import SegmentationModule
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.trainer import FitOptions, train_to_end
 
+PLAN_FILE = "plan.json"
+
 TRAINING_METHOD = 1
 """Raised with every change of what a training of one key comes to, but for rounding."""
 
@@ -110,14 +112,14 @@ def trained_steps(run_dir: Path) -> int:
 
 def saved_steps(run_dir: Path) -> int | None:
     """The number of steps that an interrupted run had decided on, if it had."""
-    path = run_dir / "plan.json"
+    path = run_dir / PLAN_FILE
     return json.loads(path.read_text())["steps"] if path.is_file() else None
 
 
 def save_steps(run_dir: Path, steps: int) -> None:
     """Remembers the number of steps, so that minutes are converted once for a run."""
     text = json.dumps({"steps": steps})
-    write_file(run_dir / "plan.json", text)
+    write_file(run_dir / PLAN_FILE, text)
 
 
 def measure_step(

@@ -1,0 +1,26 @@
+"""``runs``: what is in a results folder, why a run is found or not, and the end of some."""
+
+from __future__ import annotations
+
+import argparse
+
+from eomtlib.commands.fit import read_configuration
+from eomtlib.study.listing import delete_runs, explain, list_runs
+from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.records.store import ResultStore
+from eomtlib.study.study import Study
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Lists, explains or deletes."""
+    given = read_configuration(chosen)
+    store = ResultStore(resolve_results_dir(given.get("results_dir", "results/runs")))
+    if chosen.delete:
+        for path in delete_runs(store, chosen.delete):
+            print(f"Deleted: {path}")
+    elif chosen.explain:
+        study = Study(**{"rungs": "eomt", "progress": False} | given)
+        print("\n\n".join(map(explain, study.runs)))
+    else:
+        table = list_runs(store)
+        print(f"{store.root}: no runs." if table.empty else table.to_string(index=False))
