@@ -21,7 +21,8 @@ from eomtlib.evaluation.official_files import exporting
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import identify
-from eomtlib.study.defaults import DEFAULTS
+from eomtlib.study.defaults import embedded_defaults
+from eomtlib.study.parsing import whole
 from eomtlib.study.records.kinds import as_json
 
 
@@ -55,7 +56,8 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
     known = identify(chosen.checkpoint).config
     name = task_of(chosen, known)
     task = get_task(name)
-    kind = device.partition(":")[0]
+    # As everywhere, −1 is the default: all.
+    limit = 0 if chosen.val_images == -1 else whole("val_images", chosen.val_images, at_least=0)
     with distributed.first_goes_first():  # it may write the embedded data set
         dataset = open_dataset(
             chosen.dataset,
@@ -63,7 +65,8 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
             task=name,
             data_path=chosen.data_path or None,
             image_size=known.image_size,
-            val_images=chosen.val_images or DEFAULTS[known.size, kind].val_images,
+            val_images=limit or embedded_defaults(known.size, device).val_images,
+            train_images=1 if chosen.split == "val" else 2000,  # of shapes, which draws both
         )
     model, config = open_checkpoint(chosen, classes=dataset.classes)
     segmenter = Segmenter(
@@ -78,8 +81,8 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
         canvas=config.image_size,
         batch_size=chosen.batch_size,
         num_workers=chosen.workers,
-        limit=chosen.val_images,
-        pin_memory=kind == "cuda",
+        limit=limit,
+        pin_memory=device.startswith("cuda"),
         rank=distributed.rank(),
         world_size=distributed.world_size(),
         in_windows=task.in_windows,

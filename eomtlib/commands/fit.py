@@ -16,6 +16,7 @@ from eomtlib.study.parameters import (
     StudyParameters,
     parameters_of,
 )
+from eomtlib.study.parsing import plain
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
 
@@ -56,7 +57,8 @@ def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:
     known = [name for name in PARAMETERS if name not in ("seed", "train")]
     for name in given:
         check_choice(f"{chosen.config}: parameter", name, known)
-    return given | {name: value for name, value in vars(chosen).items() if name in known}
+    given |= {name: value for name, value in vars(chosen).items() if name in known}
+    return {name: value for name, value in given.items() if plain(value) is not None}
 
 
 def resolved(given: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +99,9 @@ def _plain(name: str, value: Any) -> Any:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        # JSON is YAML. All values stay texts, as on the command line: YAML makes numbers of
+        # folders and of times, and False of "off".
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"config={str(path)!r} cannot be read: {error}") from error
     if not isinstance(content, dict):
@@ -106,7 +110,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         )
     for name, value in content.items():
         parts = value if isinstance(value, list) else [value]
-        if not all(part is None or isinstance(part, str | int | float) for part in parts):
+        if not all(isinstance(part, str) for part in parts):
             raise ConfigurationError(
                 f"config={str(path)!r}: {name} must be a number, a text, true, false, or a list "
                 f"of these, and is {value!r}."

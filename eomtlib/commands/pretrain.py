@@ -7,7 +7,7 @@ import argparse
 from eomtlib.core.errors import check_choice
 from eomtlib.core.precision import resolve_device, resolve_precision
 from eomtlib.core.words import SIZES
-from eomtlib.study.defaults import DEFAULTS
+from eomtlib.study.defaults import embedded_defaults
 from eomtlib.study.parsing import parse_image_size, resolve_results_dir
 from eomtlib.training.pretraining import default_config, pretrain
 
@@ -17,7 +17,7 @@ def run(chosen: argparse.Namespace) -> None:
     check_choice("size", chosen.size, SIZES)
     device = resolve_device(chosen.device)
     kind = device.partition(":")[0]
-    default_size = DEFAULTS[chosen.size, kind].image_size
+    default_size = embedded_defaults(chosen.size, device).image_size
     config = default_config(
         size=chosen.size,
         image_size=parse_image_size(chosen.image_size or default_size),

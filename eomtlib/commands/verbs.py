@@ -70,7 +70,7 @@ def evaluate(parser: _Parser) -> None:
     _add_checkpoint(parser)
     _as_described(parser, "dataset", "data_path")
     parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
-    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0 for all")
+    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0: all")
     parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
     parser.add_argument("--workers", type=int, default=None, help="processes that load images")
     parser.add_argument("--output", default="", help="a JSON file for all figures")

@@ -16,8 +16,10 @@ def fastest_precision(device: str) -> str:
     ``bfloat16`` on GPUs and CPUs that have it, ``float16`` on older GPUs.
 
     Args:
-        device: ``cpu``, ``cuda``, ``cuda:1``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     """
+    if device == "mps":
+        return "float32"
     if device.partition(":")[0] == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     capabilities = torch.cpu.get_capabilities()
@@ -34,14 +36,16 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
 
 
 def resolve_device(device: str) -> str:
-    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name of either is checked.
+    """``auto`` → ``cuda`` where there is one, else ``cpu``; a name is checked.
+
+    ``mps``, Apple's GPUs, is taken, but nothing here has been tried on one.
 
     Raises:
         ConfigurationError: when the device does not exist on this machine.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda"))
+    check_choice("device", device.partition(":")[0], ("auto", "cpu", "cuda", "mps"))
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -53,7 +57,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_precision(precision: str, kind: str) -> str:
-    """``auto`` → what a kind of device, ``cpu`` or ``cuda``, trains in; a name is checked.
+    """``auto`` → what a kind of device, ``cpu``, ``cuda``, ``mps``, trains in; a name is checked.
 
     Raises:
         ConfigurationError: for a precision that the device does not have.
@@ -65,4 +69,4 @@ def resolve_precision(precision: str, kind: str) -> str:
         )
     if precision != "auto":
         return precision
-    return "float32" if kind == "cpu" else fastest_precision("cuda")
+    return fastest_precision("cuda") if kind == "cuda" else "float32"

@@ -9,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from eomtlib.core import distributed
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Batch, ClassInfo
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.evaluation.metrics.metric import Result
@@ -42,17 +43,21 @@ def evaluate(
             (``official_files.exporting``).
 
     Raises:
-        ConfigurationError: when segmentations, targets and classes do not fit together.
+        ConfigurationError: when segmentations, targets and classes do not fit together, or there
+            is no image.
     """
-    metric = METRICS[segmenter.task](classes)
+    metric, count = METRICS[segmenter.task](classes), 0
     for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
         segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
         for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
             segmented = next(segmentations)
             metric.update(segmented, target)
+            count += 1
             if export is not None:
                 export(segmented, image_id)
             del segmented  # before the next image's is made
+    if not sum(distributed.gathered(count)):
+        raise ConfigurationError("there is no image to evaluate on.")
     merged = METRICS[segmenter.task](classes)
     for state in distributed.gathered(metric.state()):
         merged.merge(state)

@@ -50,11 +50,17 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("giant", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
 }
 
+
+def embedded_defaults(size: str, device: str) -> Defaults:
+    """On ``shapes``; a GPU that is not CUDA's is a laptop's, and gets what a CPU does."""
+    return DEFAULTS[size, "cuda" if device.startswith("cuda") else "cpu"]
+
+
 _REAL_DATA_CPU = Defaults(COST_IMAGE_SIZE, "20steps", 1, val_images=10)
 
 
 def defaults_for(
-    dataset: str, *, size: str, pretraining: str, task: str, kind: str
+    dataset: str, *, size: str, pretraining: str, task: str, device: str
 ) -> tuple[Defaults, Defaults]:
     """What holds where nothing else is said, and what a full schedule would be.
 
@@ -63,7 +69,7 @@ def defaults_for(
         size: likewise.
         pretraining: likewise, or ``auto``.
         task: its name.
-        kind: of device, ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Returns:
         Both, alike on ``shapes``.
@@ -71,12 +77,12 @@ def defaults_for(
     Raises:
         ConfigurationError: where the data set has no recipe for the task.
     """
-    default = DEFAULTS[size, kind]
+    default = embedded_defaults(size, device)
     if dataset == "shapes":
         return default, default
     full = _full_schedule(dataset, size, "none" if pretraining == "auto" else pretraining, task)
     if size not in OWN_SIZES:
-        default = full if kind == "cuda" else _REAL_DATA_CPU
+        default = full if device.startswith("cuda") else _REAL_DATA_CPU
     return default, full
 
 

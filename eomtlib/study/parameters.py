@@ -72,13 +72,19 @@ def parameters_of(cls: type) -> dict[str, Parameter]:
 
 
 class _Checked:
-    """Reads each parameter when it is made, so that what cannot be used is said at once."""
+    """Reads each parameter when it is made, so that what cannot be used is said at once.
+
+    None stands for the default, whatever the parameter.
+    """
 
     def __post_init__(self) -> None:
         for name, parameter in parameters_of(type(self)).items():
-            object.__setattr__(self, name, parameter.read(name, getattr(self, name)))
+            given = parsing.plain(getattr(self, name))
+            value = parameter.read(name, parameter.default if given is None else given)
+            object.__setattr__(self, name, value)
 
 
+_parts = otherwise(1, whole_from(1), 0)
 _count = optional(whole_from(1), 0)
 _yes_or_no = optional(parsing.switch)
 _path = optional(parsing.read_path)
@@ -92,14 +98,6 @@ _dataset = one_of(DATASET_TASKS)
 _modes = optional(some_of(TIMING_MODES))
 _samplers = optional(some_of(SAMPLERS))
 _taps = optional(lambda name, value: parsing.parse_numbers(name, value, at_least=0))
-
-
-def _parts(name: str, value: Any) -> int:
-    return whole_from(1)(name, value or 1)
-
-
-def _as_it_is(name: str, value: Any) -> str:
-    return str(value or "")
 
 
 def _alone(parse: Callable[[Any], Any]) -> Reader:
@@ -174,7 +172,7 @@ class Settings(_Checked):
     train_images: int = _data(_TRAIN, 0, _count, "how many shapes draws")
     val_images: int = _data("evaluation", -1, _number, "images to evaluate on, 0 for all")
     seed: int = _training(_TRAIN, 0, whole_from(0), "of weights, data and draws")
-    device: str = _machine(_BOTH, "auto", _as_it_is, "auto, cpu, cuda, cuda:1")
+    device: str = _machine(_BOTH, "auto", parsing.text_of, "auto, cpu, cuda, cuda:1, mps (untried)")
     precision: str = _machine(_BOTH, "auto", _precision, "float32, bfloat16, float16")
     compile: bool = _machine(_NONE, "", _yes_or_no, "yes, no; by default on a GPU")
     activation_checkpointing: bool = _machine(
@@ -187,7 +185,7 @@ class Settings(_Checked):
         _TRAIN, "", _path, "a finished model to fine-tune on other classes; rungs names its rung"
     )
     pretraining_images: str = _model(
-        _TRAIN, "", _as_it_is, "for mim: a folder of images; by default the data set's own"
+        _TRAIN, "", parsing.text_of, "for mim: a folder of images; by default the data set's own"
     )
     pretraining_steps: int | None = _model(_TRAIN, 0, _count, "of mim")
     masking: str | None = _model(
@@ -229,7 +227,7 @@ class Settings(_Checked):
 
     @property
     def kind(self) -> str:
-        """Of device: ``cpu`` or ``cuda``."""
+        """Of device: ``cpu``, ``cuda`` or ``mps``."""
         return self.device.partition(":")[0]
 
     @property

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import RUNGS
 from eomtlib.training.duration import parse_duration
@@ -25,14 +27,42 @@ LOGGERS = {"csv": "csv", "tensorboard": "tensorboard", "mlflow": "mlflow", "wand
 _SWITCH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
+def plain(value: Any) -> Any:
+    """A value as Python writes it: of NumPy's scalars, arrays and texts what they hold.
+
+    ``"None"`` and ``"null"``, as which papermill and YAML may hand it over, are None.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    return None if value in ("None", "null") else value
+
+
 def optional(read: Reader, *not_given: Any) -> Reader:
     """A reader of None, ``""`` and other values that stand for "not given" as None."""
-    return lambda name, value: None if value in (None, "", (), *not_given) else read(name, value)
+    return otherwise(None, read, *not_given)
 
 
-def otherwise(default: Any, read: Reader) -> Reader:
-    """A reader that takes "not given" for a default."""
-    return lambda name, value: default if value in (None, "") else read(name, value)
+def otherwise(default: Any, read: Reader, *not_given: Any) -> Reader:
+    """A reader that takes None, ``""`` and other values for "not given", a default."""
+
+    def read_given(name: str, value: Any) -> Any:
+        # False is no 0 here.
+        is_given = isinstance(value, bool) or value not in (None, "", (), *not_given)
+        return read(name, value) if is_given else default
+
+    return read_given
+
+
+def text_of(name: str, value: Any) -> str:
+    """A text; numbers, dates and paths are written as they would be typed."""
+    if isinstance(value, bool | tuple | dict):
+        raise ConfigurationError(
+            f"{name}={value!r} is no text; put it in quotes, as YAML reads on, off, yes, no "
+            "and lists otherwise."
+        )
+    return str(value or "")
 
 
 def one_of(choices: Iterable[str]) -> Reader:
@@ -52,13 +82,19 @@ def whole_from(at_least: int) -> Reader:
 
 def as_list(parameter: str, value: str | Sequence[str], choices: Iterable[str]) -> tuple[str, ...]:
     """A list, or a comma-separated string (as papermill's command line hands it over), checked."""
-    items = value.split(",") if isinstance(value, str) else list(value)
-    names = tuple(item.strip() for item in items if str(item).strip())
+    names = tuple(str(item).strip() for item in _items(value) if str(item).strip())
     for name in names:
         check_choice(parameter, name, choices)
     if len(set(names)) != len(names):
         raise ConfigurationError(f"{parameter}={value!r} names something twice.")
     return names
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """What is in a list, or in its text; of anything else that alone."""
+    if isinstance(value, str):
+        return value.split(",")
+    return value if isinstance(value, Sequence) else [value]
 
 
 def parse_rungs(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -79,9 +115,7 @@ def parse_numbers(
     Raises:
         ConfigurationError: for what is no such number, a repetition, or nothing at all.
     """
-    items = value.split(",") if isinstance(value, str) else value
-    items = list(items) if isinstance(items, Sequence) else [items]
-    numbers = tuple(whole(name, item, at_least=at_least) for item in items)
+    numbers = tuple(whole(name, item, at_least=at_least) for item in _items(value))
     if not numbers or len(set(numbers)) < len(numbers):
         raise ConfigurationError(f"{name}={value!r} must hold whole numbers, each once.")
     return numbers
@@ -94,21 +128,15 @@ def parse_seeds(value: str | int | Sequence[int]) -> tuple[int, ...]:
 
 def parse_image_size(value: int | str | Sequence[int]) -> tuple[int, int]:
     """``640``, ``"480x640"`` (height x width) or a pair → (height, width)."""
+    parts = value.lower().replace("×", "x").split("x") if isinstance(value, str) else _items(value)
     try:
-        if isinstance(value, int | float):
-            sides = (int(value), int(value))
-        elif isinstance(value, str):
-            sides = tuple(int(side) for side in value.lower().replace("×", "x").split("x"))
-            sides = sides * 2 if len(sides) == 1 else sides
-        else:
-            sides = tuple(int(side) for side in value)
-    except (TypeError, ValueError):
-        sides = ()
-    if len(sides) != 2 or min(sides) < 1:
+        sides = tuple(whole("image_size", side, at_least=1) for side in parts)
+        height, width = sides if len(sides) == 2 else (*sides, *sides)
+    except (ConfigurationError, ValueError):
         raise ConfigurationError(
             f"image_size={value!r} is no size; write 640, or '480x640' for height x width."
-        )
-    return sides
+        ) from None
+    return height, width
 
 
 def switch(name: str, value: bool | str) -> bool:
@@ -120,9 +148,9 @@ def whole(name: str, value: object, *, at_least: int) -> int:
     """A whole number, however it is written."""
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or number != float(value) or number < at_least:
+    if isinstance(value, bool) or number is None or number != float(value) or number < at_least:
         raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}.")
     return number
 
@@ -133,8 +161,13 @@ def read_duration(name: str, value: str | float) -> str:
 
 
 def read_path(name: str, value: str | Path) -> Path:
-    """A path, with ``~`` as the home folder."""
-    return Path(str(value)).expanduser()
+    """A path, with ``~`` as the home folder.
+
+    A relative one is the project's, where the project has it, as JupyterLab starts in notebooks/
+    and papermill above; else the current folder's.
+    """
+    path = Path(text_of(name, value)).expanduser()
+    return inside if (inside := _project() / path).exists() else path
 
 
 def read_loggers(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
@@ -149,11 +182,13 @@ def read_loggers(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def resolve_results_dir(results_dir: str | Path) -> Path:
-    """A relative folder is the project's where one is around: JupyterLab starts in notebooks/."""
-    folder = Path(results_dir).expanduser()
-    if folder.is_absolute():
-        return folder
+    """As ``read_path``, but that a relative folder need not be there yet."""
+    return _project() / Path(text_of("results_dir", results_dir)).expanduser()
+
+
+def _project() -> Path:
+    """The project's folder where it is around, else an empty path."""
     for root in (Path.cwd(), *Path.cwd().parents):
         if (root / "results" / "paper").is_dir() and (root / "notebooks").is_dir():
-            return root / folder
-    return folder
+            return root
+    return Path()

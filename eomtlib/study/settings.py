@@ -46,7 +46,7 @@ def resolve_settings(**given: Any) -> Settings:
         size=settings.size,
         pretraining=settings.pretraining,
         task=settings.task,
-        kind=kind,
+        device=device,
     )
     settings = replace(
         settings,
@@ -55,7 +55,7 @@ def resolve_settings(**given: Any) -> Settings:
         batch_size=settings.batch_size or default.batch_size,
         train_images=settings.train_images or default.train_images,
         val_images=default.val_images if settings.val_images is None else settings.val_images,
-        drawn_val_images=default.val_images or 500,
+        drawn_val_images=max(default.val_images or 500, settings.val_images or 0),
         precision=resolve_precision(settings.precision, kind),
         compile=kind == "cuda" if settings.compile is None else settings.compile,
         timing_modes=settings.timing_modes or ("eager,compiled" if kind == "cuda" else "eager"),
@@ -126,9 +126,10 @@ def _check(settings: Settings) -> None:
             "bfloat16 gradients of LayerNorm are not finite there. Set compile='no' or "
             "precision='float32'."
         )
-    if settings.kind == "cpu" and "cuda-graph" in settings.timing_modes:
+    if settings.kind != "cuda" and "cuda-graph" in settings.timing_modes:
         raise ConfigurationError(
-            "timing_modes='cuda-graph' needs a GPU, and device is 'cpu'; use 'eager' or 'compiled'."
+            f"timing_modes='cuda-graph' needs CUDA, and device is {settings.device!r}; use 'eager' "
+            "or 'compiled'."
         )
     for name in settings.samplers:
         check_sampler(name, settings.device, parameter="samplers")

@@ -142,7 +142,7 @@ def measure_step(
             total.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
+        if device != "cpu":
+            torch.accelerator.synchronize(device)
         times.append(time.perf_counter() - start)
     return sorted(times[2:])[repeats // 2]

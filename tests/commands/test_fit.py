@@ -33,7 +33,7 @@ def test_options_override_a_file_which_overrides_defaults(tmp_path, capsys):
         "size": "micro",
         "duration": "7steps",
         "image_size": "48x64",
-        "seeds": [0, 1],
+        "seeds": ["0", "1"],
     }
     assert main(["fit", *given]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)

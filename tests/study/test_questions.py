@@ -84,7 +84,7 @@ def test_samplers_stand_beside_each_other_and_beside_eomt(results):
     ("options", "message"),
     [
         (["--samplers", "pytorch,triton"], r"samplers='triton' needs (a GPU|the package)"),
-        (["--modes", "eager,cuda-graph"], "timing_modes='cuda-graph' needs a GPU"),
+        (["--modes", "eager,cuda-graph"], "timing_modes='cuda-graph' needs CUDA"),
     ],
 )
 def test_what_needs_a_gpu_is_refused_before_anything_is_timed(options, message, tmp_path, capsys):

@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
+import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.ladder import LADDER
+from eomtlib.study.parameters import Settings, StudyParameters, parameters_of
 from eomtlib.study.parsing import parse_image_size, parse_rungs
 from eomtlib.study.settings import resolve_settings
 
@@ -53,6 +56,66 @@ def test_what_papermill_hands_over_is_understood():
     assert parse_image_size(128.0) == (128, 128)
 
 
+def test_what_numpy_and_yaml_hand_over_is_understood():
+    given = {
+        "image_size": np.int64(64),
+        "duration": np.int32(20),
+        "taps": np.array([1, 5]),
+        "timing_modes": ("eager",),
+        "compile": np.False_,
+        "size": np.str_("nano"),
+        "device": "cpu",
+        "val_images": np.float64(3),
+    }
+    settings = resolve_settings(**given)
+    assert (settings.image_size, settings.duration, settings.taps) == ((64, 64), "20steps", (1, 5))
+    assert (settings.compile, settings.val_images, settings.size) == (False, 3, "nano")
+    study = StudyParameters(seeds=np.arange(2), rungs=["eomt"], results_dir=5, wait=None)
+    assert (study.seeds, study.rungs, study.wait) == ((0, 1), ("eomt",), True)
+    assert study.results_dir.name == "5"
+    assert StudyParameters(seeds=3, rungs="None").seeds == (3,)
+
+
+@pytest.mark.parametrize("cls", [Settings, StudyParameters])
+def test_none_is_the_default_of_every_parameter(cls):
+    assert cls(**dict.fromkeys(parameters_of(cls))) == cls()
+    assert cls(**dict.fromkeys(parameters_of(cls), "null")) == cls()
+
+
+@pytest.mark.parametrize("value", [True, False, 64.9, float("inf"), float("nan"), {}, {"a": 1}])
+@pytest.mark.parametrize("name", [*parameters_of(Settings), *parameters_of(StudyParameters)])
+def test_every_value_is_understood_or_refused_by_name(name, value):
+    cls = Settings if name in parameters_of(Settings) else StudyParameters
+    switches = ("compile", "activation_checkpointing", "frozen_encoder", "lateral_connections")
+    if isinstance(value, bool) and name in (*switches, "train", "wait"):
+        assert getattr(cls(**{name: value}), name) is value
+        return
+    # Folders are called anything, and devices are looked for later.
+    texts = ("data_path", "weights", "checkpoint", "results_dir", "device", "pretraining_images")
+    if isinstance(value, float) and name in texts:
+        assert str(value) in str(getattr(cls(**{name: value}), name))
+        return
+    with pytest.raises(ConfigurationError, match=rf"^{name}="):
+        cls(**{name: value})
+
+
+def test_relative_paths_are_the_projects_in_any_of_its_folders(tmp_path, monkeypatch):
+    for folder in ("results/paper", "notebooks", "streets"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("notebooks", "."):
+        monkeypatch.chdir(tmp_path / folder)
+        assert Settings(data_path="streets").data_path == tmp_path / "streets"
+        assert StudyParameters(results_dir="new").results_dir == tmp_path / "new"
+    monkeypatch.chdir(tmp_path / "streets")
+    (tmp_path / "streets" / "own").mkdir()
+    assert Settings(data_path="own").data_path.resolve() == tmp_path / "streets" / "own"
+
+
+def test_as_many_images_are_drawn_as_are_evaluated_on():
+    assert resolve_settings(device="cpu", val_images=1000).drawn_val_images == 1000
+    assert resolve_settings(device="cpu", val_images=3).drawn_val_images == 200
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -71,7 +134,7 @@ def test_what_papermill_hands_over_is_understood():
         ({"val_images": "many"}, "val_images='many'"),
         ({"precision": "bfloat16", "compile": "yes"}, "compile.*float32"),
         ({"precision": "float16"}, "float16.*GPU.*'bfloat16'"),
-        ({"timing_modes": "eager,cuda-graph"}, "timing_modes='cuda-graph' needs a GPU.*'eager'"),
+        ({"timing_modes": "eager,cuda-graph"}, "timing_modes='cuda-graph' needs CUDA.*'eager'"),
         ({"samplers": "pytorch,tritn"}, "samplers='tritn'.*'triton'"),
         ({"samplers": "triton"}, "samplers='triton' needs (a GPU|the package).*'pytorch'"),
         ({"loggers": "wandb"}, "loggers='wandb'.*pip install wandb"),
@@ -87,3 +150,14 @@ def test_unknown_rung_and_an_empty_list():
         parse_rungs("eomtt")
     with pytest.raises(ConfigurationError, match="rungs is empty"):
         parse_rungs("")
+
+
+def test_a_gpu_of_another_maker_gets_what_a_laptop_gets(monkeypatch):
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    settings = resolve_settings(device="mps", dataset="coco", size="large", pretraining="none")
+    cpu = resolve_settings(device="cpu", dataset="coco", size="large", pretraining="none")
+    for name in ("duration", "batch_size", "precision", "compile", "timing_modes", "samplers"):
+        assert getattr(settings, name) == getattr(cpu, name)
+    assert settings.kind == "mps"
+    with pytest.raises(ConfigurationError, match="needs CUDA"):
+        resolve_settings(device="mps", timing_modes="cuda-graph")

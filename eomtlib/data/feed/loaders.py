@@ -118,6 +118,8 @@ def eval_loader(
         windows of its images one after the other.
     """
     _check_positive("batch_size", batch_size)
+    if limit is not None and limit < 0:
+        raise ConfigurationError(f"limit={limit} must be at least 0; 0 for all images.")
     count = min(len(dataset), limit or len(dataset))
     own = range(rank, count, world_size)
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]

@@ -12,7 +12,7 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.decoding.image_files import image_files, open_image
 from eomtlib.data.registry import open_dataset
-from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.parsing import read_path
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
@@ -140,14 +140,13 @@ def given_paths(name: str, value: str, *, hint: str) -> list[Path]:
 
     Args:
         name: of the parameter.
-        value: paths; relative ones are looked for in the current folder, then in the project's.
+        value: paths, as ``read_path`` takes them.
         hint: what to give instead where one does not exist.
 
     Raises:
         ConfigurationError: when one does not exist, or none is named.
     """
-    paths = [Path(part.strip()).expanduser() for part in value.split(",") if part.strip()]
-    paths = [path if path.exists() else resolve_results_dir(path) for path in paths]
+    paths = [read_path(name, part.strip()) for part in value.split(",") if part.strip()]
     for path in paths:
         if not path.exists():
             raise ConfigurationError(f"{name}={value!r}: {path} does not exist. {hint}")

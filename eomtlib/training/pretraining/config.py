@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eomtlib.core.errors import ConfigurationError, check_choice, check_ranges
+from eomtlib.core.errors import ConfigurationError, check_ranges
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.models.encoders import OWN_VITS, PATCH_SIZE, check_encoder, check_multiple
 from eomtlib.training.hyperparameters import OptimizerConfig
@@ -141,7 +141,7 @@ def default_config(
         ConfigurationError: as ``PretrainingConfig``.
     """
     check_encoder(size, "mim")
-    kind = check_choice("device", device.partition(":")[0], ("cpu", "cuda"))
+    kind = "cuda" if device.startswith("cuda") else "cpu"
     own = size in OWN_SIZES
     default = _DEFAULTS[size if own else "small", kind] | ({} if own else _PAPER)
     chosen = default | {name: value for name, value in given.items() if value is not None}
