@@ -11,6 +11,9 @@ from filelock import SoftFileLease, Timeout
 
 from eomtlib.core import distributed
 
+HELD_FILE = "held.lock"
+"""In a run's folder while a process is at it."""
+
 HEARTBEAT_S = 30.0
 MISSED = 5
 """Heartbeats, after which a process of another host is taken to be gone; of this host it is seen

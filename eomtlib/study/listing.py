@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.holding import held
+from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.study.records.keys import TrainingKey
 from eomtlib.study.records.kinds import EvaluationRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import HELD_FILE, Run
+from eomtlib.study.run import Run
 from eomtlib.training.fit import PLAN_FILE, trained_steps
 
 

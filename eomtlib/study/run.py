@@ -16,7 +16,8 @@ import torch
 
 from eomtlib.core import distributed
 from eomtlib.core.environment import environment
-from eomtlib.core.holding import held
+from eomtlib.core.errors import EomtlibError
+from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
@@ -32,11 +33,8 @@ from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.fit import FitResult, fit, measure_step, save_steps, saved_steps
 from eomtlib.training.module import SegmentationModule
-from eomtlib.training.resuming import RESUME_FILE
+from eomtlib.training.resuming import forget_states, states
 from eomtlib.training.trainer import FitOptions
-
-HELD_FILE = "held.lock"
-"""In a run's folder while a process is at it."""
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.
@@ -147,7 +145,7 @@ class Run:
         done = self._complete(found)
         if found.training is not None:
             # A kill between the record and this line leaves it.
-            (self.folder / RESUME_FILE).unlink(missing_ok=True)
+            forget_states(self.folder)
         self.say(f"{self.rung}: found {', '.join(done)}." if done else f"{self.rung}:")
         training, evaluation = found.training, found.evaluation
         if self._train and training is None:
@@ -164,9 +162,8 @@ class Run:
         s, folder = self.settings, self.folder
         self.materials.encoder_weights()  # no part of this training's time and memory
         steps = distributed.on_first(lambda: saved_steps(folder)) or self._steps()
-        resuming = (folder / RESUME_FILE).is_file()
         self.say(
-            f"{self.rung}: {'going on with' if resuming else 'training'} {steps} steps "
+            f"{self.rung}: {'going on with' if states(folder) else 'training'} {steps} steps "
             f"of batch {s.batch_size} at {s.image_size[0]}×{s.image_size[1]}."
         )
         with PeakMemory(s.device) as memory:
@@ -192,7 +189,14 @@ class Run:
         """Keeps the weights of a training that has ended, and writes it down."""
         s, folder, steps = self.settings, self.folder, module.plan.steps
         model = module.model.cpu().eval()
-        save_model(folder / "model", model, self.identity.model_config())
+        try:
+            save_model(folder / "model", model, self.identity.model_config())
+        except OSError as error:
+            kept = ", ".join(path.name for path in states(folder)) or "nothing"
+            raise EomtlibError(
+                f"{folder}: the weights cannot be written ({error.strerror}). Of the training "
+                f"{kept} is kept; make room and run again to go on."
+            ) from error
         record = TrainingRecord(
             **self._named(),
             config=self.identity.training_key.config(),
@@ -220,8 +224,7 @@ class Run:
             gradient_accumulation=s.gradient_accumulation,
         )
         record = self.store.write(record)
-        # What is finished keeps its weights, not the optimizer's state.
-        (folder / RESUME_FILE).unlink(missing_ok=True)
+        forget_states(folder)
         return record
 
     def evaluate(self, training: TrainingRecord) -> EvaluationRecord:

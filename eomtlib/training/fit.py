@@ -112,8 +112,10 @@ def trained_steps(run_dir: Path) -> int:
 
 def saved_steps(run_dir: Path) -> int | None:
     """The number of steps that an interrupted run had decided on, if it had."""
-    path = run_dir / PLAN_FILE
-    return json.loads(path.read_text())["steps"] if path.is_file() else None
+    try:
+        return int(json.loads((run_dir / PLAN_FILE).read_bytes())["steps"])
+    except (OSError, ValueError, LookupError, TypeError):  # none, or damaged
+        return None
 
 
 def save_steps(run_dir: Path, steps: int) -> None:

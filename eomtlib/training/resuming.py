@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +12,87 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_atomically
-from eomtlib.core.errors import CheckpointError
 from eomtlib.training.duration import Duration
+from eomtlib.training.interruption import StopRequest
 
 RESUME_FILE = "resume.ckpt"
+_BEFORE, _NEW = "resume.before.ckpt", "resume.new.ckpt"
 _ASK_OTHERS_EVERY = 5  # steps, of which SLURM's half a minute of grace holds many
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a file whole or not at all, and names one that cannot be read."""
+def states(run_dir: Path) -> list[Path]:
+    """The files that a training can go on from, as far as they are there, the newest first."""
+    return [path for name in (RESUME_FILE, _BEFORE) if (path := run_dir / name).is_file()]
+
+
+def sound_state(run_dir: Path) -> Path | None:
+    """The newest of ``states`` that is whole and finite; of each before it a warning says why not.
+
+    Where there is none, a training starts again.
+    """
+    for path in states(run_dir):
+        problem = _problem(path)
+        if not problem:
+            return path
+        warnings.warn(
+            f"{path}: cannot be gone on from ({problem}); passed over for the state before it, or "
+            "else for the beginning.",
+            stacklevel=2,
+        )
+    return None
+
+
+def forget_states(run_dir: Path) -> None:
+    """Removes them: what is finished keeps its weights, not the optimizer's state."""
+    for name in (RESUME_FILE, _BEFORE, _NEW):
+        (run_dir / name).unlink(missing_ok=True)
+
+
+def _problem(path: Path) -> str:
+    """What keeps a training from going on from a file; empty where nothing does."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        parts = [content[name] for name in ("state_dict", "optimizer_states", "global_step")]
+    except Exception as error:  # torch.load raises many kinds on damaged files
+        return str(error).partition("\n")[0] or type(error).__name__
+    return next((f"{name} is not finite" for name in _not_finite(parts)), "")
+
+
+def _not_finite(value: Any, name: str = "a value") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_finite(item, str(key))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _not_finite(item, name)
+    elif isinstance(value, Tensor) and not value.isfinite().all():
+        yield name
+
+
+class RotatingCheckpointIO(TorchCheckpointIO):
+    """Keeps the state before the newest one, and goes on where a disk is full."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
-
-    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        path = Path(path)
+        new = path.with_name(_NEW)
         try:
-            checkpoint = super().load_checkpoint(path, *args, **kwargs)
-            checkpoint["state_dict"]
-        except Exception as error:  # torch.load raises many kinds on damaged files
-            raise CheckpointError(
-                f"{path}: cannot be gone on from ({error}); remove it to start again."
-            ) from error
-        return checkpoint
+            write_atomically(new, lambda file: torch.save(checkpoint, file))
+            if path.exists():
+                path.replace(path.with_name(_BEFORE))
+            new.replace(path)
+        except OSError as error:
+            step = checkpoint["global_step"]
+            warnings.warn(
+                f"{path}: the state of step {step} cannot be written ({error.strerror}); training "
+                "goes on, and what was written before stays.",
+                stacklevel=2,
+            )
 
 
 class RunState(Callback):
@@ -66,9 +120,9 @@ class RunState(Callback):
 
 
 class ResumeFile(Callback):
-    """Writes the state every so often, and once more where SIGTERM comes, which ends the run.
+    """Writes the state every so often, and once more after the step in which it is asked to stop.
 
-    SLURM sends it before it takes a machine away. Several processes decide together, in every fifth
+    SLURM asks so before it takes a machine away. Several processes decide together, in every fifth
     step.
 
     Args:
@@ -78,21 +132,20 @@ class ResumeFile(Callback):
 
     def __init__(self, path: Path, every: Duration) -> None:
         self._path, self._every = path, every
-        self._asked_to_stop = False
+        self._request: StopRequest | None = None
         self._last, self._saved_step = time.monotonic(), 0
-        self._before: Any = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._last, self._saved_step = time.monotonic(), trainer.global_step
-        # Lightning's own handler, set by now, talks to the other processes from within a signal.
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._ask)
+        # In place of Lightning's own handlers, set by now, which talk to other processes from
+        # within a signal, and make an exit of Ctrl-C.
+        self._request = StopRequest()
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         if trainer.world_size > 1 and step % _ASK_OTHERS_EVERY:
             return
-        stops, due = self._asked_to_stop, self._is_due()
+        stops, due = self._request.asked, self._is_due()
         if trainer.world_size > 1:
             answers = distributed.gathered((stops, due))
             stops, due = any(stop for stop, _ in answers), answers[0][1]
@@ -102,16 +155,17 @@ class ResumeFile(Callback):
             trainer.save_checkpoint(self._path)
             self._last, self._saved_step = time.monotonic(), step
         if stops:
+            self._request.answer()
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+    def on_train_end(self, *_: Any) -> None:
+        self._request.close()
+
+    def on_exception(self, *_: Any) -> None:
+        if self._request is not None:
+            self._request.close()
 
     def _is_due(self) -> bool:
         return self._every.unit == "minutes" and (
             time.monotonic() - self._last >= 60 * self._every.value
         )
-
-    def _ask(self, *_: Any) -> None:
-        self._asked_to_stop = True

@@ -20,7 +20,14 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core import distributed
 from eomtlib.training.duration import parse_duration
-from eomtlib.training.resuming import RESUME_FILE, AtomicCheckpointIO, ResumeFile, RunState
+from eomtlib.training.resuming import (
+    RESUME_FILE,
+    ResumeFile,
+    RotatingCheckpointIO,
+    RunState,
+    sound_state,
+    states,
+)
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -54,25 +61,24 @@ class FitOptions:
 def train_to_end(
     module: L.LightningModule, options: FitOptions, *, steps: int, loggers: Sequence[Logger] = ()
 ) -> RunState:
-    """Trains to the last step, from the run's resume file where there is one.
+    """Trains to the last step, from the run's newest sound state where there is one.
+
+    Whoever calls it holds the folder (``core.holding``).
 
     Returns:
         The time that it took, and how often it went on after an interruption.
 
     Raises:
-        CheckpointError: when the resume file is damaged.
-        KeyboardInterrupt: when the training was asked to stop; the resume file holds its state.
+        KeyboardInterrupt: when the training was asked to stop; says from where it goes on.
     """
-    resume = options.run_dir / RESUME_FILE
-    if options.alone or distributed.is_first():
-        for stale in options.run_dir.glob(f".{RESUME_FILE}.*.tmp"):
-            stale.unlink()  # left by a kill in the middle of writing
-    resumes = resume.is_file() if options.alone else distributed.on_first(resume.is_file)
+    folder = options.run_dir
+    ask = (lambda function: function()) if options.alone else distributed.on_first
+    resumed = ask(lambda: _take_up(folder))
     state = RunState()
     every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
     bars = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
     # Lightning writes its bar to the stream that is for results.
-    with _quiet_lightning(), _interruptible(), redirect_stdout(sys.stderr):
+    with _quiet_lightning(), _interruptible(folder), redirect_stdout(sys.stderr):
         trainer = L.Trainer(
             accelerator="cpu" if options.device == "cpu" else "auto",
             **_processes(options),
@@ -81,21 +87,32 @@ def train_to_end(
             precision=_PRECISIONS[options.precision],
             logger=loggers,
             log_every_n_steps=max(1, min(10, steps // 20)),
-            callbacks=[state, ResumeFile(resume, every), *bars],
-            plugins=[AtomicCheckpointIO()],
+            callbacks=[state, ResumeFile(folder / RESUME_FILE, every), *bars],
+            plugins=[RotatingCheckpointIO()],
             enable_progress_bar=options.progress,
             enable_model_summary=False,
             enable_checkpointing=False,  # ``ResumeFile`` does it
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            default_root_dir=options.run_dir,
+            default_root_dir=folder,
         )
-        trainer.fit(module, ckpt_path=resume if resumes else None, weights_only=True)
+        trainer.fit(module, ckpt_path=resumed, weights_only=True)
     if trainer.global_step < steps:
         raise KeyboardInterrupt(
-            f"training stopped at step {trainer.global_step} of {steps}; run again to go on"
+            f"training stopped at step {trainer.global_step} of {steps}; {_way_on(folder)}"
         )
     return state
+
+
+def _take_up(folder: Path) -> Path | None:
+    """The state to go on from; what a kill in the middle of writing has left is removed."""
+    for stale in folder.glob(".resume*.tmp"):
+        stale.unlink()
+    return sound_state(folder)
+
+
+def _way_on(folder: Path) -> str:
+    return "run again to go on" if states(folder) else "no state was written; run again to start"
 
 
 def _processes(options: FitOptions) -> dict[str, Any]:
@@ -124,13 +141,13 @@ _NOTICES = (
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(folder: Path) -> Iterator[None]:
     """Keeps Ctrl-C an interruption: Lightning turns it into an exit and ignores the next one."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SystemExit as error:
-        raise KeyboardInterrupt("training was interrupted; run again to go on") from error
+        raise KeyboardInterrupt(f"training was interrupted; {_way_on(folder)}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)

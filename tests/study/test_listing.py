@@ -5,8 +5,7 @@ import multiprocessing
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.core.holding import held
-from eomtlib.study.run import HELD_FILE
+from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.study.study import Study
 from eomtlib.training.fit import save_steps
 from tests.samples import SMOKE

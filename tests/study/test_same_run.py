@@ -12,13 +12,12 @@ import torch
 from PIL import Image
 
 from eomtlib.core.errors import EomtlibError
-from eomtlib.core.holding import held
+from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD, get_task
-from eomtlib.study.run import HELD_FILE
 from eomtlib.study.study import Study
 from eomtlib.training.fit import TRAINING_METHOD
 from tests.samples import SMOKE

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from eomtlib.core.errors import CheckpointError, ConfigurationError
+from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.study import study as study_module
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.side_by_side import default_jobs, device_of, learn_side_by_side
@@ -62,8 +62,8 @@ def test_points_that_share_a_training_are_trained_once(tmp_path):
 @pytest.mark.parametrize(
     ("name", "error", "said"),
     [
-        (RESUME_FILE, CheckpointError, r"resume\.ckpt.*remove it"),
-        ("plan.json", RuntimeError, r"eomt, seed 1:\n.*Traceback"),
+        ("model", EomtlibError, r"weights cannot be written.*nothing is kept"),
+        ("logs", RuntimeError, r"eomt, seed 1:\n.*Traceback"),
     ],
 )
 def test_an_error_in_a_process_is_raised_here(name, error, said, tmp_path):

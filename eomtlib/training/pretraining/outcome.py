@@ -15,13 +15,14 @@ from safetensors.torch import save
 from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import CheckpointError
+from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.core.precision import resolve_precision
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder
 from eomtlib.training.pretraining.module import PretrainingModule
 from eomtlib.training.pretraining.unlabelled_images import images_digest, open_stream
-from eomtlib.training.resuming import RESUME_FILE
+from eomtlib.training.resuming import forget_states
 from eomtlib.training.trainer import FitOptions, train_to_end
 
 WEIGHTS_FILE = "encoder.safetensors"
@@ -93,7 +94,6 @@ def pretrain(
 
     Raises:
         ConfigurationError, DataError: when images or parameters cannot be used.
-        CheckpointError: when the state of an interrupted run is damaged.
         EomtlibError: when the loss is not finite.
         KeyboardInterrupt: when it was asked to stop; its state is kept.
     """
@@ -102,14 +102,26 @@ def pretrain(
     folder = _folder(config, results_dir, digest)
     if found := _finished(folder):
         return found
-    module = PretrainingModule(config, open_stream(config, workers=workers, progress=progress))
-    options = FitOptions(
-        run_dir=folder,
-        device=device,
-        precision=precision,
-        checkpoint_every=checkpoint_every,
-        progress=progress,
-        alone=True,
+    with held(folder / HELD_FILE, name=folder.name, say=print, wait=True, alone=True):
+        return _finished(folder) or _pretrain(
+            config,
+            digest,
+            FitOptions(
+                run_dir=folder,
+                device=device,
+                precision=precision,
+                checkpoint_every=checkpoint_every,
+                progress=progress,
+                alone=True,
+            ),
+            workers=workers,
+        )
+
+
+def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, workers: int) -> Path:
+    folder, device = options.run_dir, options.device
+    module = PretrainingModule(
+        config, open_stream(config, workers=workers, progress=options.progress)
     )
     state = train_to_end(module, options, steps=config.steps)
     model, losses = module.model.cpu(), module.losses.tolist()
@@ -132,7 +144,7 @@ def pretrain(
         "wall_seconds": state.total_seconds,
         "resumes": state.resumes,
         "device": device.partition(":")[0],
-        "precision": precision,
+        "precision": options.precision,
         "environment": asdict(environment(device)),
     }
     metadata = {
@@ -148,7 +160,7 @@ def pretrain(
     write_file(weights, save(model.encoder.backbone.state_dict(), metadata))
     # Last, for it says that the rest is whole.
     write_file(weights.with_name(RECORD_FILE), json.dumps(record, indent=1) + "\n")
-    (folder / RESUME_FILE).unlink(missing_ok=True)
+    forget_states(folder)
     return weights
 
 
