@@ -32,11 +32,19 @@ _waiting: list[dist.ProcessGroup] = []
 
 def _cluster() -> ClusterEnvironment | None:
     """How this process was started; None where it runs alone."""
-    for kind in (TorchElasticEnvironment, SLURMEnvironment):
-        if kind.detect():
-            found = kind()
-            return found if found.world_size() > 1 else None
-    return None
+    if TorchElasticEnvironment.detect():
+        found = TorchElasticEnvironment()
+        return found if found.world_size() > 1 else None
+    # srun alone says how many processes its step has. Without it this is a shell or a batch script
+    # of an allocation, and whoever waited for the others would wait forever.
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", 0))
+    if SLURMEnvironment.detect() and SLURMEnvironment().world_size() > 1 and tasks < 2:
+        raise ConfigurationError(
+            f"SLURM's allocation is for {os.environ['SLURM_NTASKS']} processes, but this one was "
+            "not started by srun. Write srun before the command, or unset SLURM_NTASKS for one "
+            "process alone."
+        )
+    return SLURMEnvironment() if tasks > 1 else None
 
 
 def join(device: str) -> None:
@@ -46,7 +54,8 @@ def join(device: str) -> None:
         device: ``cpu``, ``cuda`` or ``auto``; on GPUs processes talk through NCCL, else gloo.
 
     Raises:
-        ConfigurationError: for one GPU named for several processes.
+        ConfigurationError: for one GPU named for several processes, or where SLURM has room for
+            several and srun has not started them.
     """
     cluster = _cluster()
     if cluster is None or dist.is_initialized():

@@ -16,6 +16,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core import distributed
@@ -88,7 +89,7 @@ def train_to_end(
             logger=loggers,
             log_every_n_steps=max(1, min(10, steps // 20)),
             callbacks=[state, ResumeFile(folder / RESUME_FILE, every), *bars],
-            plugins=[RotatingCheckpointIO()],
+            plugins=[RotatingCheckpointIO(), *_environment(options)],
             enable_progress_bar=options.progress,
             enable_model_summary=False,
             enable_checkpointing=False,  # ``ResumeFile`` does it
@@ -113,6 +114,12 @@ def _take_up(folder: Path) -> Path | None:
 
 def _way_on(folder: Path) -> str:
     return "run again to go on" if states(folder) else "no state was written; run again to start"
+
+
+def _environment(options: FitOptions) -> list[ClusterEnvironment]:
+    """Of a process alone its own, which Lightning would else take from SLURM's variables."""
+    alone = options.alone or distributed.world_size() == 1
+    return [LightningEnvironment()] if alone else []
 
 
 def _processes(options: FitOptions) -> dict[str, Any]:
