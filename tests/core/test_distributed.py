@@ -27,7 +27,7 @@ def allocation(monkeypatch):
 def test_a_shell_in_an_allocation_does_not_wait_for_processes_that_nobody_starts(step, allocation):
     if step:
         allocation.setenv("SLURM_STEP_NUM_TASKS", step)
-    with pytest.raises(ConfigurationError, match="not started by srun. Write srun before"):
+    with pytest.raises(ConfigurationError, match=r"not started by srun\. Write srun before"):
         distributed.join("cpu")
     allocation.setenv("SLURM_NTASKS", "1")
     distributed.join("cpu")
