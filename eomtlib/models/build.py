@@ -14,7 +14,7 @@ from eomtlib.models.eomt import EoMT
 from eomtlib.models.ladder import HEAD_SIZES, LADDER, Rung
 from eomtlib.models.mask2former import Mask2Former
 from eomtlib.models.options import ModelOptions
-from eomtlib.models.parts.feature_pyramid import FeaturePyramid, pyramid_strides
+from eomtlib.models.parts.feature_pyramid import STRIDES, FeaturePyramid
 from eomtlib.models.parts.pixel_decoder import FeatureProjection, PixelDecoder
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.models.parts.transformer_decoder import MaskedAttentionDecoder
@@ -97,9 +97,7 @@ def _mask2former(spec: Rung, encoder: Encoder, *, size: str, heads: dict[str, An
     if "ViT-Adapter" in spec.parts:
         features = ViTAdapter(encoder, config=sizes.adapter)
     else:
-        strides = pyramid_strides(patch_size)
-        if "feature pyramid" not in spec.parts:
-            strides = (strides[0], patch_size)
+        strides = STRIDES if "feature pyramid" in spec.parts else (STRIDES[0], patch_size)
         features = FeaturePyramid(dim, patch_size=patch_size, strides=strides)
     num_scales = len(features.strides) - 1
     projection = PixelDecoder if "pixel decoder" in spec.parts else FeatureProjection

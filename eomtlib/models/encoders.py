@@ -8,8 +8,7 @@ one. Two small classes cover timm's two families of ViT.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -26,20 +25,11 @@ from eomtlib.core.words import OWN_PRETRAININGS, PAPER_SIZES, PRETRAININGS, SIZE
 PATCH_SIZE = 16
 
 
-@dataclass(frozen=True)
-class OwnSize:
-    """A ViT of our own, in DINOv2's form, small enough to be trained on a CPU."""
-
-    embed_dim: int
-    depth: int
-    num_heads: int
-    patch_size: int
-
-
 OWN_VITS = {
-    "nano": OwnSize(embed_dim=128, depth=6, num_heads=4, patch_size=8),
-    "micro": OwnSize(embed_dim=192, depth=8, num_heads=6, patch_size=8),
+    "nano": {"embed_dim": 128, "depth": 6, "num_heads": 4, "patch_size": 8},
+    "micro": {"embed_dim": 192, "depth": 8, "num_heads": 6, "patch_size": 8},
 }
+"""ViTs of our own, in DINOv2's form, small enough to be trained on a CPU, as timm takes them."""
 
 _DINOV2 = {size: f"vit_{size}_patch14_reg4_dinov2.lvd142m" for size in PAPER_SIZES}
 _THREE_SIZES = PAPER_SIZES[:3]
@@ -305,26 +295,17 @@ def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -
         ConfigurationError: for an unknown name, or an image size that does not fit.
     """
     name = timm_name(size, pretraining)
-    own = OWN_VITS.get(size)
-    patch_size = own.patch_size if own else PATCH_SIZE
-    check_multiple(image_size, patch_size)
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {"patch_size": PATCH_SIZE} | OWN_VITS.get(size, {})
+    check_multiple(image_size, options["patch_size"])
     if pretraining in OWN_PRETRAININGS:
         options["init_values"] = 1.0
-    if own:
-        options |= {"embed_dim": own.embed_dim, "depth": own.depth, "num_heads": own.num_heads}
     if pretraining == "dinov3":
         # The authors train with rescaled coordinates; a static size keeps the table on the device.
         options |= {"rope_rescale_coords": 2.0, "dynamic_img_size": False}
     backbone = timm.create_model(
-        name,
-        pretrained=False,
-        img_size=image_size,
-        patch_size=patch_size,
-        num_classes=0,
-        **options,
+        name, pretrained=False, img_size=image_size, num_classes=0, **options
     )
-    if own:
+    if size in OWN_VITS:
         _initialize_narrow(backbone)
     family = RotaryEncoder if isinstance(backbone, Eva) else PlainEncoder
     return family(backbone, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])

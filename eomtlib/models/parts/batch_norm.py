@@ -8,22 +8,8 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
-
-
-class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes, and of its gradients on the way back."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        return _Sum.apply(gradient.contiguous())
 
 
 class BatchNorm(_BatchNorm):
@@ -49,11 +35,11 @@ class BatchNorm(_BatchNorm):
         shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
         count = x.new_tensor([x.numel() / x.shape[1]])
         # Two rounds, as the variance from a sum of squares would lose digits.
-        total = _Sum.apply(torch.cat((x.sum(others), count)))
+        total = all_reduce(torch.cat((x.sum(others), count)))
         count = total[-1].detach()
         mean = total[:-1] / count
         centred = x - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(others)) / count
+        variance = all_reduce(centred.square().sum(others)) / count
         with torch.no_grad():
             unbiased = variance * count / (count - 1)
             self.running_mean.lerp_(mean, self.momentum)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from eomtlib.core.predictions import MaskLogits
-from eomtlib.models.parts.feature_pyramid import num_upscalings
-from eomtlib.models.parts.scale_block import ScaleBlock
+from eomtlib.models.parts.feature_pyramid import STRIDES, rescale
 
 
 class MaskModule(nn.Module):
@@ -32,9 +31,7 @@ class MaskModule(nn.Module):
             nn.GELU(),
             nn.Linear(embed_dim, embed_dim),
         )
-        self.upscale = nn.Sequential(
-            *(ScaleBlock(embed_dim, up=True) for _ in range(num_upscalings(patch_size)))
-        )
+        self.upscale = rescale(embed_dim, patch_size=patch_size, stride=STRIDES[0])
 
     def masks(self, queries: Tensor, patches: Tensor, grid: tuple[int, int]) -> MaskLogits:
         """``[B, Q, D]`` queries and ``[B, h * w, D]`` patches → mask logits at a quarter."""

@@ -6,13 +6,12 @@ Chen et al., *Vision Transformer Adapter for Dense Predictions*, ICLR 2023, Sect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.models.parts.deformable_attention import (
@@ -21,7 +20,7 @@ from eomtlib.models.parts.deformable_attention import (
     grid_centres,
     level_maps,
 )
-from eomtlib.models.parts.feature_pyramid import pyramid_strides
+from eomtlib.models.parts.feature_pyramid import STRIDES
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,10 @@ class SpatialPrior(nn.Module):
     Args:
         embed_dim: D.
         width: of the first scale; the others have 2, 4 and 4 times as much before their projection.
-        finest_stride: 4, or 2 (then without the max-pooling).
     """
 
-    def __init__(self, embed_dim: int, *, width: int, finest_stride: int) -> None:
+    def __init__(self, embed_dim: int, *, width: int) -> None:
         super().__init__()
-        if finest_stride not in (2, 4):
-            raise ConfigurationError(
-                f"ViT-Adapter's stem gives a finest stride of 2 or 4, not {finest_stride}: its "
-                "encoder needs a patch size of 4, or of a larger power of two, such as 16."
-            )
-        pool = nn.MaxPool2d(3, stride=2, padding=1) if finest_stride == 4 else nn.Identity()
         widths = (width, 2 * width, 4 * width, 4 * width)
         self.stages = nn.ModuleList(
             [
@@ -75,7 +67,7 @@ class SpatialPrior(nn.Module):
                     _conv_norm_relu(3, width, stride=2),
                     _conv_norm_relu(width, width, stride=1),
                     _conv_norm_relu(width, width, stride=1),
-                    pool,
+                    nn.MaxPool2d(3, stride=2, padding=1),
                 ),
                 *(_conv_norm_relu(widths[i], widths[i + 1], stride=2) for i in range(3)),
             ]
@@ -170,21 +162,6 @@ class Extractor(Exchange):
         return pyramid + self.ffn(self.ffn_norm(pyramid), shapes)
 
 
-def split_blocks(depth: int, parts: int) -> tuple[range, ...]:
-    """The ViT's blocks in consecutive parts, the first ones longer when it does not divide.
-
-    Raises:
-        ConfigurationError: when there are fewer blocks than parts.
-    """
-    if depth < parts:
-        raise ConfigurationError(
-            f"num_interactions={parts} is more than the encoder's {depth} blocks."
-        )
-    base, longer = divmod(depth, parts)
-    ends = [base * part + min(part, longer) for part in range(parts + 1)]
-    return tuple(range(start, end) for start, end in pairwise(ends))
-
-
 class ViTAdapter(nn.Module):
     """Runs a plain ViT with a convolutional branch beside it, and returns four scales.
 
@@ -196,20 +173,17 @@ class ViTAdapter(nn.Module):
     Args:
         encoder: the ViT that it will run; only its dimensions are read.
         config: widths and depths.
-
-    Raises:
-        ConfigurationError: for a patch size that the stem cannot serve, or too few blocks.
     """
 
     def __init__(self, encoder: Encoder, *, config: AdapterConfig = AdapterConfig()) -> None:
         super().__init__()
         embed_dim = encoder.embed_dim
         sizes = embed_dim, encoder.num_heads, config
-        self.strides = pyramid_strides(encoder.patch_size)
-        self.block_ranges = split_blocks(encoder.depth, config.num_interactions)
-        self.spatial_prior = SpatialPrior(
-            embed_dim, width=config.stem_width, finest_stride=self.strides[0]
-        )
+        self.strides = STRIDES
+        # Where they do not divide, the first parts are longer.
+        parts = np.array_split(range(encoder.depth), config.num_interactions)
+        self.block_ranges = [part.tolist() for part in parts]
+        self.spatial_prior = SpatialPrior(embed_dim, width=config.stem_width)
         self.level_embed = nn.Parameter(torch.randn(3, embed_dim))
         self.injectors = nn.ModuleList(Injector(*sizes) for _ in self.block_ranges)
         self.extractors = nn.ModuleList(Extractor(*sizes) for _ in self.block_ranges)

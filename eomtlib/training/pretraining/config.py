@@ -70,8 +70,7 @@ class PretrainingConfig:
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
-        own = OWN_VITS.get(self.size)
-        return own.patch_size if own else PATCH_SIZE
+        return OWN_VITS.get(self.size, {}).get("patch_size", PATCH_SIZE)
 
     @property
     def num_patches(self) -> int:

@@ -113,11 +113,6 @@ def test_sampling_macs_count_every_point_and_channel_five_times():
     assert attention.sampling_macs(num_queries=7, batch=2) == by_hand
 
 
-def test_heads_must_divide_the_width():
-    with pytest.raises(ConfigurationError, match="num_heads=3"):
-        DeformableAttention(16, num_heads=3, num_levels=1, num_points=1)
-
-
 def test_the_kernel_is_refused_where_it_cannot_run():
     ours = DeformableAttention(16, num_heads=4, num_levels=3, num_points=2)
     with pytest.raises(ConfigurationError, match=r"triton.*(needs a GPU|not installed)"):

@@ -3,13 +3,9 @@ import torch
 from transformers.models.eomt.configuration_eomt import EomtConfig
 from transformers.models.eomt.modeling_eomt import EomtScaleLayer
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import autocast
 from eomtlib.models.encoders import build_encoder
-from eomtlib.models.parts.feature_pyramid import (
-    FeaturePyramid,
-    pyramid_strides,
-)
+from eomtlib.models.parts.feature_pyramid import FeaturePyramid
 from eomtlib.models.parts.scale_block import ScaleBlock
 
 
@@ -74,20 +70,6 @@ def test_frozen_parameters_of_a_block_are_left_alone():
     assert all(parameter.grad is None for parameter in block.parameters())
 
 
-@pytest.mark.parametrize(
-    ("patch_size", "strides"),
-    [(16, (4, 8, 16, 32)), (8, (4, 8, 16, 32)), (32, (4, 8, 16, 32)), (14, (7, 14, 28, 56))],
-)
-def test_strides(patch_size, strides):
-    assert pyramid_strides(patch_size) == strides
-
-
-@pytest.mark.parametrize("patch_size", [15, 33])
-def test_patch_sizes_that_cannot_be_doubled_are_refused(patch_size):
-    with pytest.raises(ConfigurationError, match=f"patch_size={patch_size}"):
-        pyramid_strides(patch_size)
-
-
 def test_each_scale_is_made_from_the_normed_output(encoder):
     pyramid = FeaturePyramid(encoder.embed_dim, patch_size=encoder.patch_size)
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
@@ -105,5 +87,3 @@ def test_single_scale_keeps_two_maps(encoder):
     pyramid = FeaturePyramid(encoder.embed_dim, patch_size=8, strides=(4, 8))
     maps = pyramid(encoder, torch.zeros(1, 3, 64, 96))
     assert [x.shape[-2:] for x in maps] == [(16, 24), (8, 12)]
-    with pytest.raises(ConfigurationError, match=r"\(4, 12\)"):
-        FeaturePyramid(encoder.embed_dim, patch_size=8, strides=(4, 12))

@@ -1,11 +1,8 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.encoders import build_encoder
-from eomtlib.models.parts.vit_adapter import ConvFFN, SpatialPrior, ViTAdapter, split_blocks
+from eomtlib.models.parts.vit_adapter import AdapterConfig, ConvFFN, SpatialPrior, ViTAdapter
 
 
 @pytest.fixture
@@ -51,28 +48,19 @@ def test_injection_leaves_prefix_tokens_alone(encoder, images):
     assert not torch.allclose(inputs[0][:, before.num_prefix :], before.patches)
 
 
-@pytest.mark.parametrize(("depth", "parts"), [(12, 4), (6, 4), (24, 4), (7, 3)])
-def test_blocks_are_split_as_tensor_split_does(depth, parts):
-    expected = [part.tolist() for part in torch.arange(depth).tensor_split(parts)]
-    assert [list(part) for part in split_blocks(depth, parts)] == expected
+@pytest.mark.parametrize("parts", [3, 4])
+def test_blocks_are_split_as_tensor_split_does(parts, encoder):
+    expected = [part.tolist() for part in torch.arange(encoder.depth).tensor_split(parts)]
+    assert (
+        ViTAdapter(encoder, config=AdapterConfig(num_interactions=parts)).block_ranges == expected
+    )
 
 
-def test_too_few_blocks_are_refused():
-    with pytest.raises(ConfigurationError, match="num_interactions=4"):
-        split_blocks(3, 4)
-
-
-@pytest.mark.parametrize("finest", [2, 4])
-def test_stem_strides(finest):
-    maps = SpatialPrior(8, width=4, finest_stride=finest)(torch.randn(2, 3, 64, 96))
+def test_stem_strides():
+    maps = SpatialPrior(8, width=4)(torch.randn(2, 3, 64, 96))
     assert [tuple(x.shape[1:]) for x in maps] == [
-        (8, 64 // (finest << i), 96 // (finest << i)) for i in range(4)
+        (8, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)
     ]
-
-
-def test_patch_sizes_that_the_stem_cannot_serve_are_refused():
-    with pytest.raises(ConfigurationError, match="not 7"):
-        ViTAdapter(SimpleNamespace(embed_dim=8, depth=4, num_heads=2, patch_size=14))
 
 
 def test_convolutional_ffn_does_not_mix_levels():
