@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ class Environment:
         cpu_count: logical cores that the process may use.
         threads: PyTorch's threads within an operator.
         platform: operating system and architecture.
+        driver: version of NVIDIA's, empty where there is none.
     """
 
     commit: str | None
@@ -38,6 +40,7 @@ class Environment:
     cpu_count: int
     threads: int
     platform: str
+    driver: str = ""
 
     @property
     def hardware(self) -> str:
@@ -64,6 +67,7 @@ def environment(device: torch.device | str = "cpu") -> Environment:
         cpu_count=len(os.sched_getaffinity(0)) if in_affinity else (os.cpu_count() or 1),
         threads=torch.get_num_threads(),
         platform=f"{platform.system()} {platform.machine()}",
+        driver=_driver() if str(device).startswith("cuda") else "",
     )
 
 
@@ -82,6 +86,16 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None
+
+
+@cache
+def _driver() -> str:
+    try:
+        said = Path("/proc/driver/nvidia/version").read_text()
+    except OSError:
+        return ""
+    found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", said)
+    return found[1] if found else ""
 
 
 @cache

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
@@ -22,28 +21,42 @@ TIMING_METHOD = 2
 """What ``time_model`` times, as ``TimingRecord.method`` numbers it."""
 
 
+STEADY = 0.02
+"""Up to which share of the median half the width of its interval counts as steady."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Repeated measurements of one call.
 
     Attributes:
-        samples_s: seconds of each call, in order, the warm-up left out.
+        rounds_s: of each round the seconds of each call, in order, the warm-up left out.
         batch_size: images a call.
     """
 
-    samples_s: tuple[float, ...]
+    rounds_s: tuple[tuple[float, ...], ...]
     batch_size: int = 1
 
     @property
-    def quartiles_s(self) -> tuple[float, float, float]:
-        """First quartile, median and third quartile in seconds."""
-        first, median, third = np.quantile(self.samples_s, (0.25, 0.5, 0.75)).tolist()
-        return first, median, third
+    def median_s(self) -> float:
+        """The median of the rounds' medians in seconds: a fast round with more calls weighs 1."""
+        return statistics.median(map(statistics.median, self.rounds_s))
 
     @property
-    def median_s(self) -> float:
-        """Median in seconds."""
-        return statistics.median(self.samples_s)
+    def interval_s(self) -> tuple[float, float]:
+        """Of the rounds' medians, or of the calls of an only round, the interval of the median.
+
+        It holds 95 %, or spans all of them where they are too few for that.
+        """
+        several = len(self.rounds_s) > 1
+        values = list(map(statistics.median, self.rounds_s)) if several else self.rounds_s[0]
+        return _interval(values) or (min(values), max(values))
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether half the interval's width is at most ``STEADY`` of the median."""
+        low, high = self.interval_s
+        return high - low <= 2 * STEADY * self.median_s
 
     @property
     def fps(self) -> float:
@@ -60,7 +73,7 @@ def measure_fps(
     min_repeats: int = 10,
     max_repeats: int = 1000,
     max_seconds: float = 30.0,
-    tolerance: float = 0.02,
+    tolerance: float = STEADY,
 ) -> Timing:
     """Calls a function until the median of its time is steady, or the time is up.
 
@@ -89,22 +102,24 @@ def measure_fps(
     must = 1 if last >= max_seconds else 2
     samples += [_timed(function, device) for _ in range(must - len(samples))]
     while len(samples) < max_repeats:
-        if len(samples) >= min_repeats and _median_uncertainty(samples) < tolerance:
+        interval = _interval(samples) if len(samples) >= min_repeats else None
+        median = statistics.median(samples)
+        if interval and interval[1] - interval[0] < 2 * tolerance * median:
             break
-        if time.perf_counter() - start + statistics.median(samples) > max_seconds:
+        if time.perf_counter() - start + median > max_seconds:
             break
         samples.append(_timed(function, device))
-    return Timing(tuple(samples), batch_size)
+    return Timing((tuple(samples),), batch_size)
 
 
 def merge_timings(timings: Sequence[Timing]) -> Timing:
-    """Measurements of one call at several times as one: the samples of all, in order.
+    """Measurements of one call at several times as one, the rounds of all in order.
 
     Args:
         timings: at least one; the batch size is that of the first.
     """
-    samples = tuple(sample for timing in timings for sample in timing.samples_s)
-    return Timing(samples, timings[0].batch_size)
+    rounds = tuple(samples for timing in timings for samples in timing.rounds_s)
+    return Timing(rounds, timings[0].batch_size)
 
 
 def time_in_turns(
@@ -149,11 +164,13 @@ class ModelTiming:
     Attributes:
         alone: the model, one fixed input on the device.
         end_to_end: from an image to its segmentation.
+        photo_size: height and width of that image, before it is fitted into the model's input.
         attention_kernel: as the function of that name gives it.
     """
 
     alone: Timing
     end_to_end: Timing
+    photo_size: tuple[int, int]
     attention_kernel: str
 
 
@@ -179,7 +196,7 @@ def time_model(segmenter: Segmenter, image: Tensor, *, max_seconds: float) -> Mo
         alone = measure_fps(lambda: predict(views), device=device, max_seconds=max_seconds)
         kernel = attention_kernel(lambda: model.predict(views, masked=masked))
     whole = measure_fps(end_to_end, device=device, max_seconds=max_seconds)
-    return ModelTiming(alone, whole, kernel)
+    return ModelTiming(alone, whole, tuple(image.shape[-2:]), kernel)
 
 
 def _keep_some(class_logits: Tensor) -> Tensor:
@@ -243,16 +260,12 @@ class _OperatorNames(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _median_uncertainty(samples: list[float]) -> float:
-    """Half the width of the median's 95% interval (order statistics), relative to the median."""
-    count, ordered = len(samples), sorted(samples)
-    reach = 1.96 * math.sqrt(count) / 2
-    low = math.floor(count / 2 - reach)
-    if low < 1:
-        return math.inf
+def _interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95% interval of the median (order statistics); None where there are too few for one."""
+    count, ordered = len(values), sorted(values)
+    low = math.floor(count / 2 - 1.96 * math.sqrt(count) / 2)
     # The low-th smallest and the low-th largest.
-    width = ordered[count - low] - ordered[low - 1]
-    return width / 2 / statistics.median(ordered)
+    return (ordered[low - 1], ordered[count - low]) if low >= 1 else None
 
 
 def _timed(function: Callable[[], object], device: torch.device | str) -> float:

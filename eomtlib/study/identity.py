@@ -117,7 +117,7 @@ class Identity:
 
     def timing_key(self, mode: str, sampler: str) -> TimingKey:
         """What its timing on this machine, in one of its ``variants``, is found by."""
-        s = self.settings
+        s, here = self.settings, environment(self.settings.device)
         return TimingKey(
             architecture=self.architecture,
             image_size=s.cost_image_size,
@@ -125,7 +125,10 @@ class Identity:
             sampler=sampler,
             dtype=s.precision,
             method=TIMING_METHOD,
-            machine=environment(s.device).machine,
+            machine=here.machine,
+            photo_size=tuple(self.materials.val_set.sizes[0].tolist()),
+            torch=here.torch,
+            driver=here.driver,
         )
 
     @property

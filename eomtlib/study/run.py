@@ -49,17 +49,24 @@ class Run:
         materials: data and weights, and with them the settings.
         store: where records go, and weights and curves beside them.
         train: False computes parameters, GMACs and FPS only.
+        jobs: trainings at once on this machine, this one among them.
     """
 
     def __init__(
-        self, rung: str, materials: Materials, store: ResultStore, *, train: bool = True
+        self,
+        rung: str,
+        materials: Materials,
+        store: ResultStore,
+        *,
+        train: bool = True,
+        jobs: int = 1,
     ) -> None:
         self.identity = Identity(rung, materials)
         self.maker = Maker(self.identity)
         self.materials = materials
         self.settings = materials.settings
         self.store = store
-        self._train = train
+        self._train, self._jobs = train, jobs
 
     @property
     def rung(self) -> str:
@@ -222,6 +229,7 @@ class Run:
             pretraining_used=self._pretraining_used(),
             processes=distributed.world_size(),
             gradient_accumulation=s.gradient_accumulation,
+            jobs=self._jobs,
         )
         record = self.store.write(record)
         forget_states(folder)
@@ -299,10 +307,12 @@ class Run:
             gmacs=gmacs,
             fps_model=alone.fps,
             fps_end_to_end=whole.fps,
-            samples_model_s=alone.samples_s,
-            samples_end_to_end_s=whole.samples_s,
-            quartiles_model_s=alone.quartiles_s,
-            quartiles_end_to_end_s=whole.quartiles_s,
+            rounds_model_s=alone.rounds_s,
+            rounds_end_to_end_s=whole.rounds_s,
+            interval_model_s=alone.interval_s,
+            interval_end_to_end_s=whole.interval_s,
+            is_steady=alone.is_steady,
+            photo_size=rounds[0].photo_size,
             mode=mode,
             sampler=sampler,
             method=TIMING_METHOD,

@@ -175,6 +175,7 @@ def _job(run: Run, *, slot: int, jobs: int) -> _Job:
         kwargs={
             "results_dir": run.store.root,
             "threads": max(1, torch.get_num_threads() // jobs),
+            "jobs": jobs,
             "answer": worker,
         },
         name=f"{run.rung}, seed {settings.seed}",
@@ -183,7 +184,13 @@ def _job(run: Run, *, slot: int, jobs: int) -> _Job:
 
 
 def _learn(
-    settings: Settings, rung: str, *, results_dir: Path, threads: int, answer: Connection
+    settings: Settings,
+    rung: str,
+    *,
+    results_dir: Path,
+    threads: int,
+    jobs: int,
+    answer: Connection,
 ) -> None:
     """What a process does: one run, and an answer, None or an error."""
     # Ctrl-C goes to a whole session; the first process then asks for a last checkpoint.
@@ -193,7 +200,7 @@ def _learn(
     error: BaseException | None = None
     try:
         materials = Materials(settings, results_dir=results_dir, progress=False)
-        Run(rung, materials, ResultStore(results_dir)).learn(wait=False)
+        Run(rung, materials, ResultStore(results_dir), jobs=jobs).learn(wait=False)
     except (EomtlibError, KeyboardInterrupt) as known:
         error = known
     except Exception:

@@ -1,5 +1,4 @@
 import itertools
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +7,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from eomtlib.evaluation import speed
-from eomtlib.evaluation.speed import attention_kernel, measure_fps, time_in_turns
+from eomtlib.evaluation.speed import Timing, attention_kernel, measure_fps, time_in_turns
 from eomtlib.inference.row_attention import MIN_TOKENS, autocast_inference
 
 
@@ -27,7 +26,8 @@ class FakeClock:
 def test_steady_times_end_early(monkeypatch):
     clock = FakeClock(monkeypatch, itertools.chain([500.0, 3.0], itertools.repeat(0.25)))
     timing = measure_fps(clock, device="cpu", warmup_s=4, min_repeats=12, max_seconds=60)
-    assert timing.samples_s == (0.25,) * 12
+    assert timing.rounds_s == ((0.25,) * 12,)
+    assert timing.is_steady
     assert timing.fps == pytest.approx(4)
     assert clock.calls == 1 + 5 + 12  # the compilation, four seconds of warm-up, the samples
 
@@ -38,15 +38,15 @@ def test_unsteady_times_end_with_the_budget(monkeypatch):
     assert 80 < clock.now <= 93
     assert timing.median_s in (1.0, 1.5, 2.0)
     assert timing.fps == 3 / timing.median_s
-    assert timing.quartiles_s[0] == 1.0
-    assert timing.quartiles_s[2] == 2.0
+    assert timing.interval_s == (1.0, 2.0)
+    assert not timing.is_steady
 
 
 @pytest.mark.parametrize(("seconds", "samples"), [(15.0, 2), (40.0, 1)])
 def test_slow_functions_are_still_timed(monkeypatch, seconds, samples):
     clock = FakeClock(monkeypatch, itertools.repeat(seconds))
     timing = measure_fps(clock, device="cpu", max_seconds=30)
-    assert timing.samples_s == (seconds,) * samples
+    assert timing.rounds_s == ((seconds,) * samples,)
     assert clock.calls == samples + 1
 
 
@@ -54,12 +54,9 @@ def test_interval_of_the_median_covers_it():
     generator = torch.Generator().manual_seed(0)
     covered = 0
     for _ in range(400):
-        samples = (1 + torch.rand(40, generator=generator)).tolist()
-        ordered = sorted(samples)
-        half = speed._median_uncertainty(samples) * (ordered[19] + ordered[20]) / 2
-        covered += abs((ordered[19] + ordered[20]) / 2 - 1.5) <= 1.5 * half
-        assert math.isfinite(half)
-    assert covered > 360
+        low, high = Timing((tuple((1 + torch.rand(40, generator=generator)).tolist()),)).interval_s
+        covered += low <= 1.5 <= high
+    assert 0.93 < covered / 400 < 1
 
 
 def test_ways_take_turns_in_beginning(monkeypatch):

@@ -47,7 +47,8 @@ def test_a_rung_is_trained_evaluated_and_timed_once(tmp_path):
     assert set(first.evaluation.per_class) == {c.name for c in study(tmp_path).classes}
     assert 0 <= first.evaluation.metrics["pq"] <= 100
     assert first.timing.fps_model > 0
-    assert first.timing.samples_model_s
+    assert first.timing.rounds_model_s
+    assert first.timing.photo_size == (64, 64)
     assert not list(first.folder.glob("*.ckpt"))  # weights stay, the optimizer's state does not
     again = run(tmp_path)
     assert again == first

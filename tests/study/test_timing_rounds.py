@@ -49,12 +49,12 @@ def test_every_model_has_its_turn_in_every_round(size):
     assert time_in_rounds([]) == []
 
 
-def test_rounds_are_one_timing():
-    first, second = Timing((1.0, 2.0), batch_size=4), Timing((3.0, 4.0, 10.0), batch_size=4)
-    merged = merge_timings([first, second])
-    assert merged.samples_s == (1.0, 2.0, 3.0, 4.0, 10.0)
-    assert merged.quartiles_s == (2.0, 3.0, 4.0)
-    assert merged.fps == pytest.approx(4 / 3)
+def test_a_fast_round_weighs_no_more_than_a_slow_one():
+    fast, slow = Timing(((0.01,) * 200,), batch_size=4), Timing(((0.02,) * 100,), batch_size=4)
+    merged = merge_timings([*4 * [fast], *5 * [slow]])
+    assert merged.fps == pytest.approx(4 / 0.02)  # of all calls together it is twice that
+    assert merged.interval_s == (0.01, 0.02)
+    assert not merged.is_steady
 
 
 def test_what_was_timed_apart_is_said():

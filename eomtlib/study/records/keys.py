@@ -170,6 +170,8 @@ class TimingKey:
         mode, sampler, dtype: how it ran.
         method: what was timed (``evaluation.speed.TIMING_METHOD``).
         machine: which it holds for.
+        photo_size: height and width of the image that the way end to end begins with.
+        torch, driver: versions.
     """
 
     architecture: Architecture
@@ -179,6 +181,9 @@ class TimingKey:
     dtype: str
     method: int
     machine: str
+    photo_size: tuple[int, int] | None
+    torch: str
+    driver: str
 
 
 def _default(f: Any) -> Any:

@@ -87,6 +87,7 @@ class TrainingRecord(Record):
         activation_checkpointing: whether blocks were computed again in the backward pass.
         interrupted_resumes: how often it went on after an interruption.
         processes: that shared each step.
+        jobs: trainings at once on the machine, this one among them.
         gradient_accumulation: parts that each of them computed its share in.
     """
 
@@ -115,6 +116,7 @@ class TrainingRecord(Record):
     interrupted_resumes: int = field(default=0, compare=False)
     processes: int = 1
     gradient_accumulation: int = 1
+    jobs: int = 1
 
     @property
     def key(self) -> TrainingKey:
@@ -184,8 +186,11 @@ class TimingRecord(Record):
         cost_image_size: height and width that all of this holds for.
         fps_model: images a second of the model alone, one fixed input.
         fps_end_to_end: images a second from an image to its segmentation.
-        samples_model_s, samples_end_to_end_s: raw samples, seconds a call.
-        quartiles_model_s, quartiles_end_to_end_s: first quartile, median, third quartile.
+        rounds_model_s, rounds_end_to_end_s: of each round the seconds of each call.
+        interval_model_s, interval_end_to_end_s: of the seconds of a call
+            (``evaluation.speed.Timing.interval_s``).
+        is_steady: whether the model's timing is (``Timing.is_steady``).
+        photo_size: height and width of the image that the way end to end begins with.
         mode: one of ``timing.TIMING_MODES``.
         dtype: ``float32``, ``bfloat16``, ``float16``.
         attention_kernel: as ``evaluation.speed.attention_kernel`` names it.
@@ -210,10 +215,6 @@ class TimingRecord(Record):
     cost_image_size: tuple[int, int]
     fps_model: float
     fps_end_to_end: float | None
-    samples_model_s: tuple[float, ...]
-    samples_end_to_end_s: tuple[float, ...]
-    quartiles_model_s: tuple[float, float, float]
-    quartiles_end_to_end_s: tuple[float, float, float] | None
     mode: str
     dtype: str
     attention_kernel: str
@@ -226,6 +227,12 @@ class TimingRecord(Record):
     method: int = 1
     session: str = ""
     task: str = "panoptic"
+    rounds_model_s: tuple[tuple[float, ...], ...] = ()
+    rounds_end_to_end_s: tuple[tuple[float, ...], ...] = ()
+    interval_model_s: tuple[float, float] | None = None
+    interval_end_to_end_s: tuple[float, float] | None = None
+    is_steady: bool | None = None
+    photo_size: tuple[int, int] | None = None
 
     @property
     def key(self) -> TimingKey:
@@ -249,6 +256,9 @@ class TimingRecord(Record):
             dtype=self.dtype,
             method=self.method,
             machine=self.machine,
+            photo_size=self.photo_size,
+            torch=self.environment.torch,
+            driver=self.environment.driver,
         )
 
 
