@@ -7,50 +7,14 @@ holds zero is not stated as one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
 from eomtlib.report.frame import accuracy_of
 
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and its interval.
-
-    Attributes:
-        mean: of the values.
-        low, high: ends of the 95 % interval; NaN from one value, which has none.
-        count: number of values.
-    """
-
-    mean: float
-    low: float
-    high: float
-    count: int
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
-
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """The mean of independent values and its 95 % interval; NaN among them is left out."""
-    kept = np.asarray([value for value in values if not math.isnan(value)], float)
-    if len(kept) == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    mean = float(kept.mean())
-    if len(kept) == 1:
-        return Estimate(mean, math.nan, math.nan, 1)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(kept) - 1) * kept.std(ddof=1) / len(kept) ** 0.5
-    return Estimate(mean, mean - float(half), mean + float(half), len(kept))
 
 
 def over_seeds(
@@ -113,19 +77,22 @@ def differences(
         other = base.get(own) if isinstance(base, Mapping) else base
         if other is not None and other != own and (*shared, other) in values.index:
             rows.append((*shared, own, other, value - values.loc[(*shared, other)]))
-    return pd.DataFrame(rows, columns=[*keys, axis, "base", "gain"])
+    return pd.DataFrame(rows, columns=[*keys, axis, "base", "gain"]).astype({"gain": float})
 
 
 def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The rows of ``differences`` over seeds: ``gain``, ``low``, ``high``, ``seeds``, ``settled``.
 
+    ``gain`` is the mean, from ``low`` to ``high`` goes its 95 % interval: NaN from one seed, which
+    has none. It is settled where the interval leaves zero out.
+
     Args:
         gains: as ``differences`` returns them.
         by: columns that tell the differences apart.
     """
-    found = {
-        key: estimate(group["gain"].tolist()) for key, group in gains.groupby(list(by), sort=False)
-    }
-    rows = [(e.mean, e.low, e.high, e.count, e.is_settled) for e in found.values()]
-    index = pd.MultiIndex.from_tuples(found, names=list(by)) if found else None
-    return pd.DataFrame(rows, index, ["gain", "low", "high", "seeds", "settled"])
+    found = gains.groupby(list(by), sort=False)["gain"].agg(["mean", "std", "count"])
+    mean, seeds = found["mean"], found["count"]
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * found["std"] / seeds**0.5
+    ends = {"low": mean - half, "high": mean + half}
+    settled = (ends["low"] > 0) | (ends["high"] < 0)
+    return pd.DataFrame({"gain": mean, **ends, "seeds": seeds, "settled": settled})

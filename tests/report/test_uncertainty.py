@@ -7,24 +7,31 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from eomtlib.report.uncertainty import differences, estimate, estimates, over_seeds
+from eomtlib.report.uncertainty import differences, estimates, over_seeds
+
+
+def estimated(gains):
+    return estimates(pd.DataFrame({"rung": "b", "gain": gains}), ["rung"]).loc["b"]
 
 
 def test_the_interval_is_that_of_the_paired_t_test():
     draws = np.random.default_rng(0)
     a, b = draws.normal(50, 2, 5), draws.normal(48, 2, 5)
-    found = estimate((a - b).tolist())
+    found = estimated(a - b)
     theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
-    assert found.is_settled == (stats.ttest_rel(a, b).pvalue < 0.05)
+    assert (found["low"], found["high"]) == pytest.approx((theirs.low, theirs.high))
+    assert found["settled"] == (stats.ttest_rel(a, b).pvalue < 0.05)
 
 
 def test_one_value_has_no_interval_and_settles_nothing():
-    found = estimate([3.0])
-    assert (found.mean, found.count) == (3.0, 1)
-    assert math.isnan(found.low)
-    assert not found.is_settled
-    assert estimate([math.nan]).count == 0
+    found = estimated([3.0])
+    assert (found["gain"], found["seeds"]) == (3.0, 1)
+    assert math.isnan(found["low"])
+    assert not found["settled"]
+    assert estimated([math.nan])["seeds"] == 0
+    assert estimates(
+        differences(frame(), axis="rung", base="z", within=["size"]), ["rung", "base"]
+    ).empty
 
 
 def frame():

@@ -18,11 +18,11 @@ COSTS = ("params_m", "gmacs", "fps")
 _ACCURACIES = ("pq", "pq_things", "pq_stuff", "ap", "ap_large", "ap_medium", "ap_small", "miou")
 _FIGURES = {
     **{name: name for name in (*COSTS, *_ACCURACIES)},
-    **{f"{where}_{name}": name for where in ("coco", "ade", "cityscapes") for name in COSTS[1:]},
-    "coco_pq": "pq",
-    "ade_pq": "pq",
-    "cityscapes_miou": "miou",
-    "ade_miou": "miou",
+    **{
+        f"{where}_{name}": name
+        for where in ("coco", "ade", "cityscapes")
+        for name in ("gmacs", "fps", "pq", "miou")
+    },
     "pq_eomt": "pq",
     "pq_vit_adapter_m2f": "pq",
     "pq_figure1": "pq",

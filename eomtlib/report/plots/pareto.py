@@ -10,6 +10,7 @@ import pandas as pd
 import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models.ladder import LADDER
@@ -73,8 +74,7 @@ def plot_pareto(
     ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(plt.NullFormatter())
-    if len(shown):
-        ax.set_xticks(_log_ticks(shown[x].min(), shown[x].max()))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
     finish(ax, title, [note, f"No value for {', '.join(left_out)}." if left_out else ""])
     fig.tight_layout()
@@ -84,7 +84,9 @@ def plot_pareto(
         for _, row in bars.iterrows():
             reach = row[f"{y}_std"] * np.array([-1, 1])
             covered.append((np.full(2, row[x], float), row[y] + reach))
-        _write_labels(ax, shown[x], shown[y], _labels(shown, along), shown["rung"], covered)
+        points = shown[x].to_numpy(float), shown[y].to_numpy(float)
+        colors = [RUNG_COLORS[rung] for rung in shown["rung"]]
+        _write_labels(ax, points, _labels(shown, along), colors, covered)
     return fig
 
 
@@ -101,19 +103,16 @@ def _labels(shown: pd.DataFrame, along: str | None) -> list[str]:
 
 def _write_labels(
     ax: Axes,
-    xs: pd.Series,
-    ys: pd.Series,
+    points: tuple[np.ndarray, np.ndarray],
     labels: list[str],
-    rungs: pd.Series,
+    colors: list[str],
     lines: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     """Writes each label beside its point, clear of other labels, of points and of lines."""
     ax.autoscale(False)
     lines = [line for line in lines if len(line[0]) > 1]
-    colors = [RUNG_COLORS[rung] for rung in rungs]
-    xs, ys = xs.to_numpy(float), ys.to_numpy(float)
     textalloc.allocate(
-        ax, xs, ys, labels, x_scatter=xs, y_scatter=ys,
+        ax, *points, labels, x_scatter=points[0], y_scatter=points[1],
         x_lines=[line[0] for line in lines], y_lines=[line[1] for line in lines],
         textsize=8.5, textcolor=colors, linecolor=colors, linewidth=0.6,
         margin=0.01, min_distance=0.02, max_distance=0.25, nbr_candidates=400,
@@ -126,9 +125,3 @@ def _pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     beaten = [((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)]
     front = np.flatnonzero(~np.array(beaten, bool))
     return front[np.argsort(x[front], kind="stable")]
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    steps = [m * 10.0**e for e in range(-4, 5) for m in (1, 1.5, 2, 3, 5, 7)]
-    inside = [s for s in steps if low * 0.8 <= s <= high * 1.25]
-    return inside or [low, high]

@@ -15,9 +15,6 @@ from eomtlib.report.tables.formats import HEADINGS
 from eomtlib.report.uncertainty import differences, estimates, over_seeds
 from eomtlib.study.records.kinds import Record
 
-_COSTS = ("params_m", "gmacs", "fps")
-
-
 _SAME = ["configuration", "inference_masking", "num_images", "input_size"]
 """What evaluations of one model, over its seeds, have in common."""
 _MODEL = ["dataset", "task", "input_size", "steps", "size", "pretraining", "rung", "options"]

@@ -76,8 +76,7 @@ def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
         if _named(r) in pq and _is_of_papers_size(r) and own.agrees(r.key.architecture):
             best[_named(r)] = max(r.fps_model, best.get(_named(r), 0.0))
     rows = [
-        (size, given, rung, pq[rung, size, given], best[rung, size, given])
-        for rung, size, given in best
+        (size, given, rung, pq[rung, size, given], fps) for (rung, size, given), fps in best.items()
     ]
     return pd.DataFrame(rows, columns=["size", "pretraining", "rung", "pq", "fps"])
 
@@ -103,10 +102,12 @@ def shared_encoder_table(run: Run, *, most: int = 4) -> pd.DataFrame:
     image, _ = run.materials.val_set.read(0)
     images = EvalTransform(size).fit(image)[None].to(settings.device)
     first = fold(first, precision=settings.precision).to(settings.device)
+    # What a copy shares with the first instead of copying it.
+    own_encoder = {id(first.encoder): first.encoder}
     rows = []
     for count in range(1, most + 1):
         apart = [deepcopy(first) for _ in range(count)]
-        shared = SharedEncoder({f"task{i}": _on_encoder_of(first) for i in range(count)})
+        shared = SharedEncoder({f"task{i}": deepcopy(first, own_encoder) for i in range(count)})
         sides = (partial(_one_by_one, apart, images), partial(shared.predict_all, images))
         with autocast_inference(settings.device, settings.precision):
             times = time_in_turns(sides, device=settings.device, min_rounds=_PAIRS)
@@ -145,12 +146,6 @@ def _printed(column: str) -> dict[tuple[str, str, str], float]:
             _, model = table.figure(row, column)
             found[model.rung, model.size, model.pretraining] = row[column]
     return found
-
-
-def _on_encoder_of(model: PMT) -> PMT:
-    """A copy of a model, but for its encoder."""
-    encoder = model.encoder
-    return deepcopy(model, {id(encoder): encoder})
 
 
 def _one_by_one(models: Sequence[PMT], images: torch.Tensor) -> None:

@@ -25,7 +25,8 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
         flat = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
         texts = written(table)
         texts.columns = [" ".join(column) for column in texts]
-        styled = style_cells(_escaped_index(table))
+        names = [_latex(str(name or "")) for name in table.index.names]
+        styled = style_cells(table.rename_axis(index=names))
         is_number = [texts[column].str.fullmatch(r"[-+.e\d–]+").all() for column in texts]
         aligned = "l" * table.index.nlevels + "".join("r" if right else "l" for right in is_number)
     else:
@@ -45,12 +46,6 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
     for suffix, text in contents.items():
         write_file(path.with_suffix(suffix), text)
     return [path.with_suffix(suffix) for suffix in contents]
-
-
-def _escaped_index(table: pd.DataFrame) -> pd.DataFrame:
-    """With names that LaTeX can set."""
-    names = [_latex(str(name or "")) for name in table.index.names]
-    return table.rename_axis(index=names)
 
 
 def _latex(text: str) -> str:
