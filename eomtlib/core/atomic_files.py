@@ -50,6 +50,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         ConfigurationError: when there is something of that name, and it is not to be replaced.
+        OSError: when something of that name came meanwhile, or nothing can be written there.
     """
     if path.exists() and not replace:
         raise ConfigurationError(f"{path} exists already; choose another folder, or remove it.")
@@ -59,7 +60,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         for inside in (*temporary.rglob("*"), temporary):
             _sync(inside)
-        if path.exists():
+        if replace and path.exists():
             # Moved aside first, so that there is a whole folder at every moment.
             aside = path.with_name(f".{path.name}.old")
             shutil.rmtree(aside, ignore_errors=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from eomtlib.core.errors import ConfigurationError, EomtlibError
+from eomtlib.core.errors import ConfigurationError, EomtlibError, check_ranges
 from eomtlib.core.randomness import keyed_generator
 from eomtlib.core.structures import Batch, SegmentMap
 from eomtlib.data.dataset import SegmentationDataset
@@ -51,7 +51,7 @@ class TrainStream:
     pin_memory: bool = False
 
     def __post_init__(self) -> None:
-        _check_positive("batch_size", self.batch_size)
+        check_ranges(self, batch_size="[1, inf)")
 
     def loader(
         self, *, steps: int, first_step: int = 0, rank: int = 0, world_size: int = 1
@@ -67,7 +67,8 @@ class TrainStream:
         Returns:
             An iterable of ``Batch``, with ``step`` set and ``indices`` the sample numbers n.
         """
-        _check_positive("steps", steps)
+        if steps < 1:
+            raise ConfigurationError(f"steps={steps} must be at least 1.")
         read = partial(self._batch, rank=rank, world_size=world_size)
         keys = _Steps(first_step, steps)
         return _loader(self.dataset, keys, read, self.num_workers, self.pin_memory)
@@ -117,7 +118,6 @@ def eval_loader(
         An iterable of ``Batch``, with ``indices`` the positions in the data set, and with the
         windows of its images one after the other.
     """
-    _check_positive("batch_size", batch_size)
     if limit is not None and limit < 0:
         raise ConfigurationError(f"limit={limit} must be at least 0; 0 for all images.")
     count = min(len(dataset), limit or len(dataset))
@@ -168,43 +168,44 @@ def _loader(
         raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
     workers = default_workers(dataset) if num_workers is None else num_workers
     # In a worker, PyTorch itself limits torch to one thread.
-    return _ErrorLoader(
+    return _UnpackingLoader(
         _Reads(read),
         batch_size=None,
         sampler=keys,
         num_workers=workers,
-        collate_fn=_pack,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
     )
 
 
 class _Reads(Dataset):
-    """A function as a data set; in a worker it returns our errors as values.
+    """A function as a data set; in a worker it packs what it hands on.
 
-    PyTorch would wrap them in a traceback.
+    Our errors become values there, which PyTorch would wrap in a traceback. Segments become three
+    tensors: each on its way holds a file descriptor, of which a process may have some 1000.
     """
 
-    def __init__(self, read: Callable[[Any], Any]) -> None:
+    def __init__(self, read: Callable[[Any], Batch]) -> None:
         self._read = read
 
-    def __getitem__(self, key: Any) -> Any:
-        try:
+    def __getitem__(self, key: Any) -> Batch | EomtlibError:
+        if get_worker_info() is None:
             return self._read(key)
+        try:
+            batch = self._read(key)
         except EomtlibError as error:
-            if get_worker_info() is None:
-                raise
             return error
+        return replace(batch, segments=PackedMaps(batch.segments))
 
 
-class _ErrorLoader(DataLoader):
-    """Raises the errors that workers hand on, as if they had happened here."""
+class _UnpackingLoader(DataLoader):
+    """Unpacks what workers hand on, and raises their errors as if they had happened here."""
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Batch]:
         for batch in super().__iter__():
             if isinstance(batch, EomtlibError):
                 raise batch
-            yield batch
+            yield replace(batch, segments=tuple(batch.segments))
 
 
 class _Steps:
@@ -225,9 +226,9 @@ def _eval_batch(
     transform: EvalTransform | WindowTransform,
     indices: Sequence[int],
 ) -> Batch:
-    images, segments = zip(*(transform(*dataset.read(i)) for i in indices), strict=True)
+    images, segments = zip(*(dataset.read(index) for index in indices), strict=True)
     # An image, or its windows.
-    views = [image.view(-1, *image.shape[-3:]) for image in images]
+    views = [view.view(-1, *view.shape[-3:]) for view in map(transform.fit, images)]
     return _batch(dataset, indices, torch.cat(views), segments)
 
 
@@ -244,31 +245,3 @@ def _batch(
         indices=tuple(indices),
         original_sizes=tuple(tuple(dataset.sizes[index].tolist()) for index in indices),
     )
-
-
-def _pack(batch: Any) -> Any:
-    packs = isinstance(batch, Batch) and get_worker_info() is not None
-    return _PackedBatch(batch) if packs else batch
-
-
-class _PackedBatch:
-    """A batch on its way out of a worker: four tensors, and a ``Batch`` again when it arrives.
-
-    Each tensor on its way holds a file descriptor, of which a process may have some 1000.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-
-    def __reduce__(self) -> tuple:
-        packed = PackedMaps(self._batch.segments)
-        return _unpack, (replace(self._batch, segments=packed),)
-
-
-def _unpack(batch: Batch) -> Batch:
-    return replace(batch, segments=tuple(batch.segments))
-
-
-def _check_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ConfigurationError(f"{name}={value} must be at least 1.")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as colour_ops
 
 from eomtlib.core.errors import ConfigurationError, DataError, check_ranges
@@ -135,7 +136,7 @@ class TrainTransform:
 
 
 class EvalTransform:
-    """Fits an image into a canvas, its aspect ratio kept; segments stay at the original size.
+    """Fits an image into a canvas, its aspect ratio kept.
 
     Args:
         canvas: height and width of the result.
@@ -144,14 +145,11 @@ class EvalTransform:
     def __init__(self, canvas: tuple[int, int]) -> None:
         self.canvas = (int(canvas[0]), int(canvas[1]))
 
-    def __call__(self, image: Tensor, segments: SegmentMap) -> tuple[Tensor, SegmentMap]:
-        """Resizes ``[3, H, W]`` to ``fitted_size`` and pads it with 0 at the bottom and right."""
-        return self.fit(image), segments
-
     def fit(self, image: Tensor) -> Tensor:
-        """The image alone, ``[3, H, W]`` → ``[3, *canvas]``."""
-        fitted = fitted_size(image.shape[-2:], self.canvas)
-        return _pad_image(resize_image(image, fitted), self.canvas)
+        """Resizes ``[3, H, W]`` to ``fitted_size`` and pads it with 0 at the bottom and right."""
+        height, width = fitted_size(image.shape[-2:], self.canvas)
+        resized = resize_image(image, (height, width))
+        return F.pad(resized, (0, self.canvas[1] - width, 0, self.canvas[0] - height)).contiguous()
 
 
 def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -197,12 +195,3 @@ def resize_segments(
         renumber(canvas[:, : len(rows), : len(columns)], numbers)
         labels, is_crowd = labels[shown], is_crowd[shown]
     return SegmentMap(*(torch.from_numpy(array) for array in (canvas, labels, is_crowd)))
-
-
-def _pad_image(image: Tensor, size: tuple[int, int]) -> Tensor:
-    height, width = image.shape[-2:]
-    if (height, width) == size:
-        return image.contiguous()
-    canvas = image.new_zeros((3, *size))
-    canvas[:, :height, :width] = image
-    return canvas

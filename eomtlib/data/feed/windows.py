@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eomtlib.core.structures import SegmentMap
 from eomtlib.data.feed.transforms import resize_image
 
 
@@ -48,7 +47,7 @@ class WindowLayout:
 
 
 class WindowTransform:
-    """Cuts an image into the windows of its layout; segments stay at the original size.
+    """Cuts an image into the windows of its layout.
 
     Args:
         window: height and width of a window, the model's input size.
@@ -56,10 +55,6 @@ class WindowTransform:
 
     def __init__(self, window: tuple[int, int]) -> None:
         self.window = (int(window[0]), int(window[1]))
-
-    def __call__(self, image: Tensor, segments: SegmentMap) -> tuple[Tensor, SegmentMap]:
-        """``fit`` beside the unchanged segments."""
-        return self.fit(image), segments
 
     def fit(self, image: Tensor) -> Tensor:
         """``[3, H, W]`` uint8 → ``[N, 3, *window]``, bilinear with antialiasing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from eomtlib.data.dataset import SPLITS, FileDataset, name_checksums
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import FileError, Report, refuse
-from eomtlib.data.formats.class_masks import MaskFiles
+from eomtlib.data.formats.class_masks import MaskFiles, by_class
 from eomtlib.data.formats.coco_files import PanopticFiles
 from eomtlib.data.sets.ade20k_classes import CLASSES, THING_NUMBERS
 
@@ -96,27 +97,20 @@ class Ade20kPanoptic(Ade20kSemantic):
         drawn = np.where(is_stuff[classes], classes, VOID)
         covered = coded[..., 1] > 0
         drawn[covered] = coded[covered, 1].astype(np.int16) + count
-        categories = self._categories(coded[covered], index)
-        shown = np.flatnonzero(np.bincount(drawn.ravel() + 1, minlength=2)[1:])
-        numbers = np.full(count + 257, VOID, np.int16)
-        numbers[shown + 1] = np.arange(len(shown))
-        labels = [categories[k - count] if k >= count else k for k in shown.tolist()]
-        return SegmentMap(
-            ids=torch.from_numpy(numbers[drawn + 1])[None],
-            labels=torch.tensor(labels, dtype=torch.int64),
-            is_crowd=torch.zeros(len(labels), dtype=torch.bool),
-        )
+        segments = by_class(drawn, count + 256)
+        class_of = np.concatenate((np.arange(count), self._categories(coded[covered], index)))
+        return replace(segments, labels=torch.from_numpy(class_of)[segments.labels])
 
-    def _categories(self, coded: np.ndarray, index: int) -> dict[int, int]:
-        """Instance number → class index, from the ``[N, 3]`` colours of instances."""
+    def _categories(self, coded: np.ndarray, index: int) -> np.ndarray:
+        """The class index of each instance number, ``[256]``, from ``[N, 3]`` colours."""
         where = self._instances.where(self._mask_names[index].decode())
         pairs = np.unique(coded[:, 1].astype(np.int64) * 256 + coded[:, 0])
-        found: dict[int, int] = {}
+        found = np.full(256, VOID)
         for number, category in zip((pairs // 256).tolist(), (pairs % 256).tolist(), strict=True):
             if not 1 <= category <= len(THING_NUMBERS):
                 what = f"instance {number} is of category {category}; there are 1 to 100."
                 raise FileError("unknown class", where, what)
-            if number in found:
+            if found[number] != VOID:
                 what = f"instance {number} is of two categories; fetch the file again."
                 raise FileError("duplicate id", where, what)
             found[number] = THING_NUMBERS[category - 1] - 1

@@ -18,35 +18,18 @@ DOWNLOAD = "https://www.cityscapes-dataset.com/downloads/"
 IMAGES_ZIP = "leftImg8bit_trainvaltest.zip"
 LABELS_ZIP = "gtFine_trainvaltest.zip"
 
-_STUFF = {
-    7: "road",
-    8: "sidewalk",
-    11: "building",
-    12: "wall",
-    13: "fence",
-    17: "pole",
-    19: "traffic light",
-    20: "traffic sign",
-    21: "vegetation",
-    22: "terrain",
-    23: "sky",
-}
-_THINGS = {
-    24: "person",
-    25: "rider",
-    26: "car",
-    27: "truck",
-    28: "bus",
-    31: "train",
-    32: "motorcycle",
-    33: "bicycle",
-}
+_CLASSES = """
+7 road; 8 sidewalk; 11 building; 12 wall; 13 fence; 17 pole; 19 traffic light; 20 traffic sign;
+21 vegetation; 22 terrain; 23 sky; 24 person; 25 rider; 26 car; 27 truck; 28 bus; 31 train;
+32 motorcycle; 33 bicycle
+"""
+_FIRST_THING = 24
 _NUM_LABELS = 34
 """Label numbers are 0 to 33; those without a class of the 19 are void."""
 
 CLASSES = tuple(
-    ClassInfo(name, number in _THINGS, number)
-    for number, name in sorted((_STUFF | _THINGS).items())
+    ClassInfo(name, int(number) >= _FIRST_THING, int(number))
+    for number, name in (entry.strip().split(maxsplit=1) for entry in _CLASSES.split(";"))
 )
 """In the order of the publishers' train ids."""
 

@@ -8,11 +8,7 @@ reader as COCO's.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from eomtlib.core.atomic_files import config_hash, write_file
+from eomtlib.core.atomic_files import config_hash, new_folder
 from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.decoding.problems import Report, refuse
@@ -71,28 +67,28 @@ def ensure_shapes(
             raise ConfigurationError(f"{name}={count} must be at least 1.")
     base = Path(root).expanduser() if root is not None else default_cache() / "shapes"
     final = base / f"v{SHAPES_VERSION}-{height}x{width}-{train_images}-{val_images}-seed{seed}"
+    # Looked for before the mark: what is complete is never written again.
+    is_there = final.exists()
     if (final / _COMPLETE).is_file():
         return final
+    counts = {"train": train_images, "val": val_images}
+    summary = {"version": SHAPES_VERSION, "image_size": [height, width], "seed": seed, **counts}
     try:
-        base.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".partial", dir=base))
-    except OSError as error:
-        raise DataError(
-            f"{base}: cannot hold the data set shapes ({error.strerror}); set EOMTLIB_CACHE to a "
-            "folder that can be written to."
-        ) from error
-    try:
-        counts = {"train": train_images, "val": val_images}
-        with tqdm(total=sum(counts.values()), desc="writing shapes", delay=3) as progress:
-            for split, count in enumerate(counts):
-                _write_split(
-                    partial, count, counts[count], (seed, split), (height, width), progress
-                )
-        summary = {"version": SHAPES_VERSION, "image_size": [height, width], "seed": seed, **counts}
-        _write_json(partial / _COMPLETE, summary)
-        _move_into_place(partial, final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        # What lies there without the mark of completeness is no data set.
+        with (
+            new_folder(final, replace=is_there) as partial,
+            tqdm(total=sum(counts.values()), desc="writing shapes", delay=3) as progress,
+        ):
+            for number, (split, count) in enumerate(counts.items()):
+                _write_split(partial, split, count, (seed, number), (height, width), progress)
+            (partial / _COMPLETE).write_text(json.dumps(summary))
+    except (OSError, ConfigurationError) as error:
+        # Another process may have been faster, and its files are the same.
+        if not (final / _COMPLETE).is_file():
+            raise DataError(
+                f"{base}: cannot hold the data set shapes ({error}); set EOMTLIB_CACHE to a "
+                "folder that can be written to."
+            ) from error
     return final
 
 
@@ -115,19 +111,6 @@ class Shapes(CocoPanoptic):
         """Of what it is drawn from: the bytes of its files depend on the encoders' versions."""
         own = {"version": SHAPES_VERSION, "drawn": self._drawn, "sizes": self.sizes.tolist()}
         return config_hash(own)
-
-
-def shapes_hash(*, images: int = 8, image_size: tuple[int, int] = (64, 64), seed: int = 0) -> str:
-    """A digest of the first images of both splits: arrays before JPEG, ids and annotations."""
-    digest = hashlib.sha256()
-    for split in (0, 1):
-        for index in range(images):
-            scene = render_scene(seed, split, index, image_size)
-            colours, entry = _annotate(scene, index)
-            digest.update(scene.image.tobytes())
-            digest.update(colours.tobytes())
-            digest.update(json.dumps(entry, sort_keys=True).encode())
-    return digest.hexdigest()
 
 
 def _write_split(
@@ -160,7 +143,7 @@ def _write_split(
         for info in CLASSES
     ]
     content = {"images": listed, "annotations": annotations, "categories": categories}
-    _write_json(root / "annotations" / f"panoptic_{split}2017.json", content)
+    (root / "annotations" / f"panoptic_{split}2017.json").write_text(json.dumps(content))
 
 
 def _annotate(scene: RenderedScene, index: int) -> tuple[np.ndarray, dict]:
@@ -188,25 +171,3 @@ def _annotate(scene: RenderedScene, index: int) -> tuple[np.ndarray, dict]:
     image_id = index + 1
     entry = {"image_id": image_id, "file_name": f"{image_id:012d}.png", "segments_info": segments}
     return colours, entry
-
-
-def _write_json(path: Path, content: dict) -> None:
-    write_file(path, json.dumps(content))
-
-
-def _move_into_place(partial: Path, final: Path) -> None:
-    os.chmod(partial, 0o755)  # a temporary folder is private
-    for _ in range(2):
-        try:
-            partial.rename(final)
-            return
-        except OSError:
-            if (final / _COMPLETE).is_file():
-                return  # another process was faster, and its files are the same
-            # What lies there without the mark of completeness is no data set: out of the way.
-            aside = Path(
-                tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".broken", dir=final.parent)
-            )
-            final.rename(aside / "old")
-            shutil.rmtree(aside, ignore_errors=True)
-    raise DataError(f"{final}: cannot be written; remove that folder and try again.")

@@ -33,14 +33,10 @@ def test_windows_cover_the_image_evenly_and_are_as_few_as_can_be(window):
             assert np.abs(wanted - layout.size).max() <= 0.5 + 1e-9
 
 
-def test_windows_show_what_pillow_resizes_and_segments_stay():
+def test_windows_show_what_pillow_resizes():
     pixels = np.random.default_rng(0).integers(0, 256, (50, 20, 3), dtype=np.uint8)
-    segments = SegmentMap(
-        torch.zeros(1, 50, 20, dtype=torch.int16), torch.tensor([1]), torch.tensor([False])
-    )
     image = torch.from_numpy(pixels).permute(2, 0, 1)
-    windows, same = WindowTransform((16, 16))(image, segments)
-    assert same is segments
+    windows = WindowTransform((16, 16)).fit(image)
     resized = np.asarray(Image.fromarray(pixels).resize((16, 40), Image.Resampling.BILINEAR))
     expected = [resized[start : start + 16] for start in (0, 12, 24)]
     assert np.array_equal(windows.permute(0, 2, 3, 1).numpy(), np.stack(expected))
