@@ -10,6 +10,7 @@ import signal
 import warnings
 import zipfile
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def rewritten(content, draw):
         if draw.random() < 0.4:
             del place[key]
         else:
-            place[key] = draw.choice(STRANGE)
+            place[key] = deepcopy(draw.choice(STRANGE))
         if not data:
             break
     return json.dumps(data).encode()
@@ -83,8 +84,8 @@ def in_time():
         signal.signal(signal.SIGALRM, before)
 
 
-def read_all(name, task, root):
-    dataset = open_dataset(name, "val", task=task, data_path=root)
+def read_all(name, task, root, **options):
+    dataset = open_dataset(name, "val", task=task, data_path=root, **options)
     dataset.digest()
     for index in range(len(dataset)):
         dataset.read(index)
@@ -95,13 +96,14 @@ def read_set(name, task, root):
     findings = Findings(said.append)
     for look in (
         lambda: read_all(name, task, root),
+        lambda: read_all(name, task, root, on_bad="skip"),
         lambda: check_split(name, "val", task=task, data_path=root, findings=findings),
     ):
         try:
             look()
         except EomtlibError as error:
             said.append(str(error))
-    return said
+    return [text for text in said if not text.startswith("note: ")]
 
 
 def coco_zips(root):

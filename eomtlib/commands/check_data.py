@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from eomtlib.core.errors import DataError, check_choice
-from eomtlib.data.checking import Findings, check_split
+from eomtlib.data.checking import Findings, check_both, check_split
 from eomtlib.data.dataset import SPLITS
+from eomtlib.data.feed.loaders import shared_memory_remark
 from eomtlib.data.registry import DATASETS
 from eomtlib.data.sets.custom import custom_form
 
@@ -17,9 +18,23 @@ def run(chosen: argparse.Namespace) -> int:
     check_choice("dataset", chosen.dataset, DATASETS)
     root = Path(chosen.data_path).expanduser() if chosen.data_path else None
     findings = Findings(print)
+    opened = []
     for split in [chosen.split] if chosen.split else SPLITS:
-        task = chosen.task or _default_task(chosen.dataset, root, split)
-        check_split(chosen.dataset, split, task=task, data_path=root, findings=findings)
+        opened.append(
+            check_split(
+                chosen.dataset,
+                split,
+                task=chosen.task or _default_task(chosen.dataset, root, split),
+                data_path=root,
+                findings=findings,
+                exif=chosen.exif,
+                workers=None if chosen.workers < 0 else chosen.workers,
+            )
+        )
+    if len(opened) == len(SPLITS) and all(opened):
+        check_both(*opened, findings=findings)
+    if remark := shared_memory_remark():
+        findings.remark(remark)
     print(f"{chosen.dataset}: {findings.summary()}")
     return 1 if findings.kinds else 0
 

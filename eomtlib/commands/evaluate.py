@@ -33,26 +33,29 @@ def run(chosen: argparse.Namespace) -> None:
     try:
         if chosen.export and distributed.world_size() > 1:
             raise ConfigurationError("export: predictions are written by one process; use one.")
-        result, task = _evaluate(chosen, device)
+        result, task, skipped = _evaluate(chosen, device)
         if distributed.is_first():
-            _tell(chosen, result, task)
+            _tell(chosen, result, task, skipped)
     finally:
         distributed.leave()
 
 
-def _tell(chosen: argparse.Namespace, result: Result, task: str) -> None:
+def _tell(chosen: argparse.Namespace, result: Result, task: str, skipped: int) -> None:
     for name in FIGURES[task]:
         print(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
+    if skipped:
+        print(f"{skipped} image(s) were left out (on_bad='skip'); check-data names them.")
     for name, text in (("output", "figures"), ("export", "predictions")):
         if path := getattr(chosen, name):
             print(f"Written: {path} ({text})")
     if chosen.output:
         content = {"task": task, "metrics": result.metrics, "per_class": result.per_class}
+        content |= {"skipped_images": skipped}
         write_file(Path(chosen.output).expanduser(), as_json(content))
 
 
-def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
-    """The figures and the task."""
+def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str, int]:
+    """The figures, the task, and how many images were left out."""
     known = identify(chosen.checkpoint).config
     name = task_of(chosen, known)
     task = get_task(name)
@@ -66,6 +69,8 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
             data_path=chosen.data_path or None,
             image_size=known.image_size,
             val_images=limit or embedded_defaults(known.size, device).val_images,
+            exif=chosen.exif,
+            on_bad=chosen.on_bad,
             train_images=1 if chosen.split == "val" else 2000,  # of shapes, which draws both
         )
     model, config = open_checkpoint(chosen, classes=dataset.classes)
@@ -100,4 +105,4 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str]:
             progress=distributed.is_first(),
             export=export,
         )
-    return result, name
+    return result, name, dataset.skipped

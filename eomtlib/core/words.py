@@ -30,6 +30,12 @@ PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "
 
 TASKS = ("panoptic", "instance", "semantic")
 
+EXIF = ("apply", "ignore")
+"""What is done with the turn that a photograph's EXIF data ask for."""
+
+ON_BAD = ("refuse", "skip")
+"""What is done with images that cannot be read, or of whose annotation anything is wrong."""
+
 COST_IMAGE_SIZE = 640
 """The image size at which the papers state parameters, GMACs and FPS."""
 

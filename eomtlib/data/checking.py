@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from eomtlib.core.errors import ConfigurationError, DataError
-from eomtlib.core.structures import SegmentMap
 from eomtlib.data.dataset import FileDataset
 from eomtlib.data.decoding.problems import FileError
+from eomtlib.data.formats.class_masks import MaskFiles
+from eomtlib.data.looking import Seen, look_at
 from eomtlib.data.registry import open_files
+from eomtlib.data.task_views import in_order_of
+
+_NAMED = 8
+"""So many of a long list are named."""
 
 
 class Findings:
@@ -47,6 +52,10 @@ class Findings:
         self.kinds[kind] += 1
         self._say(f"{kind}: {text}")
 
+    def remark(self, text: str) -> None:
+        """Says what is to be known, and is not wrong by itself."""
+        self._say(f"note: {text}")
+
     def summary(self) -> str:
         """A line of counts."""
         read = f"{self.images} image(s) with {self.segments} segment(s)"
@@ -58,8 +67,15 @@ class Findings:
 
 
 def check_split(
-    name: str, split: str, *, task: str, data_path: str | Path | None, findings: Findings
-) -> None:
+    name: str,
+    split: str,
+    *,
+    task: str,
+    data_path: str | Path | None,
+    findings: Findings,
+    exif: str = "apply",
+    workers: int | None = None,
+) -> FileDataset | None:
     """Reads every image and every annotation of a split, whatever it finds.
 
     Of an entry of an annotation file, and of a file, the first problem is named.
@@ -70,42 +86,107 @@ def check_split(
         task: that its annotations are read for.
         data_path: the folder that holds its files.
         findings: is added to.
+        exif: as ``open_dataset`` takes it.
+        workers: processes; None for ``default_workers``.
+
+    Returns:
+        The split, None where it cannot be opened.
 
     Raises:
         ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
     """
     try:
-        dataset = open_files(name, split, task=task, data_path=data_path, report=findings.add)
+        dataset = open_files(
+            name, split, task=task, data_path=data_path, report=findings.add, exif=exif
+        )
     except ConfigurationError:
         raise
     except DataError as error:
         findings.note("unusable data set", str(error))
-        return
-    for index in tqdm(range(len(dataset)), desc=f"checking {split}", delay=3):
-        findings.images += 1
-        try:
-            dataset.read_image(index)
-        except FileError as error:
-            findings.add(error)
-        try:
-            segments = dataset.read_segments(index)
-        except FileError as error:
-            findings.add(error)
-        else:
-            findings.segments += segments.num_segments
-            _check_segments(dataset, index, segments, findings)
+        return None
+    seen = look_at(dataset, range(len(dataset)), workers=workers)
+    tally = Tally(dataset)
+    for index, image in enumerate(
+        tqdm(seen, desc=f"checking {split}", total=len(dataset), delay=3)
+    ):
+        for problem in image.problems:
+            findings.add(problem)
+        tally.add(image)
+        _check_segments(dataset, index, image, findings)
+    findings.images += tally.images
+    findings.segments += int(tally.segments.sum())
+    for text in (*dataset.notes, *tally.remarks()):
+        findings.remark(f"{split}: {text}")
+    return dataset
 
 
-def _check_segments(
-    dataset: FileDataset, index: int, segments: SegmentMap, findings: Findings
-) -> None:
+def check_both(train: FileDataset, val: FileDataset, *, findings: Findings) -> None:
+    """What two splits must and must not have in common.
+
+    Args:
+        train: of which every file is there.
+        val: likewise.
+        findings: is added to.
+    """
+    try:
+        in_order_of(val, train.classes)
+    except DataError as error:
+        findings.note("classes differ", str(error))
+    try:
+        known, own = (np.asarray(part.image_checksums()) for part in (train, val))
+    except DataError:
+        return  # a file is missing, which was said
+    shared = np.flatnonzero(np.isin(own, known))
+    if len(shared):
+        first = val.image_of(int(shared[0]))
+        text = f"{len(shared)} of {len(own)} val image(s) are training images, the first is {first}"
+        findings.note("same picture in both splits", f"{text}; take them out of one.")
+
+
+class Tally:
+    """Counts over images of one data set.
+
+    Args:
+        dataset: theirs.
+
+    Attributes:
+        images: so far.
+        segments: ``[classes]``, those that show.
+    """
+
+    def __init__(self, dataset: FileDataset) -> None:
+        self._classes, self._has_numbers = dataset.classes, isinstance(dataset, MaskFiles)
+        self.images = self._void = self._turned = self._annotated = 0
+        self.segments = np.zeros(len(dataset.classes), np.int64)
+
+    def add(self, seen: Seen) -> None:
+        """Counts another image."""
+        self.images += 1
+        self._turned += seen.is_turned
+        self._void += seen.has_void
+        self._annotated += seen.is_annotated
+        self.segments += np.bincount(seen.labels[seen.areas > 0], minlength=len(self._classes))
+
+    def remarks(self) -> Iterable[str]:
+        """What is to be known of them all."""
+        absent = [info for info, n in zip(self._classes, self.segments, strict=True) if not n]
+        if absent and self.images:
+            names = ", ".join(f"{info.name} (id {info.category_id})" for info in absent[:_NAMED])
+            more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+            text = f"{len(absent)} of {len(self._classes)} classes have no segment: {names}{more}"
+            if self._has_numbers and self._void == self._annotated > 0:
+                text += "; void (255 of one's own masks) is in all of them"
+            yield text
+        if self._turned:
+            yield f"{self._turned} of {self.images} image(s) have an EXIF orientation"
+
+
+def _check_segments(dataset: FileDataset, index: int, seen: Seen, findings: Findings) -> None:
     where, image = dataset.annotation_of(index), dataset.image_of(index)
-    if not segments.num_segments and not dataset.faulty[index]:
+    if seen.is_annotated and not len(seen.labels) and not dataset.faulty[index]:
         what = f"has no segment for {image}; annotate the image or remove it."
         findings.add(FileError("empty annotation", where, what))
-    ids = segments.ids.numpy().ravel()
-    areas = np.bincount(ids + 1, minlength=segments.num_segments + 1)[1:]
-    for number in np.flatnonzero(areas == 0).tolist():
-        name = dataset.classes[int(segments.labels[number])].name
+    for number in np.flatnonzero(seen.areas == 0).tolist():
+        name = dataset.classes[int(seen.labels[number])].name
         what = f"segment {number} of {image}, a {name!r}, has no pixel; correct or remove it."
         findings.add(FileError("zero-area segment", where, what))

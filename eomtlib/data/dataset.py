@@ -7,7 +7,7 @@ import json
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch import Tensor
 from eomtlib.core.errors import DataError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.decoding.archives import Store
-from eomtlib.data.decoding.image_files import image_pixels
+from eomtlib.data.decoding.image_files import image_pixels, is_turned
+from eomtlib.data.decoding.names import as_spelled
 from eomtlib.data.decoding.problems import FileError, Report
 
 SPLITS = ("train", "val")
@@ -32,11 +33,13 @@ class SegmentationDataset(Protocol):
         classes: in the order of the class indices.
         image_ids: ``[N]`` int64, as the annotation file gives them.
         sizes: ``[N, 2]`` int32, height and width.
+        skipped: how many images are left out, for what is wrong with them.
     """
 
     classes: tuple[ClassInfo, ...]
     image_ids: np.ndarray
     sizes: np.ndarray
+    skipped: int
 
     def __len__(self) -> int: ...
 
@@ -60,9 +63,17 @@ class FileDataset(ABC):
 
     Attributes:
         classes, image_ids, sizes: as above.
-        faulty: ``[N]`` bool, images whose annotation was reported as wrong when the set was opened;
-            their segments are void.
+        faulty: ``[N]`` bool, images of which something was reported as wrong when the set was
+            opened; their segments are void.
+        skipped: as above.
+        notes: what is odd, and was put in order.
+        upright: whether images are turned as their EXIF data say.
     """
+
+    notes: tuple[str, ...] = ()
+    upright = False
+    skipped = 0
+    _per_image: tuple[str, ...] = ("image_ids", "sizes", "faulty", "_image_names")
 
     def __init__(
         self,
@@ -79,6 +90,12 @@ class FileDataset(ABC):
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def keep(self, kept: np.ndarray) -> None:
+        """Leaves out all images but those at ``[M]`` positions."""
+        self.skipped += len(self) - len(kept)
+        for name in self._per_image:
+            setattr(self, name, getattr(self, name)[kept])
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """Decodes one image and its segments.
@@ -100,6 +117,7 @@ class FileDataset(ABC):
         name = self._image_names[index].decode()
         image = image_pixels(
             read_file(self._images, name, "unreadable image"),
+            upright=self.upright,
             size=self.size(index),
             where=self._images.where(name),
             json_name=self.annotation_of(index),
@@ -114,18 +132,28 @@ class FileDataset(ABC):
         """16 hexadecimal digits of what it holds, the same for every copy of it.
 
         Of classes their names, ids and whether they are things; of annotations name and content; of
-        images name and length.
+        images name, length, and whether they are turned upright.
         """
         names = self._image_names.tolist()
         lengths = self._images.lengths([name.decode() for name in names])
         parts = [(info.name, info.is_thing, info.category_id) for info in self.classes]
         parts += zip(names, lengths.tolist(), strict=True)
         parts += self.checksums()
+        parts.append(("upright", self.upright))
         digest = hashlib.sha256()
         for name, *others in parts:
             text = name if isinstance(name, str) else name.decode()
             digest.update(json.dumps([unicodedata.normalize("NFC", text), *others]).encode())
         return digest.hexdigest()[:16]
+
+    def image_checksums(self) -> np.ndarray:
+        """``[N]`` int64, the CRC-32 of each image's file; the first time every file is read."""
+        return self._images.checksums([name.decode() for name in self._image_names.tolist()])
+
+    def is_turned(self, index: int) -> bool:
+        """Whether an image's EXIF data say that it is not stored as it is seen."""
+        name = self._image_names[index].decode()
+        return is_turned(read_file(self._images, name, "unreadable image"))
 
     @abstractmethod
     def checksums(self) -> Iterable[tuple[bytes | str, int]]:
@@ -167,15 +195,25 @@ def name_checksums(store: Store, names: np.ndarray) -> Iterable[tuple[bytes, int
     return zip(listed, store.checksums([n.decode() for n in listed]).tolist(), strict=True)
 
 
-def check_present(
-    store: Store, wanted: np.ndarray, *, kind: str, listed_by: str, report: Report
-) -> None:
-    """Reports each of ``[N]`` bytes names that a store lacks."""
-    there = np.array([name.encode() for name in store.names()], dtype=np.bytes_)
-    missing = np.setdiff1d(wanted, there)
+def names_in(
+    store: Store, listed: np.ndarray, *, kind: str, listed_by: str, report: Report
+) -> tuple[np.ndarray, np.ndarray]:
+    """``[N]`` bytes names as a store spells them, and ``[N]`` bool, whether it lacks one.
+
+    It is reported where it does; an empty name is of no file, and none that is lacking.
+    """
+    names = store.names()
+    there = np.array([name.encode() for name in names], dtype=np.bytes_)
+    spelled = as_spelled([name.decode() for name in listed.tolist()], names)
+    found = np.array([name.encode() for name in spelled], dtype=np.bytes_)
+    lacking = ~np.isin(found, there) & (found != b"")
+    missing = np.unique(found[lacking])
+    beside = Path(f"{store.where('').rstrip('/')}.zip")
+    archive = f", or remove the folder to have {beside} read" if beside.is_file() else ""
     for name in missing:
         what = (
             f"missing, one of {len(missing)} file(s) that {listed_by} lists and that are not "
-            "there; fetch them, or cut the list to what is there."
+            f"there; fetch them, or cut the list to what is there{archive}."
         )
         report(FileError(kind, store.where(name.decode()), what))
+    return found, lacking

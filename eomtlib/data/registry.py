@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.words import TASKS
+from eomtlib.core.words import ON_BAD, TASKS
 from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
-from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.decoding.problems import Report, refuse, skip
 from eomtlib.data.feed.in_memory import InMemory
 from eomtlib.data.sets import ade20k, cityscapes
 from eomtlib.data.sets.coco import DOWNLOAD as COCO_DOWNLOAD
 from eomtlib.data.sets.coco import INSTANCES_ZIP, PANOPTIC_ZIP, CocoInstances, CocoPanoptic
 from eomtlib.data.sets.custom import custom_view, open_custom
 from eomtlib.data.sets.shapes import Shapes
+from eomtlib.data.skipping import leave_out_bad
 from eomtlib.data.task_views import as_instances, as_semantic
 
 _IN_MEMORY_BYTES = 512 << 20
@@ -53,6 +54,8 @@ def open_dataset(
     image_size: int | tuple[int, int] | None = None,
     train_images: int = 2000,
     val_images: int = 200,
+    exif: str = "apply",
+    on_bad: str = "refuse",
 ) -> SegmentationDataset:
     """Opens a split of a data set.
 
@@ -64,21 +67,29 @@ def open_dataset(
         image_size: of the images that ``shapes`` generates; None for 64.
         train_images: how many ``shapes`` generates for training.
         val_images: how many ``shapes`` generates for evaluation.
+        exif: of one's own data, ``apply`` or ``ignore`` (``sets.custom.open_custom``).
+        on_bad: ``refuse`` to open a data set of which anything is wrong, or ``skip`` the images
+            that it is wrong with.
 
     Raises:
         ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
         DataError: when the files cannot be used.
     """
+    check_choice("on_bad", on_bad, ON_BAD)
     files = open_files(
         name,
         split,
         task=task,
         data_path=data_path,
+        report=skip if on_bad == "skip" else refuse,
+        exif=exif,
         image_size=image_size or 64,
         train_images=train_images,
         val_images=val_images,
     )
     source = DATASETS[name][task]
+    if on_bad == "skip" and not source.generated:
+        leave_out_bad(files, where=str(data_path))
     dataset = source.view(files)
     pixels = int(np.prod(files.sizes.astype(np.int64), axis=1).sum())
     small = pixels * _BYTES_PER_PIXEL <= _IN_MEMORY_BYTES
@@ -92,6 +103,7 @@ def open_files(
     task: str = "panoptic",
     data_path: str | Path | None = None,
     report: Report = refuse,
+    exif: str = "apply",
     **generated: Any,
 ) -> FileDataset:
     """Opens the files of a data set, as they are: before anything is made of them for a task.
@@ -102,6 +114,7 @@ def open_files(
         task: a key of that entry.
         data_path: the folder that holds the files.
         report: is given what is found to be wrong with the files before any is read.
+        exif: as in ``open_dataset``.
         **generated: options of ``shapes``; ignored for any other data set.
 
     Raises:
@@ -121,7 +134,10 @@ def open_files(
             f"data_path is not set, and dataset={name!r} needs it for task={task!r}: "
             f"{source.needs}, and set data_path to it."
         )
-    return source.open(data_path, split, report=report, **(generated if source.generated else {}))
+    options = generated if source.generated else {}
+    if name == "custom":
+        options = {"exif": exif}
+    return source.open(data_path, split, report=report, **options)
 
 
 def _downloads(*files: str, page: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -39,6 +40,11 @@ class TaskView:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @property
+    def skipped(self) -> int:
+        """As in ``SegmentationDataset``."""
+        return self.dataset.skipped
+
     def stem(self, index: int) -> str:
         """As in ``SegmentationDataset``."""
         return self.dataset.stem(index)
@@ -72,6 +78,36 @@ def as_instances(dataset: SegmentationDataset) -> TaskView:
     # New class index of each, where it is a thing.
     numbers = np.where(is_thing, np.cumsum(is_thing) - 1, VOID)
     return TaskView(dataset, classes, partial(_things, numbers))
+
+
+def in_order_of(
+    dataset: SegmentationDataset, classes: tuple[ClassInfo, ...]
+) -> SegmentationDataset:
+    """A data set of the same classes in another order, in that order.
+
+    Raises:
+        DataError: naming the classes that one of them lacks.
+    """
+    if dataset.classes == classes:
+        return dataset
+    lacking = [info for info in dataset.classes if info not in classes]
+    foreign = [info for info in classes if info not in dataset.classes]
+    if lacking or foreign:
+        said = [
+            f"{name} alone has {', '.join(f'{c.name!r} (id {c.category_id})' for c in own)}"
+            for name, own in (("training", foreign), ("validation", lacking))
+            if own
+        ]
+        raise DataError(
+            f"training and validation list other classes: {'; '.join(said)}. Name, id and isthing "
+            "of each must be the same in both."
+        )
+    numbers = torch.tensor([classes.index(info) for info in dataset.classes])
+    return TaskView(dataset, classes, partial(_renumbered, numbers))
+
+
+def _renumbered(numbers: Tensor, segments: SegmentMap) -> SegmentMap:
+    return replace(segments, labels=numbers[segments.labels])
 
 
 def _merged(num_classes: int, segments: SegmentMap) -> SegmentMap:

@@ -90,7 +90,7 @@ class Segmenter:
 
         Args:
             image: a file; a PIL image; ``[H, W, 3]`` uint8; or ``[3, H, W]`` uint8 as a tensor.
-                RGB. A file's pixels are taken as they are stored, without its EXIF rotation.
+                RGB. A file is turned as its EXIF data say.
 
         Returns:
             What the task's post-processing gives for an image: ``segmentation`` and
@@ -192,7 +192,7 @@ class Segmenter:
 def _pixels(image: str | Path | Image.Image | np.ndarray | Tensor) -> Tensor:
     """``[3, H, W]`` uint8 on the CPU."""
     if isinstance(image, str | Path):
-        image = image_pixels(image)
+        image = image_pixels(image, upright=True)
     if isinstance(image, Image.Image):
         image = np.array(image.convert("RGB"))
     if isinstance(image, np.ndarray):

@@ -6,11 +6,16 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.data.dataset import SegmentationDataset
+from eomtlib.data.checking import Tally
+from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.loaders import default_workers
+from eomtlib.data.looking import look_at
 from eomtlib.data.registry import open_dataset
+from eomtlib.data.task_views import TaskView, in_order_of
 from eomtlib.models.checkpoints import identify
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.ladder import HEAD_SIZES
@@ -23,6 +28,8 @@ from eomtlib.training.pretraining import (
     pretraining_hash,
     written_hash,
 )
+
+_LOOKED_AT = 64
 
 
 class Materials:
@@ -69,14 +76,13 @@ class Materials:
                     image_size=settings.image_size,
                     train_images=settings.train_images,
                     val_images=settings.drawn_val_images,
+                    exif=settings.exif,
+                    on_bad=settings.on_bad,
                 )
                 for split in ("train", "val")
             )
-        if self.train_set.classes != self.val_set.classes:
-            raise ConfigurationError(
-                f"dataset={settings.dataset!r}: training and validation list other classes."
-            )
-        self.classes = self.val_set.classes
+        self.classes = self.train_set.classes
+        self.val_set = in_order_of(self.val_set, self.classes)
         # The papers have half as many for semantic segmentation, which has fewer segments.
         default = HEAD_SIZES[settings.size].num_queries // (1 + (settings.task == "semantic"))
         self.num_queries = settings.num_queries or default
@@ -98,6 +104,25 @@ class Materials:
         return self.pretraining is not None and not find_pretrained(
             self.pretraining, self._results_dir
         )
+
+    def remarks(self) -> list[str]:
+        """What is to be known of one's own data, from a look at some of the training images."""
+        files = self.train_set
+        while isinstance(files, TaskView):
+            files = files.dataset
+        if not isinstance(files, FileDataset):
+            return []
+        said = list(files.notes)
+        for name, own in (("training", self.train_set), ("validation", self.val_set)):
+            if own.skipped:
+                said.append(f"{own.skipped} {name} image(s) are left out (on_bad='skip')")
+        if self.settings.dataset == "custom":
+            tally = Tally(files)
+            chosen = np.unique(np.linspace(0, len(files) - 1, _LOOKED_AT).astype(int)).tolist()
+            for seen in look_at(files, chosen, workers=0):
+                tally.add(seen)
+            said += [f"of {len(chosen)} training images, {text}" for text in tally.remarks()]
+        return said
 
     def workers(self) -> int:
         """Data loading processes of a training."""

@@ -16,7 +16,9 @@ from typing import Any
 from eomtlib.core.words import (
     COST_IMAGE_SIZE,
     DATASET_TASKS,
+    EXIF,
     MASKING_MODES,
+    ON_BAD,
     OWN_SIZES,
     PRECISIONS,
     PRETRAININGS,
@@ -159,6 +161,12 @@ class Settings(_Checked):
         "",
         _path,
         "the data set's folder, with its folders or its zip files (docs/data.md)",
+    )
+    exif: str = _data(
+        _LEARNT, "apply", one_of(EXIF), "of own data: apply or ignore the turn that photos ask for"
+    )
+    on_bad: str = _data(
+        _LEARNT, "refuse", one_of(ON_BAD), "skip: leave out images with anything wrong, counted"
     )
     image_size: tuple[int, int] = _data(_ALL, 0, _size, "pixels; 480x640 (height x width)")
     duration: str = _training(

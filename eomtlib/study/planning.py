@@ -93,6 +93,8 @@ def make_plan(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train
     if len(alike) < len(runs):
         text = f"{len(runs)} runs. The first configuration: {text}"
     text = f"{text} What is left will take **about {format_seconds(total)}**."
+    if train:
+        said += [f"Data: {text}." for text in runs[0].materials.remarks()]
     if first.kind == "mps":
         said.append("Nothing has been tried on `mps` yet: look twice at what comes out.")
     if first.label and train:

@@ -230,6 +230,7 @@ class Run:
             processes=distributed.world_size(),
             gradient_accumulation=s.gradient_accumulation,
             jobs=self._jobs,
+            skipped_images=self.materials.train_set.skipped,
         )
         record = self.store.write(record)
         forget_states(folder)
@@ -259,6 +260,7 @@ class Run:
             metrics=result.metrics,
             per_class=result.per_class,
             label=s.label,
+            skipped_images=self.materials.val_set.skipped,
         )
         return distributed.on_first(lambda: self.store.write(record))
 

@@ -24,7 +24,7 @@ def eight_images(one_coco):
     images, targets = [], []
     for index in range(8):
         image, segments = dataset.read(index)
-        images.append(EvalTransform(SIZE)(_stretched(image), segments)[0])
+        images.append(EvalTransform(SIZE).fit(_stretched(image)))
         targets.append(resize_segments(segments, CropWindow(SIZE, (0, 0), SIZE)))
     return torch.stack(images), targets, len(dataset.classes)
 

@@ -25,8 +25,8 @@ import numpy as np
 
 from eomtlib.core.errors import DataError
 from eomtlib.data.decoding.checksums import checksums
+from eomtlib.data.decoding.names import check_name, files_below, is_hidden
 
-MAX_NAME_BYTES = 255
 MAX_FILE_BYTES = 4 << 30
 """More than any file of a data set that is read into memory whole; stops zip bombs."""
 
@@ -64,32 +64,12 @@ class Store(Protocol):
     def __contains__(self, name: str) -> bool: ...
 
 
-def check_name(name: str, where: object) -> str:
-    """Returns ``name`` if it is a plain relative path that stays below its store.
-
-    Raises:
-        DataError: naming the file that holds the name.
-    """
-    parts = name.split("/")
-    if (
-        any(part in ("", ".", "..") for part in parts)
-        or any(character in name for character in "\\:\0")
-        or any("\ud800" <= character <= "\udfff" for character in name)
-        or len(name.encode(errors="replace")) > MAX_NAME_BYTES
-    ):
-        raise DataError(
-            f"{where}: {name[:80]!r} is no file name below the data set's folder; use a plain "
-            "relative name such as '000000000139.png'."
-        )
-    return name
-
-
 class FolderStore:
     """The files below a folder.
 
     Args:
-        path: the folder. Files in it may be symbolic links: whoever put them there could have put
-            the file there.
+        path: the folder. In it may be symbolic links: whoever put them there could have put there
+            what they lead to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,12 +77,7 @@ class FolderStore:
 
     def names(self) -> list[str]:
         """As in ``Store``."""
-        found = []
-        for folder, _, files in os.walk(self.path):
-            below = os.path.relpath(folder, self.path)
-            prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-            found.extend(prefix + file for file in files)
-        return sorted(found)
+        return files_below(self.path)
 
     def read(self, name: str) -> bytes:
         """As in ``Store``."""
@@ -197,7 +172,7 @@ class ArchiveStore:
         kept = {
             name.removeprefix(self._prefix).encode(errors="replace"): entry
             for name, entry in listed.items()
-            if name.startswith(self._prefix) and len(name) <= MAX_NAME_BYTES
+            if name.startswith(self._prefix) and not is_hidden(name)
         }
         # Arrays, which workers share instead of copying objects; of bytes, as NumPy takes four for
         # each character of a str.
@@ -295,14 +270,17 @@ class ArchiveStore:
             file = open(self._path, "rb")  # noqa: SIM115
         except OSError as error:
             raise self._damaged(name, error.strerror) from error
-        file.seek(self._entry(name).offset)
-        if not self._is_tar:
-            header = file.read(_LOCAL_HEADER_BYTES)
-            if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
-                file.close()
-                raise self._damaged(name, "no entry where it should be")
-            file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)
-        return file
+        try:
+            file.seek(self._entry(name).offset)
+            if not self._is_tar:
+                header = file.read(_LOCAL_HEADER_BYTES)
+                if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
+                    raise OSError("no entry where it should be")
+                file.seek(sum(struct.unpack("<HH", header[26:])), os.SEEK_CUR)
+            return file
+        except OSError as error:
+            file.close()
+            raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, why: object) -> DataError:
         return DataError(f"{self.where(name)}: damaged in its archive ({why}); fetch it again.")

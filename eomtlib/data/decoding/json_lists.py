@@ -6,6 +6,8 @@ Here msgspec checks the text and says where entries lie, and one entry at a time
 
 from __future__ import annotations
 
+import codecs
+
 import msgspec
 
 from eomtlib.core.errors import DataError
@@ -25,10 +27,11 @@ class JsonLists:
     def __init__(self, text: bytes, where: str) -> None:
         self.where = where
         try:
+            text = text.removeprefix(codecs.BOM_UTF8)
             self._values = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except msgspec.ValidationError:
             self._values = {}
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{where}: is no valid JSON ({error}); fetch it again.") from error
 
     def entries(self, name: str) -> list[msgspec.Raw]:

@@ -45,9 +45,8 @@ class Place:
             store = store.nested(self.nested, self.nested_folder) if there else None
         if store is None or (self.holds and self.holds not in store):
             return None
-        if isinstance(store, ArchiveStore) and not store.names():
-            return None
-        return store
+        # An empty folder is what an interrupted unzip leaves, or a mount that is not there.
+        return store if store.names() else None
 
     def __str__(self) -> str:
         if "." not in Path(self.path).name:

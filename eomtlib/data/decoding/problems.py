@@ -18,6 +18,8 @@ KINDS = (
     "malformed entry",
     "empty annotation",
     "zero-area segment",
+    "classes differ",
+    "same picture in both splits",
     "unusable data set",
 )
 
@@ -47,3 +49,12 @@ Report = Callable[[FileError], None]
 def refuse(problem: FileError) -> None:
     """Raises the problem: nothing is read of a data set that is not in order."""
     raise problem
+
+
+def skip(problem: FileError) -> None:
+    """Passes over the problem: the image that it is of is left out (``data.skipping``)."""
+
+
+def looks_at_all(report: Report) -> bool:
+    """Whether images without segments are wanted too, by whoever checks a data set."""
+    return report is not refuse and report is not skip

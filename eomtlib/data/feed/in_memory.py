@@ -51,7 +51,7 @@ class InMemory:
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.classes, self.image_ids = dataset.classes, dataset.image_ids
         self.sizes = dataset.sizes
-        self._digest = dataset.digest()
+        self._dataset, self.skipped = dataset, 0
         self._stems = [dataset.stem(index) for index in range(len(dataset))]
         # Large tensors: worker processes share their memory, whichever way they start.
         self._places = np.cumsum([0, *np.prod(self.sizes.astype(np.int64), axis=1)]).tolist()
@@ -74,7 +74,7 @@ class InMemory:
 
     def digest(self) -> str:
         """As in ``SegmentationDataset``."""
-        return self._digest
+        return self._dataset.digest()
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``; the tensors are views and must not be written to."""

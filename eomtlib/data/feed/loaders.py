@@ -7,8 +7,9 @@ a run with other workers and a run on more processes read the same samples.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -24,6 +25,8 @@ from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.feed.in_memory import InMemory, PackedMaps
 from eomtlib.data.feed.transforms import EvalTransform, TrainTransform
 from eomtlib.data.feed.windows import WindowTransform
+
+_ROOM_FOR_BATCHES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +157,52 @@ def shuffled(number: int, count: int, seed: int) -> int:
 @lru_cache(maxsize=4)
 def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=keyed_generator(seed, "order", epoch))
+
+
+def shared_memory_remark() -> str:
+    """What is to be said of ``/dev/shm``, through which batches come; empty where it is large."""
+    try:
+        room = shutil.disk_usage("/dev/shm").total
+    except OSError:
+        return ""
+    if room >= _ROOM_FOR_BATCHES:
+        return ""
+    return (
+        f"/dev/shm has {room >> 20} MiB, through which loading processes hand over batches: in a "
+        "container set --shm-size=8g, or workers to 0"
+    )
+
+
+def read_in_order(
+    dataset: SegmentationDataset,
+    keys: Collection[Any],
+    read: Callable[[Any], Any],
+    num_workers: int | None = None,
+) -> Iterable[Any]:
+    """What a function reads for each of some keys, in several processes.
+
+    Args:
+        dataset: that is read from, which decides how many processes.
+        keys: arguments of ``read``.
+        read: its results are sent from one process to another.
+        num_workers: processes; None for ``default_workers``.
+    """
+    workers = default_workers(dataset) if num_workers is None else num_workers
+    return DataLoader(
+        _Calls(read), batch_size=None, sampler=keys, num_workers=workers, collate_fn=_as_it_is
+    )
+
+
+class _Calls(Dataset):
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._read(key)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _loader(

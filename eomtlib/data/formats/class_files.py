@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
+
+import numpy as np
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.decoding.archives import FolderStore
@@ -23,8 +26,11 @@ def read_classes(path: Path, report: Report = refuse) -> tuple[ClassInfo, ...]:
         DataError: when the file cannot be read, or is neither.
     """
     text = FolderStore(path.parent).read(path.name)
+    text = text.removeprefix(codecs.BOM_UTF8)
     is_list = text.lstrip()[:1] == b"["
     if is_list:
         text = b'{"images": [], "categories": ' + text + b"}"
     lists = JsonLists(text, str(path))
-    return CocoIndex(lists, report, things_by_default=not is_list).classes
+    index = CocoIndex(lists, report, things_by_default=not is_list)
+    index.settle_classes(np.zeros(0, np.int64))
+    return index.classes

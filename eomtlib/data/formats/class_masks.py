@@ -12,18 +12,20 @@ from eomtlib.core.errors import DataError
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
 from eomtlib.data.dataset import MAX_SIDE, FileDataset, name_checksums, read_file
 from eomtlib.data.decoding.archives import Store
-from eomtlib.data.decoding.image_files import DATA_SUFFIXES, open_image
+from eomtlib.data.decoding.image_files import SUFFIXES, open_image
 from eomtlib.data.decoding.problems import FileError, Report, refuse
 
-_HEADER_BYTES = 24
+_HEADER_BYTES = 26
 _HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_GREY, _GREY_WITH_ALPHA = 0, 4
 _UNKNOWN = VOID - 1
 
 
 class MaskFiles(FileDataset):
-    """Images and, under the same name but for its end, PNGs of one byte a pixel.
+    """Images and, under the same name but for its end, PNGs of class numbers.
 
-    Image ids are positions in the sorted names. A PNG may be grey or have a palette.
+    Image ids are positions in the sorted names. A PNG may be grey, with alpha or without, or have a
+    palette: its stored numbers count, of 1 to 16 bits.
 
     Args:
         images: files of the images; files with other endings than images have are passed over.
@@ -31,13 +33,15 @@ class MaskFiles(FileDataset):
         classes: in the order of the class indices.
         values: PNG value → class index, or ``VOID``. Any other value is an error.
         image_suffix: what the images' names end in after what they share with their PNGs; empty
-            for ``.jpg``, ``.jpeg`` or ``.png``.
+            for any of ``SUFFIXES``.
         mask_suffix: what the PNGs' names end in; files with other ends are passed over.
         report: is given what is found to be wrong before anything is read.
 
     Raises:
         DataError: when there is no image with a PNG.
     """
+
+    _per_image = (*FileDataset._per_image, "_mask_names", "_bits")
 
     def __init__(
         self,
@@ -51,13 +55,16 @@ class MaskFiles(FileDataset):
         report: Report = refuse,
     ) -> None:
         pairs = _pairs(images, masks, image_suffix, mask_suffix, report)
-        kept, sizes = [], []
+        kept, sizes, bits = [], [], []
         for pair in pairs:
             try:
-                sizes.append(_png_size(masks, pair[1]))
-                kept.append(pair)
+                size, depth = _png_header(masks, pair[1])
             except FileError as error:
                 report(error)
+                continue
+            kept.append(pair)
+            sizes.append(size)
+            bits.append(depth)
         if not kept and report is refuse:
             raise DataError(f"{images.where('')}: there is no image in it with a mask.")
         names = np.array([image.encode() for image, _ in kept], np.bytes_)
@@ -70,17 +77,31 @@ class MaskFiles(FileDataset):
         )
         self._masks = masks
         self._mask_names = np.array([mask.encode() for _, mask in kept], np.bytes_)
-        self._table = np.full(256, _UNKNOWN, np.int16)
+        self._bits = np.array(bits, np.uint8)
+        self._table = np.full(1 << 16, _UNKNOWN, np.int16)
         for value, index in values.items():
             self._table[value] = index
 
     def read_segments(self, index: int) -> SegmentMap:
         """The classes that occur, as segments ``[1, H, W]``, in the order of the classes."""
-        values = self.read_values(self._masks, index, modes=("L", "P"))
-        return by_class(self.to_classes(values, index), len(self.classes))
+        values = self.read_classes(index)
+        return by_class(values, len(self.classes))
+
+    def read_classes(self, index: int) -> np.ndarray:
+        """The class indices of an image's PNG, ``[H, W]`` int16, −1 for void.
+
+        Raises:
+            FileError: for a damaged file, one of another size or in colour, or for values that
+                stand for nothing.
+        """
+        values = self.read_values(self._masks, index, modes=("1", "L", "LA", "P", "I;16"))
+        if values.ndim == 3:  # with alpha
+            values = values[..., 0]
+        # Pillow spreads grey of fewer bits over 0 to 255.
+        return self.to_classes(values // (255 // (2 ** int(self._bits[index]) - 1)), index)
 
     def read_values(self, store: Store, index: int, *, modes: Sequence[str]) -> np.ndarray:
-        """The PNG of an image in a store, ``[H, W]`` or ``[H, W, C]`` uint8.
+        """The PNG of an image in a store, ``[H, W]`` or ``[H, W, C]``.
 
         Raises:
             FileError: for a damaged file, or one of another size or mode.
@@ -96,8 +117,11 @@ class MaskFiles(FileDataset):
         )
         if picture.mode not in modes:
             what = f"is a PNG of mode {picture.mode}; it must be one of {', '.join(modes)}."
+            if "L" in modes:
+                what += " Masks hold numbers of classes: write for each colour its class's id."
             raise FileError("unreadable mask", where, what)
-        return np.asarray(picture)
+        # Of one bit, as of few: 255 for 1.
+        return np.asarray(picture.convert("L") if picture.mode == "1" else picture)
 
     def to_classes(self, values: np.ndarray, index: int) -> np.ndarray:
         """PNG values ``[H, W]`` as class indices int16, −1 for void.
@@ -105,7 +129,7 @@ class MaskFiles(FileDataset):
         Raises:
             FileError: for values that stand for nothing.
         """
-        found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+        found = np.flatnonzero(np.bincount(values.ravel()))
         strange = found[self._table[found] == _UNKNOWN]
         if len(strange):
             numbers = ", ".join(map(str, strange[:5].tolist()))
@@ -139,7 +163,7 @@ def _pairs(
     images: Store, masks: Store, image_suffix: str, mask_suffix: str, report: Report
 ) -> list[tuple[str, str]]:
     """Names of images and of their masks, sorted."""
-    image_names = _by_stem(images, (image_suffix,) if image_suffix else DATA_SUFFIXES, report)
+    image_names = _by_stem(images, (image_suffix,) if image_suffix else SUFFIXES, report)
     mask_names = _by_stem(masks, (mask_suffix,), report)
     for stem in sorted(image_names.keys() - mask_names.keys()):
         what = f"missing, and {images.where(image_names[stem])} needs it; fetch it or make it."
@@ -165,12 +189,15 @@ def _by_stem(store: Store, suffixes: tuple[str, ...], report: Report) -> dict[st
     return found
 
 
-def _png_size(store: Store, name: str) -> tuple[int, int]:
-    """Height and width as a PNG's first bytes give them."""
+def _png_header(store: Store, name: str) -> tuple[tuple[int, int], int]:
+    """Height and width as a PNG's first bytes give them, and the bits of grey, at most 8."""
     head = read_file(store, name, "unreadable mask", count=_HEADER_BYTES)
     width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
     sound = head.startswith(_HEADER) and len(head) == _HEADER_BYTES
     if not sound or not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
         what = f"is no PNG of at most {MAX_SIDE} pixels a side; fetch it again."
         raise FileError("unreadable mask", store.where(name), what)
-    return height, width
+    bits, kind = head[24:]
+    if kind == _GREY_WITH_ALPHA and bits == 16:  # which Pillow cuts to 8
+        raise FileError("unreadable mask", store.where(name), "has alpha at 16 bits; leave it out.")
+    return (height, width), min(bits, 8) if kind == _GREY else 8

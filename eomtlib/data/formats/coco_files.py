@@ -13,22 +13,22 @@ from pathlib import PurePath
 import numpy as np
 import torch
 
-from eomtlib.core.errors import DataError, check_choice
+from eomtlib.core.errors import DataError
 from eomtlib.core.structures import VOID, SegmentMap
-from eomtlib.data.dataset import FileDataset, check_present, name_checksums, read_file
+from eomtlib.data.dataset import FileDataset, name_checksums, names_in, read_file
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.json_lists import JsonLists
-from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.decoding.problems import Report, looks_at_all, refuse
 from eomtlib.data.decoding.segment_png import decode_segments
 from eomtlib.data.formats.instance_index import InstanceIndex
 from eomtlib.data.formats.outlines import lay_out, rasterise
 from eomtlib.data.formats.panoptic_index import PanopticIndex
 
-ON_EMPTY = ("skip", "keep", "error")
-
 
 class _CocoFiles(FileDataset):
     """What both formats have in common: the images of an index, with or without the empty ones."""
+
+    _per_image = (*FileDataset._per_image, "_rows")
 
     def __init__(
         self,
@@ -50,7 +50,8 @@ class _CocoFiles(FileDataset):
         self.faulty = index.faulty[kept]
         self._index, self._rows = index, kept
         self._checksum = zlib.crc32(annotations)
-        self._check_present(images, self._image_names, "missing image", report)
+        self.notes = tuple(index.notes)
+        self._image_names = self._names_in(images, self._image_names, "missing image", report)
 
     def annotation_of(self, index: int) -> str:
         """The JSON file."""
@@ -60,8 +61,11 @@ class _CocoFiles(FileDataset):
         """Of the JSON file."""
         return [(PurePath(self._index.where).name, self._checksum)]
 
-    def _check_present(self, store: Store, names: np.ndarray, kind: str, report: Report) -> None:
-        check_present(store, names, kind=kind, listed_by=self._index.where, report=report)
+    def _names_in(self, store: Store, names: np.ndarray, kind: str, report: Report) -> np.ndarray:
+        where = self._index.where
+        names, lacking = names_in(store, names, kind=kind, listed_by=where, report=report)
+        self.faulty = self.faulty | lacking
+        return names
 
     def _span(self, index: int) -> slice:
         """The image's segments among those of the annotation file."""
@@ -85,13 +89,14 @@ class PanopticFiles(_CocoFiles):
         maps: files of the PNGs.
         json_name: how errors name the JSON file.
         on_empty: what to do with images that have no segment at all, of which full COCO has a
-            few: ``skip`` leaves them out with one warning, ``keep`` keeps them, ``error`` raises.
+            few: ``skip`` leaves them out with one warning, ``keep`` keeps them.
         report: is given what is found to be wrong before anything is read.
 
     Raises:
-        ConfigurationError: for an unknown ``on_empty``.
         DataError: when the annotation file cannot be used.
     """
+
+    _per_image = (*_CocoFiles._per_image, "_map_names")
 
     def __init__(
         self,
@@ -105,9 +110,9 @@ class PanopticFiles(_CocoFiles):
     ) -> None:
         index = PanopticIndex(JsonLists(annotations, json_name), report)
         super().__init__(images, index, annotations, on_empty=on_empty, report=report)
-        self._maps, self._map_names = maps, index.map_names[self._rows]
-        wanted = self._map_names[self._map_names != b""]
-        self._check_present(maps, wanted, "missing mask", report)
+        self._maps = maps
+        listed = index.map_names[self._rows]
+        self._map_names = self._names_in(maps, listed, "missing mask", report)
 
     def checksums(self) -> Iterable[tuple[bytes | str, int]]:
         """Of the JSON file and the PNGs."""
@@ -140,7 +145,6 @@ class InstanceFiles(_CocoFiles):
         report: likewise.
 
     Raises:
-        ConfigurationError: for an unknown ``on_empty``.
         DataError: when the annotation file cannot be used.
     """
 
@@ -166,18 +170,18 @@ class InstanceFiles(_CocoFiles):
 def _chosen(
     images: Store, index: PanopticIndex | InstanceIndex, on_empty: str, report: Report
 ) -> np.ndarray:
-    """The rows of the images to keep: all, unless ``report`` refuses, as each is looked at then."""
-    check_choice("on_empty", on_empty, ON_EMPTY)
+    """The rows of the images to keep: all for whoever looks at each of them (``looks_at_all``)."""
     keep = np.ones(len(index.counts), bool)
-    empty = np.flatnonzero(index.counts == 0)
-    if len(empty) and on_empty != "keep" and report is refuse:
+    # Of which something is wrong are another matter.
+    empty = np.flatnonzero((index.counts == 0) & ~index.faulty)
+    if len(empty) and on_empty != "keep" and not looks_at_all(report):
         first = images.where(index.image_names[empty[0]].decode())
-        text = f"{index.where}: {len(empty)} image(s) have no segments, the first is {first}"
-        if on_empty == "error":
-            advice = "annotate or remove them, or leave them out: on_empty='skip'"
-            raise DataError(f"{text}; {advice}.")
         # Attributed to whoever opened the data set.
-        warnings.warn(f"{text}; left out (on_empty='error' refuses them).", stacklevel=5)
+        warnings.warn(
+            f"{index.where}: {len(empty)} image(s) have no segments, the first is {first}; left "
+            "out.",
+            stacklevel=5,
+        )
         keep[empty] = False
     if report is refuse and not index.counts.any():
         raise DataError(f"{index.where}: lists no image with segments; nothing to read.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,8 +12,8 @@ from msgspec import Raw
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import MAX_SIDE
-from eomtlib.data.decoding.archives import check_name
 from eomtlib.data.decoding.json_lists import JsonLists
+from eomtlib.data.decoding.names import plain_name
 from eomtlib.data.decoding.problems import FileError, Report
 
 MAX_SEGMENTS = np.iinfo(np.int16).max
@@ -24,6 +25,29 @@ class EntryError(ValueError):
     def __init__(self, kind: str, what: str) -> None:
         super().__init__(what)
         self.kind = kind
+
+
+def whole(value: Any) -> int:
+    """A whole number, also where it is written as a text.
+
+    Raises:
+        ValueError, TypeError: when it is none.
+    """
+    if isinstance(value, float) and value != int(value):
+        raise ValueError(f"{value} is no whole number")
+    return int(value)
+
+
+def flag(value: Any) -> bool:
+    """0 or 1, false or true, also where it is written as a text; errors as of ``whole``."""
+    if whole(value) not in (0, 1):
+        raise ValueError(f"{value!r} is neither 0 nor 1")
+    return bool(whole(value))
+
+
+def image_key(value: Any) -> int | str:
+    """An image's id: a number, also where it is written as a text, or any other text."""
+    return value if isinstance(value, str) and not value.isdecimal() else whole(value)
 
 
 class CocoIndex:
@@ -41,6 +65,7 @@ class CocoIndex:
         sizes: ``[N, 2]`` int32, height and width.
         image_names: ``[N]`` bytes, the file names.
         faulty: ``[N]`` bool, images whose annotation was left out for an error.
+        notes: what is odd, and was put in order.
 
     Raises:
         DataError: when the file is no such object of lists.
@@ -51,6 +76,7 @@ class CocoIndex:
         self.where = lists.where
         self._lists, self._report = lists, report
         self._things_by_default = things_by_default
+        self.notes: list[str] = []
         self._classes: dict[int, ClassInfo] = {}
         self.each("categories", self._add_class)
         self.classes = tuple(self._classes.values())
@@ -79,29 +105,56 @@ class CocoIndex:
             advice = "correct the entry or fetch the file again"
             self._report(FileError(kind, self.where, f"{part}[{position}]: {what}; {advice}."))
 
+    def settle_classes(self, labels: np.ndarray) -> np.ndarray:
+        """Leaves out categories that have another's name and no segment, as exports have a root.
+
+        Args:
+            labels: ``[T]`` of all segments, positions in ``classes``.
+
+        Returns:
+            The same, positions in what ``classes`` is then.
+        """
+        used = np.bincount(labels, minlength=len(self.classes)) > 0
+        kept = np.ones(len(self.classes), bool)
+        names = [info.name for info in self.classes]
+        for index, info in enumerate(self.classes):
+            twins = [k for k, name in enumerate(names) if name == info.name and kept[k]]
+            if len(twins) < 2:
+                continue
+            if len(labels) and not used[index]:
+                kept[index] = False
+                self.notes.append(
+                    f"category {info.name!r} (id {info.category_id}), whose name "
+                    "another has, has no segment and is left out"
+                )
+            elif not len(labels) or used[twins].sum() > 1:
+                what = f"categories: the name {info.name!r} comes twice; rename one of them."
+                self._report(FileError("duplicate id", self.where, what))
+                kept[index] = False
+        self.classes = tuple(info for info, keep in zip(self.classes, kept, strict=True) if keep)
+        return (np.cumsum(kept) - 1)[labels]
+
     def row_of(self, entry: dict) -> int:
         """The position of the image that an annotation belongs to."""
-        row = self.rows.get(entry["image_id"])
+        row = self.rows.get(image_key(entry["image_id"]))
         if row is None:
             what = f"image_id {entry['image_id']!r} is not among the images"
             raise EntryError("unknown id", what)
         return row
 
     def _add_class(self, position: int, entry: dict, text: Raw) -> None:
-        name, number = str(entry["name"]), int(entry["id"])
+        name, number = str(entry["name"]), whole(entry["id"])
         default = {"isthing": True} if self._things_by_default else {}
-        is_thing = bool((default | entry)["isthing"])
+        is_thing = flag((default | entry)["isthing"])
         if number in self._classes:
             raise EntryError("duplicate id", f"id {number} comes twice")
-        if any(info.name == name for info in self._classes.values()):
-            raise EntryError("duplicate id", f"the name {name!r} comes twice")
         self._classes[number] = ClassInfo(name, is_thing, number)
 
     def _add_image(self, position: int, entry: dict, text: Raw) -> None:
-        image_id = entry["id"]
-        number = position if isinstance(image_id, str) else int(image_id)
-        height, width = int(entry["height"]), int(entry["width"])
-        name = check_name(str(entry["file_name"]), self.where)
+        image_id = image_key(entry["id"])
+        number = position if isinstance(image_id, str) else image_id
+        height, width = whole(entry["height"]), whole(entry["width"])
+        name = plain_name(str(entry["file_name"]), self.where)
         if not 0 < min(height, width) <= max(height, width) <= MAX_SIDE or abs(number) >> 63:
             raise ValueError(f"id {image_id}, height × width {height} × {width}")
         if image_id in self.rows:

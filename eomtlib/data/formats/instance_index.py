@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from eomtlib.data.decoding.json_lists import JsonLists
 from eomtlib.data.decoding.problems import Report, refuse
-from eomtlib.data.formats.coco_index import MAX_SEGMENTS, CocoIndex, EntryError
+from eomtlib.data.formats.coco_index import MAX_SEGMENTS, CocoIndex, EntryError, flag, whole
 from eomtlib.data.formats.outlines import text_pixels
 
 _MIN_NUMBERS = 6
@@ -38,12 +38,16 @@ class InstanceIndex(CocoIndex):
         self._texts: list[Raw] = []
         self._totals = np.zeros(len(self.rows), np.int64)
         self._seen: set[int | str] = set()
+        self._repeated = 0
         self.each("annotations", self._add_annotation)
         rows, labels, is_crowd = (np.array(part) for part in self._segments)
         order = np.argsort(rows, kind="stable")
         self.counts = np.bincount(rows, minlength=len(self.rows)).astype(np.int32)
         self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
-        self.labels, self.is_crowd = labels[order].astype(np.int32), is_crowd[order].astype(bool)
+        self.labels = self.settle_classes(labels[order]).astype(np.int32)
+        self.is_crowd = is_crowd[order].astype(bool)
+        if self._repeated:
+            self.notes.append(f"{self._repeated} annotation id(s) come twice; nothing needs them")
         # One byte more than the texts, since PyTorch takes no empty memory.
         texts = [memoryview(self._texts[segment]) for segment in order.tolist()]
         # Tensors: worker processes share their memory, whichever way they start.
@@ -58,24 +62,24 @@ class InstanceIndex(CocoIndex):
             segment: position among the T.
         """
         begin, end = self._bounds[segment : segment + 2].tolist()
-        return msgspec.json.decode(self._text[begin:end].numpy())["segmentation"]
+        return _as_polygons(msgspec.json.decode(self._text[begin:end].numpy())["segmentation"])
 
     def _add_annotation(self, position: int, entry: dict, text: Raw) -> None:
         row = self.row_of(entry)
         faulty, self.faulty[row] = self.faulty[row], True  # until it is found to be in order
         number = entry.get("id", f"position {position}")
-        if number in self._seen:
-            raise EntryError("duplicate id", f"id {number} comes twice")
+        self._repeated += number in self._seen
         self._seen.add(number)
-        if entry["category_id"] not in self.class_of:
+        category = whole(entry["category_id"])
+        if category not in self.class_of:
             what = f"category_id {entry['category_id']!r} is not among the categories"
             raise EntryError("unknown class", what)
         self._totals[row] += 1
         if self._totals[row] > MAX_SEGMENTS:
             raise ValueError(f"its image has more than {MAX_SEGMENTS} segments")
-        is_crowd = bool(entry.get("iscrowd", 0))
-        _check_outline(entry["segmentation"], self._sizes_of(row))
-        label = self.class_of[entry["category_id"]]
+        is_crowd = flag(entry.get("iscrowd", 0))
+        _check_outline(_as_polygons(entry["segmentation"]), self._sizes_of(row))
+        label = self.class_of[category]
         for part, value in zip(self._segments, (row, label, is_crowd), strict=True):
             part.append(value)
         self._texts.append(text)
@@ -83,6 +87,12 @@ class InstanceIndex(CocoIndex):
 
     def _sizes_of(self, row: int) -> tuple[int, int]:
         return int(self.sizes[row, 0]), int(self.sizes[row, 1])
+
+
+def _as_polygons(outline: Any) -> Any:
+    """One polygon as a list of its numbers is a list of one; all else is as it is."""
+    flat = isinstance(outline, list) and outline and isinstance(outline[0], int | float)
+    return [outline] if flat else outline
 
 
 def _check_outline(outline: Any, size: tuple[int, int]) -> None:
@@ -109,6 +119,8 @@ def _check_outline(outline: Any, size: tuple[int, int]) -> None:
     if isinstance(counts, str):
         pixels = text_pixels(counts.encode())
     elif isinstance(counts, list):
+        if not all(isinstance(count, int) for count in counts):
+            raise ValueError("run lengths must be whole numbers")
         pixels = sum(counts) if min(counts, default=0) >= 0 else -1
     else:
         raise ValueError("counts must be a list of run lengths, or COCO's text of them")

@@ -7,10 +7,10 @@ from array import array
 import numpy as np
 from msgspec import Raw
 
-from eomtlib.data.decoding.archives import check_name
 from eomtlib.data.decoding.json_lists import JsonLists
+from eomtlib.data.decoding.names import plain_name
 from eomtlib.data.decoding.problems import Report, refuse
-from eomtlib.data.formats.coco_index import MAX_SEGMENTS, CocoIndex, EntryError
+from eomtlib.data.formats.coco_index import MAX_SEGMENTS, CocoIndex, EntryError, flag, whole
 
 
 class PanopticIndex(CocoIndex):
@@ -35,7 +35,8 @@ class PanopticIndex(CocoIndex):
         self._seen: set[int] = set()
         self.each("annotations", self._add_annotation)
         self.map_names = np.array(self._map_names, np.bytes_)
-        self.ids, self.labels = (np.array(part, np.int32) for part in self._segments[:2])
+        self.ids, labels = (np.array(part, np.int32) for part in self._segments[:2])
+        self.labels = self.settle_classes(labels).astype(np.int32)
         self.is_crowd = np.array(self._segments[2], bool)
         del self._segments, self._map_names, self._seen, self._lists, self.rows
 
@@ -45,24 +46,25 @@ class PanopticIndex(CocoIndex):
             raise EntryError("duplicate id", f"image_id {entry['image_id']} is annotated twice")
         self._seen.add(row)
         self.faulty[row] = True  # until it is found to be in order
-        name = check_name(str(entry["file_name"]), self.where)
+        name = plain_name(str(entry["file_name"]), self.where)
         segments = entry["segments_info"]
-        own = {int(segment["id"]) for segment in segments}
+        own = {whole(segment["id"]) for segment in segments}
         if len(own) != len(segments):
             raise EntryError("duplicate id", f"{name}: segment ids repeat")
         if len(own) > MAX_SEGMENTS:
             raise ValueError(f"{name}: has more than {MAX_SEGMENTS} segments")
         if own and not 0 < min(own) <= max(own) < 1 << 24:
             raise ValueError(f"{name}: segment ids must lie in 1 to 2^24 − 1 (0 is void)")
-        unknown = {segment["category_id"] for segment in segments} - self.class_of.keys()
+        classes = [whole(segment["category_id"]) for segment in segments]
+        unknown = set(classes) - self.class_of.keys()
         if unknown:
             what = f"{name}: category_id {min(unknown)} is not among the categories"
             raise EntryError("unknown class", what)
-        crowds = [bool(segment.get("iscrowd", 0)) for segment in segments]
+        crowds = [flag(segment.get("iscrowd", 0)) for segment in segments]
         ids, labels, is_crowd = self._segments
         self.starts[row], self.counts[row] = len(ids), len(segments)
-        ids.extend(int(segment["id"]) for segment in segments)
-        labels.extend(self.class_of[segment["category_id"]] for segment in segments)
+        ids.extend(whole(segment["id"]) for segment in segments)
+        labels.extend(map(self.class_of.__getitem__, classes))
         is_crowd.extend(crowds)
         self._map_names[row] = name.encode()
         self.faulty[row] = False

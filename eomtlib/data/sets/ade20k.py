@@ -88,8 +88,7 @@ class Ade20kPanoptic(Ade20kSemantic):
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[1, H, W]``."""
-        values = self.read_values(self._masks, index, modes=("L", "P"))
-        classes = self.to_classes(values, index)
+        classes = self.read_classes(index)
         coded = self.read_values(self._instances, index, modes=("RGB",))
         # Positions of stuff are class indices, those of instances follow.
         count = len(CLASSES)

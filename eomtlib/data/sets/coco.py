@@ -43,7 +43,7 @@ class CocoPanoptic(PanopticFiles):
         classes, image_ids, sizes: as in ``SegmentationDataset``.
 
     Raises:
-        ConfigurationError: for an unknown split or ``on_empty``.
+        ConfigurationError: for an unknown split.
         DataError: when a part is missing or the annotation file cannot be used.
     """
 
@@ -92,7 +92,7 @@ class CocoInstances(InstanceFiles):
         classes, image_ids, sizes: as in ``SegmentationDataset``.
 
     Raises:
-        ConfigurationError: for an unknown split or ``on_empty``.
+        ConfigurationError: for an unknown split.
         DataError: when a part is missing or the annotation file cannot be used.
     """
 

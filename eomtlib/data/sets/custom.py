@@ -21,6 +21,7 @@ import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
 from eomtlib.core.structures import VOID, ClassInfo
+from eomtlib.core.words import EXIF
 from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.decoding.archives import FolderStore
 from eomtlib.data.decoding.json_lists import JsonLists
@@ -57,7 +58,12 @@ def custom_form(root: Path, split: str) -> str:
 
 
 def open_custom(
-    root: str | Path, split: str, *, task: str = "panoptic", report: Report = refuse
+    root: str | Path,
+    split: str,
+    *,
+    task: str = "panoptic",
+    exif: str = "apply",
+    report: Report = refuse,
 ) -> FileDataset:
     """Opens a split in the layout that this module describes.
 
@@ -65,6 +71,8 @@ def open_custom(
         root: the folder.
         split: ``train`` or ``val``.
         task: what it is opened for.
+        exif: ``apply`` turns images as their EXIF data say, which is how they were annotated;
+            ``ignore`` leaves them as stored.
         report: is given what is found to be wrong before anything is read.
 
     Returns:
@@ -76,6 +84,7 @@ def open_custom(
         DataError: when a part is missing or cannot be used.
     """
     root = Path(root).expanduser()
+    check_choice("exif", exif, EXIF)
     form = custom_form(root, split)
     if form not in ("panoptic", task):
         raise ConfigurationError(
@@ -89,19 +98,11 @@ def open_custom(
                 f"{folder}: no such folder; put the {folder.parent.name} of {split!r} in it."
             )
     if form == "semantic":
-        return _open_masks(root, images, masks, report)
-    text, json_name = FolderStore(root).read(f"{split}.json"), str(root / f"{split}.json")
-    if form == "instance":
-        return InstanceFiles(
-            FolderStore(images),
-            text,
-            json_name=json_name,
-            on_empty=EMPTY_INSTANCES[split],
-            report=report,
-        )
-    return PanopticFiles(
-        FolderStore(images), text, FolderStore(masks), json_name=json_name, report=report
-    )
+        dataset = _open_masks(root, images, masks, report)
+    else:
+        dataset = _open_json(root, split, form, report)
+    dataset.upright = exif == "apply"
+    return dataset
 
 
 def custom_view(dataset: FileDataset, task: str) -> SegmentationDataset:
@@ -123,6 +124,15 @@ def _json_form(content: bytes, where: str) -> str:
         f"{where}: its annotations have neither 'segments_info', as in COCO's panoptic format, nor "
         "'segmentation', as in its instance format (https://cocodataset.org/#format-data)."
     )
+
+
+def _open_json(root: Path, split: str, form: str, report: Report) -> FileDataset:
+    images, masks = (FolderStore(root / part / split) for part in ("images", "masks"))
+    text = FolderStore(root).read(f"{split}.json")
+    named = {"json_name": str(root / f"{split}.json"), "report": report}
+    if form == "instance":
+        return InstanceFiles(images, text, on_empty=EMPTY_INSTANCES[split], **named)
+    return PanopticFiles(images, text, masks, **named)
 
 
 def _open_masks(root: Path, images: Path, masks: Path, report: Report) -> FileDataset:

@@ -159,9 +159,10 @@ def _annotations(
     counts: Sequence[bytes], labels: Sequence[int], size: tuple[int, int]
 ) -> list[dict[str, Any]]:
     entries = [{"size": size, "counts": own} for own in counts]
+    # One by one, as pycocotools takes areas of at most 255 masks at once.
     return [
-        {"category_id": label, "segmentation": entry, "area": int(area)}
-        for label, entry, area in zip(labels, entries, coco_mask.area(entries), strict=True)
+        {"category_id": label, "segmentation": entry, "area": int(coco_mask.area(entry))}
+        for label, entry in zip(labels, entries, strict=True)
     ]
 
 

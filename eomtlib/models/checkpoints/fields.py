@@ -41,7 +41,7 @@ KINDS = {
     "int": Kind("a whole number of at least 1", lambda value: type(value) is int and value > 0),
     "tuple[int, int]": Kind("one or two whole numbers of at least 1", _is_size),
     "tuple[int, ...]": Kind("a list of whole numbers", lambda value: _is_list(value, int)),
-    "tuple[str, ...]": Kind("a list of texts", lambda value: _is_list(value, str)),
+    "tuple[str, ...]": Kind("a list of texts", lambda value: _is_list(value, str) and len(value)),
     "tuple[bool, ...]": Kind("a list of true and false", lambda value: _is_list(value, bool)),
 }
 """Type in Python → what stands for it in JSON; a size may be one number, for a square."""

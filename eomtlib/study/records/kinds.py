@@ -88,6 +88,7 @@ class TrainingRecord(Record):
         interrupted_resumes: how often it went on after an interruption.
         processes: that shared each step.
         jobs: trainings at once on the machine, this one among them.
+        skipped_images: of the training split, left out for what is wrong with them.
         gradient_accumulation: parts that each of them computed its share in.
     """
 
@@ -117,6 +118,7 @@ class TrainingRecord(Record):
     processes: int = 1
     gradient_accumulation: int = 1
     jobs: int = 1
+    skipped_images: int = 0
 
     @property
     def key(self) -> TrainingKey:
@@ -146,6 +148,7 @@ class EvaluationRecord(Record):
         per_class: name of the class → its figures.
         label: what must stand beside them, empty where nothing must.
         data, method, post_processing: as in ``EvaluationKey``.
+        skipped_images: of the split, left out for what is wrong with them.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -163,6 +166,7 @@ class EvaluationRecord(Record):
     data: str = ""
     method: int = 1
     post_processing: int = 1
+    skipped_images: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.decoding.image_files import (
-    DATA_SUFFIXES,
     image_files,
     image_pixels,
     image_size,
@@ -206,7 +205,7 @@ def _paths(config: PretrainingConfig) -> list[Path]:
             f"images={config.images!r} is no folder; set it to a folder of JPEG or PNG files, or "
             f"to {SHAPES!r} for the embedded data set."
         )
-    return image_files([config.images], suffixes=DATA_SUFFIXES, subfolders=True)
+    return image_files([config.images], subfolders=True)
 
 
 def _read_scene(size: tuple[int, int], index: int) -> Tensor:

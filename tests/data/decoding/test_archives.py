@@ -61,9 +61,7 @@ def test_pickled_store_inflates_again_where_the_temporary_file_is_gone(nested, t
     assert pickle.loads(packed).read("003.png") == CONTENT["maps/003.png"]
 
 
-@pytest.mark.parametrize(
-    "name", ["../secret", "/etc/passwd", "a/../../b", "..\\x", "c:x", "", "a//b"]
-)
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..\\x", "", "a//b"])
 def test_no_name_leaves_its_store(tmp_path, name):
     (tmp_path / "secret").write_text("s")
     (tmp_path / "set").mkdir()

@@ -100,7 +100,7 @@ def test_a_mask_that_claims_to_be_huge_is_refused(tmp_path, side):
         ({}, "no list 'categories'"),
         ([{"name": "road", "id": 1}], r"\[0\]: lacks the field 'isthing'"),
         ([CLASSES[0], CLASSES[0]], r"\[1\]: id 7 comes twice"),
-        ([CLASSES[0], CLASSES[0] | {"id": 8}], r"\[1\]: the name 'road' comes twice"),
+        ([CLASSES[0], CLASSES[0] | {"id": 8}], "the name 'road' comes twice"),
         ([CLASSES[0] | {"id": 255}], "ids must lie in 0 to 254"),
     ],
 )

@@ -1,0 +1,81 @@
+"""What the images of a data set hold, looked at one by one, in several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from eomtlib.data.dataset import FileDataset
+from eomtlib.data.decoding.problems import FileError
+from eomtlib.data.feed.loaders import read_in_order
+
+_WORTH_A_PROCESS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What there is of an image.
+
+    Attributes:
+        problems: that keep it or its annotation from being read.
+        is_annotated: whether its annotation can be read.
+        areas: ``[K]`` pixels of each segment; empty where it cannot.
+        labels: ``[K]`` class of each.
+        has_void: whether any pixel is of no segment.
+        is_turned: by its EXIF data.
+    """
+
+    problems: tuple[FileError, ...]
+    is_annotated: bool
+    areas: np.ndarray
+    labels: np.ndarray
+    has_void: bool
+    is_turned: bool
+
+
+def look_at(
+    dataset: FileDataset, indices: Sequence[int], *, workers: int | None = None
+) -> Iterator[Seen]:
+    """Reads images with their annotations, whatever is wrong with them.
+
+    Args:
+        dataset: whose.
+        indices: of those to be looked at.
+        workers: processes; None for ``default_workers``, where there are enough images.
+
+    Yields:
+        In the order of ``indices``.
+    """
+    if workers is None and len(indices) < _WORTH_A_PROCESS:
+        workers = 0
+    return iter(read_in_order(dataset, indices, partial(_look, dataset), workers))
+
+
+def _look(dataset: FileDataset, index: int) -> Seen:
+    problems: list[FileError] = []
+    areas = labels = np.zeros(0, np.int64)
+    is_turned = is_annotated = has_void = False
+    try:
+        is_turned = dataset.is_turned(index)
+        dataset.read_image(index)
+    except FileError as error:
+        problems.append(error)
+    try:
+        segments = dataset.read_segments(index)
+    except FileError as error:
+        problems.append(error)
+    else:
+        is_annotated, ids = True, segments.ids.numpy()
+        areas = np.bincount(ids.ravel() + 1, minlength=segments.num_segments + 1)[1:]
+        labels, has_void = segments.labels.numpy(), bool((ids.max(0) < 0).any())
+    return Seen(
+        problems=tuple(problems),
+        is_annotated=is_annotated,
+        areas=areas,
+        labels=labels,
+        has_void=has_void,
+        is_turned=is_turned,
+    )
