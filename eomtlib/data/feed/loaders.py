@@ -6,14 +6,17 @@ a run with other workers and a run on more processes read the same samples.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -26,7 +29,10 @@ from eomtlib.data.feed.in_memory import InMemory, PackedMaps
 from eomtlib.data.feed.transforms import EvalTransform, TrainTransform
 from eomtlib.data.feed.windows import WindowTransform
 
+_SHARED_MEMORY = "/dev/shm"
 _ROOM_FOR_BATCHES = 1 << 30
+_BATCHES_AHEAD = 2  # of each process, as PyTorch has it
+_BYTES_PER_PIXEL = 5  # three of colour, two of segment index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +80,9 @@ class TrainStream:
             raise ConfigurationError(f"steps={steps} must be at least 1.")
         read = partial(self._batch, rank=rank, world_size=world_size)
         keys = _Steps(first_step, steps)
-        return _loader(self.dataset, keys, read, self.num_workers, self.pin_memory)
+        pixels = self.batch_size * math.prod(self.transform.size)
+        workers = _workers(self.dataset, self.num_workers, pixels=pixels)
+        return _loader(keys, read, workers, self.pin_memory)
 
     def _batch(self, step: int, *, rank: int, world_size: int) -> Batch:
         start = (step * world_size + rank) * self.batch_size
@@ -128,7 +136,9 @@ def eval_loader(
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
     transform = (WindowTransform if in_windows else EvalTransform)(canvas)
     read = partial(_eval_batch, dataset, transform)
-    return _loader(dataset, batches, read, num_workers, pin_memory)
+    largest = int(np.prod(dataset.sizes.astype(np.int64), axis=1).max(initial=0))
+    pixels = batch_size * max(largest, math.prod(canvas))
+    return _loader(batches, read, _workers(dataset, num_workers, pixels=pixels), pin_memory)
 
 
 def default_workers(dataset: SegmentationDataset) -> int:
@@ -162,14 +172,14 @@ def _order(count: int, seed: int, epoch: int) -> Tensor:
 def shared_memory_remark() -> str:
     """What is to be said of ``/dev/shm``, through which batches come; empty where it is large."""
     try:
-        room = shutil.disk_usage("/dev/shm").total
+        room = shutil.disk_usage(_SHARED_MEMORY).total
     except OSError:
         return ""
     if room >= _ROOM_FOR_BATCHES:
         return ""
     return (
-        f"/dev/shm has {room >> 20} MiB, through which loading processes hand over batches: in a "
-        "container set --shm-size=8g, or workers to 0"
+        f"{_SHARED_MEMORY} has {room >> 20} MiB, through which loading processes hand over "
+        "batches: in a container set --shm-size=8g, or workers to 0"
     )
 
 
@@ -205,17 +215,39 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _workers(dataset: SegmentationDataset, given: int | None, *, pixels: int) -> int:
+    """Loading processes for batches of so many pixels, which come through shared memory.
+
+    Raises:
+        ConfigurationError: where so many were given, and their batches would not fit into it.
+    """
+    if given is not None and given < 0:
+        raise ConfigurationError(f"num_workers={given} must be 0 or more.")
+    workers = default_workers(dataset) if given is None else given
+    need = workers * _BATCHES_AHEAD * pixels * _BYTES_PER_PIXEL
+    try:
+        room = shutil.disk_usage(_SHARED_MEMORY).free
+    except OSError:
+        return workers
+    if need <= room:
+        return workers
+    said = (
+        f"{workers} loading process(es) hand over up to {need >> 20} MiB at a time through "
+        f"{_SHARED_MEMORY}, which has {room >> 20} MiB"
+    )
+    if given is not None:
+        raise ConfigurationError(
+            f"workers={given}: {said}. Set workers to 0, or give the container more "
+            "(docker run --shm-size=8g)."
+        )
+    warnings.warn(f"{said}; images are loaded without.", stacklevel=3)
+    return 0
+
+
 def _loader(
-    dataset: SegmentationDataset,
-    keys: Collection[Any],
-    read: Callable[[Any], Batch],
-    num_workers: int | None,
-    pin_memory: bool,
+    keys: Collection[Any], read: Callable[[Any], Batch], workers: int, pin_memory: bool
 ) -> DataLoader:
     """The batches that a function reads for each of the keys, in their order."""
-    if num_workers is not None and num_workers < 0:
-        raise ConfigurationError(f"num_workers={num_workers} must be 0 or more.")
-    workers = default_workers(dataset) if num_workers is None else num_workers
     # In a worker, PyTorch itself limits torch to one thread.
     return _UnpackingLoader(
         _Reads(read),
@@ -251,7 +283,19 @@ class _UnpackingLoader(DataLoader):
     """Unpacks what workers hand on, and raises their errors as if they had happened here."""
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in super().__iter__():
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise EomtlibError(
+                    f"a loading process ended ({error}), as where memory runs out. Set workers to "
+                    "a smaller number, and run again to go on."
+                ) from error
             if isinstance(batch, EomtlibError):
                 raise batch
             yield replace(batch, segments=tuple(batch.segments))

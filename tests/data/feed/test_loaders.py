@@ -1,11 +1,14 @@
+import multiprocessing
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.errors import ConfigurationError, DataError, EomtlibError
 from eomtlib.core.structures import ClassInfo, SegmentMap, fitted_size
 from eomtlib.data.feed.in_memory import InMemory
-from eomtlib.data.feed.loaders import TrainStream, eval_loader
+from eomtlib.data.feed.loaders import TrainStream, eval_loader, shared_memory_remark
 from eomtlib.data.feed.transforms import TrainTransform
 
 
@@ -196,3 +199,43 @@ def test_an_unreadable_file_is_one_clear_line_from_a_worker_too(num_workers, tra
         loader = eval_loader(Broken(), canvas=(24, 16), num_workers=num_workers)
     with pytest.raises(DataError, match=r"^image \d+.jpg: cannot be read$"):
         list(loader)
+
+
+def of_room(mebibytes):
+    return lambda _: SimpleNamespace(total=mebibytes << 20, free=mebibytes << 20)
+
+
+def test_shared_memory_that_is_too_small_is_said_before_the_first_batch(monkeypatch):
+    def first(workers):
+        stream = TrainStream(
+            dataset=Toy(),
+            seed=0,
+            transform=TrainTransform((512, 512)),
+            batch_size=32,
+            num_workers=workers,
+        )
+        return stream.loader(steps=1).num_workers
+
+    monkeypatch.setattr("eomtlib.data.feed.loaders.default_workers", lambda _: 4)
+    monkeypatch.setattr("eomtlib.data.feed.loaders.shutil.disk_usage", of_room(64))
+    with pytest.raises(ConfigurationError, match=r"workers=4: .*320 MiB.*/dev/shm.*has 64 MiB"):
+        first(4)
+    with pytest.warns(UserWarning, match="loaded without"):
+        assert first(None) == 0
+    assert "64 MiB" in shared_memory_remark()
+    monkeypatch.setattr("eomtlib.data.feed.loaders.shutil.disk_usage", of_room(8192))
+    assert first(4) == first(None) == 4
+    assert shared_memory_remark() == ""
+
+
+def test_a_loading_process_that_is_killed_is_said():
+    stream = TrainStream(
+        dataset=Toy(), seed=0, transform=TrainTransform((32, 32)), batch_size=1, num_workers=1
+    )
+    before = set(multiprocessing.active_children())
+    batches = iter(stream.loader(steps=10_000))
+    next(batches)
+    for child in set(multiprocessing.active_children()) - before:
+        child.kill()
+    with pytest.raises(EomtlibError, match=r"a loading process ended .*Set workers to a smaller"):
+        list(batches)
