@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -134,17 +134,15 @@ class FileDataset(ABC):
         Of classes their names, ids and whether they are things; of annotations name and content; of
         images name, length, and whether they are turned upright.
         """
-        names = self._image_names.tolist()
-        lengths = self._images.lengths([name.decode() for name in names])
-        parts = [(info.name, info.is_thing, info.category_id) for info in self.classes]
-        parts += zip(names, lengths.tolist(), strict=True)
-        parts += self.checksums()
-        parts.append(("upright", self.upright))
-        digest = hashlib.sha256()
-        for name, *others in parts:
-            text = name if isinstance(name, str) else name.decode()
-            digest.update(json.dumps([unicodedata.normalize("NFC", text), *others]).encode())
-        return digest.hexdigest()[:16]
+        names = [name.decode() for name in self._image_names.tolist()]
+        lengths = self._images.lengths(names).tolist()
+        content = {
+            "classes": [(info.name, info.is_thing, info.category_id) for info in self.classes],
+            "images": [(_composed(name), size) for name, size in zip(names, lengths, strict=True)],
+            "annotations": [(_composed(name), value) for name, value in self.checksums()],
+            "upright": self.upright,
+        }
+        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:16]
 
     def image_checksums(self) -> np.ndarray:
         """``[N]`` int64, the CRC-32 of each image's file; the first time every file is read."""
@@ -156,7 +154,7 @@ class FileDataset(ABC):
         return is_turned(read_file(self._images, name, "unreadable image"))
 
     @abstractmethod
-    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+    def checksums(self) -> Iterable[tuple[str, int]]:
         """Name and CRC-32 of each file that annotates images."""
 
     @abstractmethod
@@ -189,10 +187,14 @@ def read_file(store: Store, name: str, kind: str, *, count: int = 0) -> bytes:
         raise FileError(kind, where, str(error).removeprefix(f"{where}: ")) from error
 
 
-def name_checksums(store: Store, names: np.ndarray) -> Iterable[tuple[bytes, int]]:
+def name_checksums(store: Store, names: np.ndarray) -> Iterable[tuple[str, int]]:
     """``[N]`` bytes names of files in a store, each with its CRC-32."""
-    listed = names.tolist()
-    return zip(listed, store.checksums([n.decode() for n in listed]).tolist(), strict=True)
+    listed = [name.decode() for name in names.tolist()]
+    return zip(listed, store.checksums(listed).tolist(), strict=True)
+
+
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def names_in(

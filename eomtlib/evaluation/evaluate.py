@@ -56,9 +56,10 @@ def evaluate(
             if export is not None:
                 export(segmented, image_id)
             del segmented  # before the next image's is made
-    if not sum(distributed.gathered(count)):
+    parts = distributed.gathered((count, metric.state()))
+    if not sum(own for own, _ in parts):
         raise ConfigurationError("there is no image to evaluate on.")
     merged = METRICS[segmenter.task](classes)
-    for state in distributed.gathered(metric.state()):
+    for _, state in parts:
         merged.merge(state)
     return merged.compute()

@@ -4,7 +4,7 @@ import torch
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.mask2former import Mask2Former
-from eomtlib.models.parts.feature_pyramid import FeaturePyramid
+from eomtlib.models.parts.feature_pyramid import STRIDES, FeaturePyramid
 from eomtlib.models.parts.pixel_decoder import FeatureProjection, PixelDecoder, PixelDecoderConfig
 from eomtlib.models.parts.transformer_decoder import DecoderConfig, MaskedAttentionDecoder
 from eomtlib.models.parts.vit_adapter import ViTAdapter
@@ -29,7 +29,7 @@ def build(
     if step == 0:
         features = ViTAdapter(encoder)
     else:
-        strides = (4, patch_size) if step == 3 else None
+        strides = (4, patch_size) if step == 3 else STRIDES
         features = FeaturePyramid(dim, patch_size=patch_size, strides=strides)
     num_scales = 1 if step == 3 else 3
     between = PixelDecoder if step < 2 else FeatureProjection

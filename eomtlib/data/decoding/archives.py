@@ -107,13 +107,19 @@ class FolderStore:
 
     def _states(self, names: Sequence[str]) -> np.ndarray:
         """``[N, 2]``: bytes of each file, and when it was written."""
-        with ThreadPoolExecutor(_STATS_AT_ONCE) as threads:  # over a network each one waits
-            return np.array(list(threads.map(self._state, names)), np.int64).reshape(-1, 2)
+        # Over a network each one waits for its answer.
+        parts = [names[start::_STATS_AT_ONCE] for start in range(_STATS_AT_ONCE)]
+        found = np.empty((len(names), 2), np.int64)
+        with ThreadPoolExecutor(_STATS_AT_ONCE) as threads:
+            answers = threads.map(lambda part: [self._state(name) for name in part], parts)
+            for start, states in enumerate(answers):
+                found[start::_STATS_AT_ONCE] = np.array(states, np.int64).reshape(-1, 2)
+        return found
 
     def _state(self, name: str) -> tuple[int, int]:
-        path = self.path / check_name(name, self.path)
+        path = os.path.join(self.path, check_name(name, self.path))
         try:
-            state = path.stat()
+            state = os.stat(path)
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); fetch the file again."

@@ -137,7 +137,7 @@ class MaskFiles(FileDataset):
             raise FileError("unknown id", self.annotation_of(index), f"{what}{numbers}.")
         return self._table[values]
 
-    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+    def checksums(self) -> Iterable[tuple[str, int]]:
         """Of the PNGs."""
         return name_checksums(self._masks, self._mask_names)
 

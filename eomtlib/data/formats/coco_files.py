@@ -57,7 +57,7 @@ class _CocoFiles(FileDataset):
         """The JSON file."""
         return self._index.where
 
-    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+    def checksums(self) -> Iterable[tuple[str, int]]:
         """Of the JSON file."""
         return [(PurePath(self._index.where).name, self._checksum)]
 
@@ -114,7 +114,7 @@ class PanopticFiles(_CocoFiles):
         listed = index.map_names[self._rows]
         self._map_names = self._names_in(maps, listed, "missing mask", report)
 
-    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+    def checksums(self) -> Iterable[tuple[str, int]]:
         """Of the JSON file and the PNGs."""
         names = self._map_names[self._map_names != b""]
         return [*super().checksums(), *name_checksums(self._maps, names)]

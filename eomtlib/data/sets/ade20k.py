@@ -82,7 +82,7 @@ class Ade20kPanoptic(Ade20kSemantic):
                 where = self._instances.where(name.decode())
                 report(FileError("missing mask", where, "missing; fetch it again."))
 
-    def checksums(self) -> Iterable[tuple[bytes | str, int]]:
+    def checksums(self) -> Iterable[tuple[str, int]]:
         """Of both kinds of PNGs."""
         return [*super().checksums(), *name_checksums(self._instances, self._mask_names)]
 

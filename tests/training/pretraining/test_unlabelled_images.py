@@ -62,7 +62,7 @@ def test_a_missing_or_empty_folder_is_named(tmp_path):
 def test_a_bad_file_is_named_before_anything_is_trained(folder):
     config = configuration(folder)
     (folder / "a" / "bad.png").write_bytes(b"no image at all")
-    with pytest.raises(DataError, match=r"bad\.png: is no image that can be read"):
+    with pytest.raises(DataError, match=r"bad\.png: cannot be decoded"):
         open_images(config)
     (folder / "a" / "bad.png").unlink()
     whole = (folder / "b.png").read_bytes()
