@@ -56,9 +56,10 @@ def evaluate(
             if export is not None:
                 export(segmented, image_id)
             del segmented  # before the next image's is made
-    if not sum(distributed.gathered(count)):
+    states, counts = zip(*distributed.gathered((metric.state(), count)), strict=True)
+    if not sum(counts):
         raise ConfigurationError("there is no image to evaluate on.")
     merged = METRICS[segmenter.task](classes)
-    for state in distributed.gathered(metric.state()):
+    for state in states:
         merged.merge(state)
     return merged.compute()

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from eomtlib.core.atomic_files import new_folder
 from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.run_lengths import RunLengths
 from eomtlib.core.structures import ClassInfo
-from eomtlib.evaluation.run_lengths import encode_masks
 
 Add = Callable[[Any, int], None]
 """Given the segmentation of an image, as the task's post-processing gives it, and its id."""
@@ -93,12 +93,11 @@ def _panoptic(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> Iter
 
 def _instance(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> Iterator[_Entry]:
     del path
-    masks = segmented["segmentation"]
-    size = list(masks.shape[1:])
-    for info, counts in zip(segmented["segments_info"], encode_masks(masks), strict=True):
+    masks = RunLengths.of(segmented["segmentation"])
+    for info, counts in zip(segmented["segments_info"], masks.counts, strict=True):
         yield {
             "category_id": int(ids[info["label_id"]]),
-            "segmentation": {"size": size, "counts": counts.decode("ascii")},
+            "segmentation": {"size": list(masks.size), "counts": counts.decode("ascii")},
             "score": info["score"],
         }
 
