@@ -7,7 +7,6 @@ import json
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -30,7 +29,7 @@ class SegmentationDataset(Protocol):
 
     Attributes:
         classes: in the order of the class indices.
-        image_ids: ``[N]`` int64, as the annotation file gives them.
+        image_ids: ``[N]`` int64, as the annotation file gives them, if all are numbers.
         sizes: ``[N, 2]`` int32, height and width.
     """
 
@@ -43,8 +42,8 @@ class SegmentationDataset(Protocol):
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """The image ``[3, H, W]`` uint8 and its segments ``[K, H, W]``, both at full size."""
 
-    def stem(self, index: int) -> str:
-        """The name of an image's file, without folders and ending."""
+    def source(self, index: int) -> tuple[int | str, str]:
+        """The id that an annotation file gives an image, and the name of its file, with folders."""
 
     def digest(self) -> str:
         """16 hexadecimal digits of what it holds, the same for every copy of it."""
@@ -106,9 +105,9 @@ class FileDataset(ABC):
         )
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def stem(self, index: int) -> str:
-        """The name of an image's file, without folders and ending."""
-        return PurePosixPath(self._image_names[index].decode()).stem
+    def source(self, index: int) -> tuple[int | str, str]:
+        """As in ``SegmentationDataset``; the id is the image's number where no file gives one."""
+        return int(self.image_ids[index]), self._image_names[index].decode()
 
     def digest(self) -> str:
         """16 hexadecimal digits of what it holds, the same for every copy of it.

@@ -39,9 +39,9 @@ class TaskView:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def stem(self, index: int) -> str:
+    def source(self, index: int) -> tuple[int | str, str]:
         """As in ``SegmentationDataset``."""
-        return self.dataset.stem(index)
+        return self.dataset.source(index)
 
     def digest(self) -> str:
         """Of the data set whose segments these are."""

@@ -7,7 +7,8 @@ a pixel, and getting three out of it costs as much again as decoding.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,10 @@ def image_files(
     """The files that are named, and the images in the folders that are named, by name.
 
     Args:
-        paths: files and folders. Hidden files of a folder are passed over.
+        paths: files and folders. Hidden files and folders of a folder are passed over.
         suffixes: of the files of a folder that count.
-        subfolders: whether those below a folder count; ordered by their paths in it.
+        subfolders: whether those below a folder count, links to folders among them; ordered by
+            their paths in it.
 
     Raises:
         ConfigurationError: when something does not exist, or a folder holds no image.
@@ -51,16 +53,28 @@ def image_files(
             raise ConfigurationError(f"images: {path} does not exist; give files or a folder.")
         inside = [
             file
-            for file in path.glob("**/*" if subfolders else "*")
+            for file in (_files_below(path) if subfolders else path.iterdir())
             if file.suffix.lower() in suffixes and file.name[0] != "." and file.is_file()
         ]
         if not inside:
-            where = "no image, in no subfolder either" if subfolders else "no image"
+            where = "in no subfolder either" if subfolders else "subfolders were not looked into"
             raise ConfigurationError(
-                f"images: {path} holds {where}; looked for {', '.join(suffixes)}."
+                f"images: {path} holds no image, {where}; looked for {', '.join(suffixes)}."
             )
         found += sorted(inside, key=lambda file: file.relative_to(path).as_posix())
     return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Also behind links, a folder that is reached in several ways once; none that is hidden."""
+    seen: set[Path] = set()
+    for inside, folders, files in os.walk(folder, followlinks=True):
+        if (real := Path(inside).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        yield from (Path(inside, name) for name in files)
 
 
 def open_image(

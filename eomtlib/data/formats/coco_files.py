@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import PurePath
 
+import msgspec
 import numpy as np
 import torch
 
@@ -48,9 +49,14 @@ class _CocoFiles(FileDataset):
             classes=index.classes,
         )
         self.faulty = index.faulty[kept]
+        self._own_ids = index.own_ids[kept]
         self._index, self._rows = index, kept
         self._checksum = zlib.crc32(annotations)
         self._check_present(images, self._image_names, "missing image", report)
+
+    def source(self, index: int) -> tuple[int | str, str]:
+        """As in ``SegmentationDataset``."""
+        return msgspec.json.decode(self._own_ids[index]), super().source(index)[1]
 
     def annotation_of(self, index: int) -> str:
         """The JSON file."""

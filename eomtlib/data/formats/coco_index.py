@@ -37,7 +37,8 @@ class CocoIndex:
     Attributes:
         where: how error messages name the file.
         classes: in the file's order.
-        image_ids: ``[N]`` int64; where the file's ids are texts, their positions in the file.
+        image_ids: ``[N]`` int64; where any of the file's ids is a text, their positions.
+        own_ids: ``[N]`` bytes, the file's ids as JSON.
         sizes: ``[N, 2]`` int32, height and width.
         image_names: ``[N]`` bytes, the file names.
         faulty: ``[N]`` bool, images whose annotation was left out for an error.
@@ -56,13 +57,17 @@ class CocoIndex:
         self.classes = tuple(self._classes.values())
         self.class_of = {number: index for index, number in enumerate(self._classes)}
         self.rows: dict[int | str, int] = {}
-        self._ids, self._sizes, self._names = array("q"), array("i"), []
+        self._sizes, self._names = array("i"), []
         self.each("images", self._add_image)
-        self.image_ids = np.array(self._ids, np.int64)
+        are_numbers = not any(isinstance(image_id, str) for image_id in self.rows)
+        self.image_ids = np.array(
+            list(self.rows) if are_numbers else range(len(self.rows)), np.int64
+        )
+        self.own_ids = np.array([msgspec.json.encode(own) for own in self.rows], np.bytes_)
         self.sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         self.image_names = np.array(self._names, np.bytes_)
         self.faulty = np.zeros(len(self.rows), bool)
-        del self._ids, self._sizes, self._names, self._classes
+        del self._sizes, self._names, self._classes
 
     def each(self, part: str, add: Callable[[int, dict, Raw], None]) -> None:
         """Hands each entry of a list to ``add``, with its position and its text."""
@@ -99,7 +104,7 @@ class CocoIndex:
 
     def _add_image(self, position: int, entry: dict, text: Raw) -> None:
         image_id = entry["id"]
-        number = position if isinstance(image_id, str) else int(image_id)
+        number = 0 if isinstance(image_id, str) else int(image_id)
         height, width = int(entry["height"]), int(entry["width"])
         name = check_name(str(entry["file_name"]), self.where)
         if not 0 < min(height, width) <= max(height, width) <= MAX_SIDE or abs(number) >> 63:
@@ -107,6 +112,5 @@ class CocoIndex:
         if image_id in self.rows:
             raise EntryError("duplicate id", f"id {image_id} comes twice")
         self.rows[image_id] = len(self.rows)
-        self._ids.append(number)
         self._sizes.extend((height, width))
         self._names.append(name.encode())
