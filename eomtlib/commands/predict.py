@@ -66,6 +66,8 @@ def run(chosen: argparse.Namespace) -> int:
         asked = {"model": digest, "image_size": config.image_size, "task": name}
         asked |= {"classes": [vars(info) for info in classes], "threshold": chosen.threshold}
         _same_as_before(partial, asked)
+        for unfinished in partial.rglob(".*.tmp"):  # of a process that was killed
+            unfinished.unlink()
         try:
             unreadable = _segment_all(segmenter, paths, results, partial / "overlays")
             results.finish()
@@ -74,6 +76,7 @@ def run(chosen: argparse.Namespace) -> int:
                 lines = "".join(f"{line}\n" for line in unreadable)
                 write_file(partial / "skipped.txt", lines.encode(errors="surrogateescape"))
             partial.rename(output)
+            (output / results.journal.relative_to(partial)).unlink(missing_ok=True)
         except BaseException:
             done = f"{len(results.done)} of {len(paths)} images"
             print(f"Left: {partial} ({done}); --resume goes on in it.", file=sys.stderr)

@@ -90,6 +90,7 @@ class ResultFiles:
     Attributes:
         classes: as above.
         done: file name of each image that is in it → its stem.
+        journal: a file with a line for each of these, to go on from.
 
     Raises:
         ConfigurationError: for an unknown task, or category ids that the format cannot hold.
@@ -107,10 +108,9 @@ class ResultFiles:
                     f"holds 0 to {_MAX_INDEX}."
                 )
         folder.mkdir(parents=True, exist_ok=True)
-        # A line for each image that is whole in the folder.
-        self._journal = folder / "added.jsonl"
+        self.journal = folder / "added.jsonl"
         self.done: dict[str, str] = {}
-        if self._journal.exists():
+        if self.journal.exists():
             self._cut_to_whole_lines()
             self.done = {line["image"]["file_name"]: line["stem"] for line in self._lines()}
 
@@ -125,12 +125,12 @@ class ResultFiles:
         described = {"id": image.id, "file_name": image.file_name}
         described |= {"height": size[0], "width": size[1]}
         line = {"image": described, "stem": image.stem, "annotations": annotations}
-        with self._journal.open("a", encoding="utf-8") as file:
+        with self.journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.done[image.file_name] = image.stem
 
     def finish(self, *, as_list: bool = False) -> None:
-        """Writes the JSON file.
+        """Writes the JSON file. Once the folder is where it shall be, the journal may go.
 
         Args:
             as_list: whether that of instances is the list alone that COCO's tools take for results.
@@ -138,7 +138,6 @@ class ResultFiles:
         parts = self._list() if as_list and self._task == "instance" else self._object()
         with (self._folder / _JSON[self._task]).open("w", encoding="utf-8") as file:
             file.writelines(parts)
-        self._journal.unlink(missing_ok=True)
 
     def _object(self) -> Iterator[str]:
         categories = [
@@ -166,13 +165,13 @@ class ResultFiles:
         return ({"id": number} | own for number, own in enumerate(found, start=1))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        if self._journal.exists():
-            with self._journal.open(encoding="utf-8") as file:
+        if self.journal.exists():
+            with self.journal.open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
     def _cut_to_whole_lines(self) -> None:
         """What was interrupted in the middle of a line was not added."""
-        with self._journal.open("r+b") as file:
+        with self.journal.open("r+b") as file:
             whole = 0
             for line in file:
                 if not line.endswith(b"\n"):
@@ -212,6 +211,7 @@ def exporting(
         image_of = image_of or _as_in_coco
         yield lambda segmented, image_id: results.add(segmented, image_of(image_id))
         results.finish(as_list=True)
+        results.journal.unlink(missing_ok=True)
 
 
 def _as_in_coco(image_id: int) -> ResultImage:

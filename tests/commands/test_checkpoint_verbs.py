@@ -120,6 +120,7 @@ def test_predict_goes_on_after_an_interruption(trained, photos, tmp_path, capsys
     assert "was left by an interruption; --resume goes on in it" in capsys.readouterr().err
     assert run("--recursive", "--resume", "--image-size", "32") == 2
     assert "was begun with another" in capsys.readouterr().err
+    (partial / "overlays" / ".one.png.0123.tmp").touch()  # of a process that was killed
     assert run("--recursive", "--resume") == 0
     assert len(opened) == 3 + 2  # the one that was interrupted, and what had not been begun
     monkeypatch.undo()

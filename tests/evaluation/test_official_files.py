@@ -226,7 +226,8 @@ def test_what_was_added_before_an_interruption_stays_and_is_read_by_pycocotools(
         second.add(segmented, image)
     assert journal.read_bytes().startswith(whole)
     second.finish()
-    assert [path.name for path in tmp_path.iterdir()] == ["instances.json"]
+    assert files().done == second.done
+    assert {path.name for path in tmp_path.iterdir()} == {journal.name, "instances.json"}
     with contextlib.redirect_stdout(io.StringIO()):
         read = COCO(tmp_path / "instances.json")
     assert [image["file_name"] for image in read.dataset["images"]] == [
