@@ -17,7 +17,7 @@ from eomtlib.data.feed.loaders import eval_loader
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.evaluation.metrics.metric import Result
-from eomtlib.evaluation.official_files import exporting
+from eomtlib.evaluation.official_files import ResultImage, exporting, told_apart
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import identify
@@ -93,9 +93,14 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str, int
         in_windows=task.in_windows,
     )
     folder = Path(chosen.export).expanduser()
-    stems = {int(image_id): dataset.stem(index) for index, image_id in enumerate(dataset.image_ids)}
+    sources = [dataset.source(index) for index in range(len(dataset))]
+    stems = told_apart(file_name for _, file_name in sources)
+    images = {
+        number: ResultImage(own_id, file_name, stems[file_name])
+        for number, (own_id, file_name) in zip(dataset.image_ids.tolist(), sources, strict=True)
+    }
     exports = partial(
-        exporting, folder, task=name, classes=dataset.classes, name_of=stems.__getitem__
+        exporting, folder, task=name, classes=dataset.classes, image_of=images.__getitem__
     )
     with exports() if chosen.export else nullcontext() as export:
         result = evaluate(

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+import torch
 from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
-from eomtlib.core.atomic_files import new_folder
-from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.atomic_files import write_file
+from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.formats.class_files import read_classes
-from eomtlib.evaluation.official_files import exporting
+from eomtlib.evaluation.official_files import ResultFiles, ResultImage, save_png, told_apart
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.report.plots import overlay
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Segments, and says where the results are."""
-    paths = image_files(chosen.images)
-    names = _told_apart(paths)
+def run(chosen: argparse.Namespace) -> int:
+    """Segments, and says where the results are, or what an interruption left of them.
+
+    Returns:
+        The exit status: 1 where files could not be read.
+    """
+    paths = _by_name(chosen.images, image_files(chosen.images, subfolders=chosen.recursive))
     output = Path(chosen.output).expanduser()
-    if output.exists():
-        raise ConfigurationError(f"output={str(output)!r} exists already; choose a new folder.")
+    partial = _partial(output, resume=chosen.resume)
     device = resolve_device(chosen.device)
     model, config = open_checkpoint(chosen)
     name = task_of(chosen, config)
@@ -36,11 +45,11 @@ def run(chosen: argparse.Namespace) -> None:
         if chosen.classes
         else _classes(config.class_names, config.is_thing, task=name)
     )
-    task = get_task(name)
-    options = task.class_options(classes)
+    options = get_task(name).class_options(classes)
     if chosen.threshold is not None:
         options["threshold"] = chosen.threshold
-    segment = Segmenter(
+    digest = _digest(model)
+    segmenter = Segmenter(
         model,
         task=name,
         device=device,
@@ -48,31 +57,119 @@ def run(chosen: argparse.Namespace) -> None:
         mode="compiled" if chosen.compile else "eager",
         **options,
     )
-    with new_folder(output) as folder:
-        (folder / "overlays").mkdir()
-        segments = folder / "segments"
-        with exporting(segments, task=name, classes=classes, name_of=names.__getitem__) as export:
-            for number, path in enumerate(tqdm(paths, desc="segmenting", unit="image")):
-                pixels = image_pixels(path, upright=True)
-                segmented = segment(pixels)
-                export(segmented, number)
-                painted = task.paint(segmented)
-                over = overlay(
-                    pixels, painted.ids.cpu().numpy(), painted.labels, num_classes=len(classes)
-                )
-                Image.fromarray(over).save(folder / "overlays" / f"{names[number]}.png")
-    print(f"Written: {output} ({len(paths)} images)")
+    notices: list[str] = []
+    lock = partial.with_name(f"{partial.name}.lock")
+    with held(lock, name=str(partial), say=notices.append, wait=False) as is_ours:
+        if not is_ours:
+            raise ConfigurationError(notices[0])
+        results = ResultFiles(partial / "segments", task=name, classes=classes)
+        asked = {"model": digest, "image_size": config.image_size, "task": name}
+        asked |= {"classes": [vars(info) for info in classes], "threshold": chosen.threshold}
+        _same_as_before(partial, asked)
+        for unfinished in partial.rglob(".*.tmp"):  # of a process that was killed
+            unfinished.unlink()
+        try:
+            unreadable = _segment_all(segmenter, paths, results, partial / "overlays")
+            results.finish()
+            if unreadable:
+                # Names that are no UTF-8 as they are.
+                lines = "".join(f"{line}\n" for line in unreadable)
+                write_file(partial / "skipped.txt", lines.encode(errors="surrogateescape"))
+            partial.rename(output)
+            (output / results.journal.relative_to(partial)).unlink(missing_ok=True)
+        except BaseException:
+            done = f"{len(results.done)} of {len(paths)} images"
+            print(f"Left: {partial} ({done}); --resume goes on in it.", file=sys.stderr)
+            raise
+    print(f"Written: {output} ({len(results.done)} images)")
+    for line in unreadable:
+        print(f"Skipped: {line}", file=sys.stderr)
+    return int(bool(unreadable))
 
 
-def _told_apart(paths: list[Path]) -> list[str]:
-    """A name for each file, with a number where others have had it."""
-    names: dict[str, None] = {}  # in order
-    for path in paths:
-        name, number = path.stem, 1
-        while name in names:
-            name, number = f"{path.stem}-{number}", number + 1
-        names[name] = None
-    return list(names)
+def _segment_all(
+    segmenter: Segmenter, paths: Mapping[str, Path], results: ResultFiles, overlays: Path
+) -> list[str]:
+    """Adds each image that is not there yet.
+
+    Returns:
+        What was wrong with those that cannot be read, a line each.
+    """
+    paint = get_task(segmenter.task).paint
+    stems = told_apart(paths, results.done)
+    waiting = [file_name for file_name in paths if file_name not in results.done]
+    unreadable = []
+    for file_name in tqdm(waiting, desc="segmenting", unit="image"):
+        try:
+            pixels = image_pixels(paths[file_name], upright=True)
+        except DataError as error:
+            unreadable.append(str(error))
+            continue
+        views = segmenter.views(torch.from_numpy(pixels).permute(2, 0, 1))
+        (segmented,) = segmenter.segment_views(views, [pixels.shape[:2]])
+        painted = paint(segmented)
+        shown = overlay(
+            pixels,
+            painted.ids.cpu().numpy(),
+            painted.labels,
+            num_classes=len(results.classes),
+        )
+        stem = stems[file_name]
+        save_png(shown, overlays / f"{stem}.png")
+        # Last, as what was added is not done again.
+        results.add(segmented, ResultImage(len(results.done), file_name, stem))
+    return unreadable
+
+
+def _by_name(named: Sequence[str], paths: Sequence[Path]) -> dict[str, Path]:
+    """Each file once, by its path below the folder that holds all that is named."""
+    folders = [
+        path if path.is_dir() else path.parent for path in (Path(n).expanduser() for n in named)
+    ]
+    common = os.path.commonpath([os.path.abspath(folder) for folder in folders])
+    return {Path(os.path.relpath(path, common)).as_posix(): path for path in paths}
+
+
+def _partial(output: Path, *, resume: bool) -> Path:
+    """Where results are until all are there.
+
+    Raises:
+        ConfigurationError: when they are there, or some are and nobody asked to go on.
+    """
+    partial = output.with_name(f"{output.name}.partial")
+    if output.exists():
+        raise ConfigurationError(f"output={str(output)!r} exists already; choose a new folder.")
+    if partial.exists() and not resume:
+        raise ConfigurationError(
+            f"{str(partial)!r} was left by an interruption; --resume goes on in it. Remove it to "
+            "begin anew."
+        )
+    return partial
+
+
+def _same_as_before(partial: Path, asked: Mapping[str, Any]) -> None:
+    """Notes what was asked for, and refuses to go on with anything else.
+
+    Raises:
+        ConfigurationError: naming what differs.
+    """
+    path, asked = partial / "options.json", json.loads(json.dumps(asked))
+    before = json.loads(path.read_text("utf-8")) if path.exists() else asked
+    for name, value in asked.items():
+        if before[name] != value:
+            raise ConfigurationError(
+                f"{partial} was begun with another {name}; ask for the same, or for a new folder."
+            )
+    write_file(path, json.dumps(asked, indent=1))
+
+
+def _digest(model: torch.nn.Module) -> int:
+    """The CRC-32 of all weights."""
+    digest = 0
+    for tensor in model.state_dict().values():
+        content = tensor.contiguous().flatten().view(torch.uint8)
+        digest = zlib.crc32(content.numpy(), digest)
+    return digest
 
 
 def _classes_of_file(path: Path, count: int) -> list[ClassInfo]:

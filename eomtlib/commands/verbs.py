@@ -95,6 +95,14 @@ def predict(parser: _Parser) -> None:
         "--output", required=True, help="a new folder; without --classes, class 0 is the first"
     )
     parser.add_argument(
+        "--recursive", action="store_true", help="also images in subfolders; their names are kept"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on in OUTPUT.partial, which an interruption left; what is done is not done again",
+    )
+    parser.add_argument(
         "--classes",
         default="",
         help="names, things and ids of the model's classes, where the file lacks them: a "

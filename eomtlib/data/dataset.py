@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -31,7 +31,7 @@ class SegmentationDataset(Protocol):
 
     Attributes:
         classes: in the order of the class indices.
-        image_ids: ``[N]`` int64, as the annotation file gives them.
+        image_ids: ``[N]`` int64, as the annotation file gives them, if all are numbers.
         sizes: ``[N, 2]`` int32, height and width.
         skipped: how many images are left out, for what is wrong with them.
     """
@@ -46,8 +46,8 @@ class SegmentationDataset(Protocol):
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """The image ``[3, H, W]`` uint8 and its segments ``[K, H, W]``, both at full size."""
 
-    def stem(self, index: int) -> str:
-        """The name of an image's file, without folders and ending."""
+    def source(self, index: int) -> tuple[int | str, str]:
+        """The id that an annotation file gives an image, and the name of its file, with folders."""
 
     def digest(self) -> str:
         """16 hexadecimal digits of what it holds, the same for every copy of it."""
@@ -124,9 +124,9 @@ class FileDataset(ABC):
         )
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def stem(self, index: int) -> str:
-        """The name of an image's file, without folders and ending."""
-        return PurePosixPath(self._image_names[index].decode()).stem
+    def source(self, index: int) -> tuple[int | str, str]:
+        """As in ``SegmentationDataset``; the id is the image's number where no file gives one."""
+        return int(self.image_ids[index]), self._image_names[index].decode()
 
     def digest(self) -> str:
         """16 hexadecimal digits of what it holds, the same for every copy of it.

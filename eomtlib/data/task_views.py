@@ -45,9 +45,9 @@ class TaskView:
         """As in ``SegmentationDataset``."""
         return self.dataset.skipped
 
-    def stem(self, index: int) -> str:
+    def source(self, index: int) -> tuple[int | str, str]:
         """As in ``SegmentationDataset``."""
-        return self.dataset.stem(index)
+        return self.dataset.source(index)
 
     def digest(self) -> str:
         """Of the data set whose segments these are."""

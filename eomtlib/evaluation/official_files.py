@@ -7,25 +7,177 @@ category ids, as the tools of ADE20K and Cityscapes read them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
-from eomtlib.core.atomic_files import new_folder
+from eomtlib.core.atomic_files import new_folder, write_atomically
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.structures import ClassInfo
-from eomtlib.evaluation.run_lengths import encode_masks
-
-Add = Callable[[Any, int], None]
-"""Given the segmentation of an image, as the task's post-processing gives it, and its id."""
+from eomtlib.core.run_lengths import RunLengths
+from eomtlib.core.structures import ClassInfo, SegmentMap
 
 _Entry = dict[str, Any]
 _MAX_INDEX = np.iinfo(np.uint16).max
+_JSON = {"panoptic": "panoptic.json", "instance": "instances.json", "semantic": "semantic.json"}
+_RESULT = ("image_id", "category_id", "segmentation", "score")
+
+
+@dataclass(frozen=True)
+class ResultImage:
+    """An image as results name it.
+
+    Attributes:
+        id: as the annotation file gives it.
+        file_name: of the image, with folders, separated by ``/``.
+        stem: of its own files among the results, with folders, without an ending.
+    """
+
+    id: int | str
+    file_name: str
+    stem: str
+
+
+def told_apart(file_names: Iterable[str], taken: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A ``ResultImage.stem`` for each file: its name, with a number where others have had it.
+
+    Args:
+        file_names: with folders, separated by ``/``.
+        taken: those that some files have already.
+    """
+    stems = dict(taken or {})
+    used = {stem.casefold() for stem in stems.values()}  # one file on many disks
+    for name in file_names:
+        if name in stems:
+            continue
+        own, number = str(PurePosixPath(name).with_suffix("")), 1
+        stem = own
+        while stem.casefold() in used:
+            stem, number = f"{own}-{number}", number + 1
+        used.add(stem.casefold())
+        stems[name] = stem
+    return stems
+
+
+def save_png(pixels: np.ndarray, path: Path) -> None:
+    """Writes a PNG, whole or not at all: ``[H, W]``, or ``[H, W, 3]`` uint8."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    write_atomically(path, lambda file: image.save(file, format="png"))
+
+
+class ResultFiles:
+    """Results in a folder; what was added stays, and can be gone on with, however it ends.
+
+    - for ``panoptic``: of each image ``panoptic/STEM.png`` with id = R + 256 G + 65536 B, 0 where
+      nothing is; ``panoptic.json`` has the segments
+    - for ``instance``: ``instances.json``, masks as compressed run lengths
+    - for ``semantic``: of each image ``semantic/STEM.png``, in each pixel the ``category_id``, 8
+      bits, or 16 where the ids need them; ``semantic.json`` has neither more nor less than
+
+    ``images`` and ``categories``, which every JSON file has in COCO's form.
+
+    Args:
+        folder: a new one, or one that was not finished, with the same task and classes.
+        task: ``panoptic``, ``instance`` or ``semantic``.
+        classes: of the data set, whose ``category_id`` is what is written.
+
+    Attributes:
+        classes: as above.
+        done: file name of each image that is in it → its stem.
+        journal: a file with a line for each of these, to go on from.
+
+    Raises:
+        ConfigurationError: for an unknown task, or category ids that the format cannot hold.
+    """
+
+    def __init__(self, folder: Path, *, task: str, classes: Sequence[ClassInfo]) -> None:
+        self._task = check_choice("task", task, _JSON)
+        self._folder, self.classes = folder, classes
+        self._ids = np.array([info.category_id for info in classes], np.int64)
+        if task == "semantic" and len(classes):
+            low, high = self._ids.min(), self._ids.max()
+            if not 0 <= low <= high <= _MAX_INDEX:
+                raise ConfigurationError(
+                    f"classes: category ids lie between {low} and {high}, but a semantic PNG "
+                    f"holds 0 to {_MAX_INDEX}."
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.journal = folder / "added.jsonl"
+        self.done: dict[str, str] = {}
+        if self.journal.exists():
+            self._cut_to_whole_lines()
+            self.done = {line["image"]["file_name"]: line["stem"] for line in self._lines()}
+
+    def add(self, segmented: Any, image: ResultImage) -> None:
+        """Writes the segmentation of an image, as the task's post-processing gives it."""
+        path = self._folder / self._task / f"{image.stem}.png"
+        annotations, size = _WRITERS[self._task](segmented, self._ids, path)
+        for own in annotations:
+            own["image_id"] = image.id
+            if self._task == "panoptic":
+                own["file_name"] = f"{image.stem}.png"
+        described = {"id": image.id, "file_name": image.file_name}
+        described |= {"height": size[0], "width": size[1]}
+        line = {"image": described, "stem": image.stem, "annotations": annotations}
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.done[image.file_name] = image.stem
+
+    def finish(self, *, as_list: bool = False) -> None:
+        """Writes the JSON file. Once the folder is where it shall be, the journal may go.
+
+        Args:
+            as_list: whether that of instances is the list alone that COCO's tools take for results.
+        """
+        parts = self._list() if as_list and self._task == "instance" else self._object()
+        with (self._folder / _JSON[self._task]).open("w", encoding="utf-8") as file:
+            file.writelines(parts)
+
+    def _object(self) -> Iterator[str]:
+        categories = [
+            {"id": info.category_id, "name": info.name, "isthing": int(info.is_thing)}
+            for info in self.classes
+        ]
+        images = (line["image"] for line in self._lines())
+        lists = {"images": images, "categories": categories}
+        if self._task != "semantic":
+            lists["annotations"] = self._annotations()
+        yield "{"
+        for place, (name, entries) in enumerate(lists.items()):
+            yield f'{", " if place else ""}"{name}": '
+            yield from _array(entries)
+        yield "}\n"
+
+    def _list(self) -> Iterator[str]:
+        # Of one with a box, COCO's tools take the box's area for the mask's.
+        return _array({name: own[name] for name in _RESULT} for own in self._annotations())
+
+    def _annotations(self) -> Iterator[_Entry]:
+        found = (own for line in self._lines() for own in line["annotations"])
+        if self._task == "panoptic":
+            return found
+        return ({"id": number} | own for number, own in enumerate(found, start=1))
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if self.journal.exists():
+            with self.journal.open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
+
+    def _cut_to_whole_lines(self) -> None:
+        """What was interrupted in the middle of a line was not added."""
+        with self.journal.open("r+b") as file:
+            whole = 0
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+            file.truncate(whole)
 
 
 @contextmanager
@@ -34,84 +186,88 @@ def exporting(
     *,
     task: str,
     classes: Sequence[ClassInfo],
-    name_of: Callable[[int], str] = "{:012d}".format,
-) -> Iterator[Add]:
+    image_of: Callable[[int], ResultImage] | None = None,
+) -> Iterator[Callable[[Any, int], None]]:
     """A folder of results: with ``exporting(…) as export`` call ``evaluate(…, export=export)``.
 
-    The folder is there once everything is in it; if anything goes wrong, it is not. In it are
-
-    - for ``panoptic``: ``panoptic.json`` and, of each image, ``panoptic/NAME.png`` with
-      id = R + 256 G + 65536 B, 0 where nothing is
-    - for ``instance``: ``instances.json``, masks as compressed run lengths
-    - for ``semantic``: of each image ``semantic/NAME.png``, in each pixel the ``category_id``, 8
-      bits, or 16 where the ids need them
+    The folder is there once everything is in it; if anything goes wrong, it is not. What is in it
+    says ``ResultFiles``; ``instances.json`` is a list.
 
     Args:
         folder: a new one.
-        task: ``panoptic``, ``instance`` or ``semantic``.
-        classes: of the data set, whose ``category_id`` is what is written.
-        name_of: an image's id → the name of its PNG, without the ending; COCO's by default.
+        task: as of ``ResultFiles``.
+        classes: likewise.
+        image_of: an image's id, as the data set numbers it → how results name it; by default as
+            COCO's images are called.
 
     Yields:
-        A function that adds an image.
+        A function that adds an image, given its segmentation and its id.
 
     Raises:
-        ConfigurationError: when the folder exists, for an unknown task, or for category ids that
-            the format cannot hold.
+        ConfigurationError: when the folder exists, or as of ``ResultFiles``.
     """
-    write, json_name, head, tail = _FORMATS[check_choice("task", task, _FORMATS)]
-    ids = np.array([info.category_id for info in classes], np.int64)
-    if task == "semantic" and len(ids) and not 0 <= ids.min() <= ids.max() <= _MAX_INDEX:
-        raise ConfigurationError(
-            f"classes: category ids lie between {ids.min()} and {ids.max()}, but a semantic PNG "
-            f"holds 0 to {_MAX_INDEX}."
-        )
-    lines: list[str] = []  # of the JSON file
-
-    def add(segmented: Any, image_id: int) -> None:
-        path = inside / task / f"{name_of(image_id)}.png"
-        lines.extend(json.dumps({"image_id": image_id} | e) for e in write(segmented, ids, path))
-
     with new_folder(Path(folder)) as inside:
-        if task != "instance":
-            (inside / task).mkdir()
-        yield add
-        if json_name:
-            (inside / json_name).write_text(head + ",\n".join(lines) + tail, encoding="utf-8")
+        results = ResultFiles(inside, task=task, classes=classes)
+        image_of = image_of or _as_in_coco
+        yield lambda segmented, image_id: results.add(segmented, image_of(image_id))
+        results.finish(as_list=True)
+        results.journal.unlink(missing_ok=True)
 
 
-def _panoptic(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> Iterator[_Entry]:
-    segment_ids = segmented["segmentation"].cpu().numpy() + 1
-    colours = np.stack([segment_ids >> shift & 255 for shift in (0, 8, 16)], axis=-1)
-    Image.fromarray(colours.astype(np.uint8)).save(path)
-    segments_info = [
-        {"id": info["id"] + 1, "category_id": int(ids[info["label_id"]])}
-        for info in segmented["segments_info"]
-    ]
-    yield {"file_name": path.name, "segments_info": segments_info}
+def _as_in_coco(image_id: int) -> ResultImage:
+    return ResultImage(image_id, f"{image_id:012d}.jpg", f"{image_id:012d}")
 
 
-def _instance(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> Iterator[_Entry]:
-    del path
-    masks = segmented["segmentation"]
-    size = list(masks.shape[1:])
-    for info, counts in zip(segmented["segments_info"], encode_masks(masks), strict=True):
+_Written = tuple[list[_Entry], tuple[int, int]]
+"""Annotations without the image's id, and the image's height and width."""
+
+
+def _panoptic(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> _Written:
+    segment_ids, infos = segmented["segmentation"].cpu(), segmented["segments_info"]
+    # The bytes of a number, the lowest first.
+    colours = (segment_ids.numpy() + 1).astype("<u4").view(np.uint8)
+    save_png(colours.reshape(*segment_ids.shape, 4)[..., :3], path)
+    none = torch.zeros(len(infos), dtype=torch.int64)
+    masks = RunLengths.of_segments(SegmentMap(segment_ids[None], none, none.bool()))
+    described = zip(infos, _described(infos, masks, ids), strict=True)
+    segments_info = [{"id": info["id"] + 1, **own} for info, own in described]
+    return [{"segments_info": segments_info}], masks.size
+
+
+def _instance(segmented: Mapping[str, Any], ids: np.ndarray, path: Path) -> _Written:
+    masks = RunLengths.of(segmented["segmentation"])
+    annotations = list(_described(segmented["segments_info"], masks, ids))
+    for own, counts in zip(annotations, masks.counts, strict=True):
+        own["segmentation"] = {"size": list(masks.size), "counts": counts.decode("ascii")}
+    return annotations, masks.size
+
+
+def _semantic(segmented: Tensor, ids: np.ndarray, path: Path) -> _Written:
+    values = ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
+    save_png(values[segmented.cpu().numpy()], path)
+    return [], (segmented.shape[0], segmented.shape[1])
+
+
+_WRITERS = {"panoptic": _panoptic, "instance": _instance, "semantic": _semantic}
+
+
+def _described(
+    infos: Sequence[Mapping[str, Any]], masks: RunLengths, ids: np.ndarray
+) -> Iterator[_Entry]:
+    """What both JSON files say of a segment."""
+    for info, area, box in zip(infos, masks.areas(), masks.boxes(), strict=True):
         yield {
             "category_id": int(ids[info["label_id"]]),
-            "segmentation": {"size": size, "counts": counts.decode("ascii")},
             "score": info["score"],
+            "area": area,
+            "bbox": box,
+            "iscrowd": 0,
         }
 
 
-def _semantic(segmented: Tensor, ids: np.ndarray, path: Path) -> Iterator[_Entry]:
-    values = ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)
-    Image.fromarray(values[segmented.cpu().numpy()]).save(path)
-    yield from ()
-
-
-# What writes an image's file and gives its entries; the JSON file's name, its beginning and end.
-_FORMATS: dict[str, tuple[Callable[[Any, np.ndarray, Path], Iterator[_Entry]], str, str, str]] = {
-    "panoptic": (_panoptic, "panoptic.json", '{"annotations": [\n', "\n]}\n"),
-    "instance": (_instance, "instances.json", "[\n", "\n]\n"),
-    "semantic": (_semantic, "", "", ""),
-}
+def _array(entries: Iterable[_Entry]) -> Iterator[str]:
+    """A JSON list, an entry a line."""
+    yield "["
+    for place, entry in enumerate(entries):
+        yield (",\n" if place else "\n") + json.dumps(entry)
+    yield "\n]"

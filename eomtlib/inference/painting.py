@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from eomtlib.core.run_lengths import RunLengths
 from eomtlib.core.structures import VOID
 
 
@@ -37,19 +39,22 @@ def paint_panoptic(segmented: Mapping[str, Any]) -> Painted:
 
 def paint_instances(segmented: Mapping[str, Any]) -> Painted:
     """Instances that score at least 0.5, the surest in front."""
-    masks, infos = segmented["segmentation"], segmented["segments_info"]
+    masks, infos = RunLengths.of(segmented["segmentation"]), segmented["segments_info"]
     shown = [index for index, info in enumerate(infos) if info["score"] >= _SHOWN_FROM]
     shown.sort(key=lambda index: infos[index]["score"])
-    ids = torch.full(masks.shape[1:], VOID, dtype=torch.int32, device=masks.device)
+    ids = np.full(masks.size, VOID, np.int32)
     for segment_id, index in enumerate(shown):
-        ids[masks[index]] = segment_id
-    return _of_infos(ids, [infos[index] for index in shown])
+        mask, (top, left) = masks.boxed(index)
+        ids[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = segment_id
+    return _of_infos(torch.from_numpy(ids), [infos[index] for index in shown])
 
 
 def paint_semantic(segmented: Tensor) -> Painted:
     """A segment for each class that occurs."""
-    labels, ids = segmented.unique(return_inverse=True)
-    return Painted(ids, labels.tolist())
+    occurs = segmented.flatten().bincount() > 0
+    # Classes below that occur: sorting all pixels takes gigabytes of a large photograph.
+    ids = (occurs.cumsum(0, dtype=torch.int32) - 1)[segmented]
+    return Painted(ids, occurs.nonzero().flatten().tolist())
 
 
 def _of_infos(ids: Tensor, infos: Sequence[Mapping[str, Any]]) -> Painted:

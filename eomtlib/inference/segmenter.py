@@ -102,7 +102,8 @@ class Segmenter:
             ConfigurationError: for an array of another shape or type.
         """
         pixels = _pixels(image)
-        return next(self.segment_views(self.views(pixels), [tuple(pixels.shape[1:])]))
+        prediction = self.predict_all(self.views(pixels), batch_size=self._batch_size)
+        return self.segment(prediction, [tuple(pixels.shape[1:])])[0]
 
     def views(self, pixels: Tensor) -> Tensor:
         """What the model sees of an image ``[3, H, W]`` uint8: ``[N, 3, *input_size]`` uint8.
@@ -162,9 +163,10 @@ class Segmenter:
 
     @torch.inference_mode()
     def segment_views(self, views: Tensor, sizes: Sequence[tuple[int, int]]) -> Iterator[Any]:
-        """What ``segment`` gives for each image, made one after the other.
+        """What ``segment`` gives for each image, made one after the other, as little as holds it.
 
-        One at a time, as the instances of a large photograph may take a gigabyte.
+        The masks of instances are ``core.run_lengths.RunLengths``: in every pixel, those of one
+        large photograph take gigabytes.
 
         Args:
             views: of all images, in order. The model is given as many at once as there are images,
@@ -185,7 +187,8 @@ class Segmenter:
         first = 0
         for size, count in zip(sizes, counts, strict=True):
             own = slice(first, first + count)
-            yield self.segment((masks.of_images(own), classes[own]), [size])[0]
+            prediction = masks.of_images(own), classes[own]
+            yield self._post_process(*prediction, target_sizes=[size], **self._task.sparing)[0]
             first += count
 
 

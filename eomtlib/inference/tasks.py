@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,12 +34,14 @@ class Task:
         in_windows: whether a model sees an image in windows (``data.feed.windows``), else fitted
             into a canvas.
         class_options: options of ``post_process`` that follow from the classes.
+        sparing: those with which its entries take little memory.
     """
 
     post_process: Callable[..., list[Any]]
     paint: Callable[[Any], Painted]
     in_windows: bool = False
     class_options: Callable[[Sequence[ClassInfo]], dict[str, Any]] = lambda classes: {}
+    sparing: Mapping[str, Any] = field(default_factory=dict)
 
     def transform(self, input_size: tuple[int, int]) -> EvalTransform | WindowTransform:
         """What makes of an image what a model of that input size sees."""
@@ -80,7 +82,9 @@ TASKS: dict[str, Task] = {
         paint_panoptic,
         class_options=lambda classes: {"stuff_classes": stuff_classes(classes)},
     ),
-    "instance": Task(post_process_instance_segmentation, paint_instances),
+    "instance": Task(
+        post_process_instance_segmentation, paint_instances, sparing={"run_lengths": True}
+    ),
     "semantic": Task(post_process_semantic_segmentation, paint_semantic, in_windows=True),
 }
 

@@ -1,12 +1,13 @@
 """``evaluate`` and ``predict`` with a finished checkpoint, as their users run them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from eomtlib.commands import main
+from eomtlib.commands import main, predict
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.study.settings import resolve_settings
@@ -63,16 +64,145 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     assert [Image.open(path).size for path in overlays] == [(80, 60), (50, 90)]
     written = {path.name for path in (output / "segments").iterdir()}
     task = trained.settings.task
-    expected = {"panoptic": {"panoptic", "panoptic.json"}, "instance": {"instances.json"}}
-    assert written == expected.get(task, {"semantic"})
+    assert (
+        written
+        == {
+            "panoptic": {"panoptic", "panoptic.json"},
+            "instance": {"instances.json"},
+            "semantic": {"semantic", "semantic.json"},
+        }[task]
+    )
+    assert {path.name for path in output.iterdir()} == {"overlays", "segments", "options.json"}
 
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
     assert "exists already" in capsys.readouterr().err
-    (images / "broken.png").write_bytes(b"no picture")
-    arguments[-1] = str(tmp_path / "other")
-    assert main(["predict", *arguments, "--device", "cpu"]) == 2
-    assert "broken.png: cannot be decoded" in capsys.readouterr().err
-    assert not (tmp_path / "other").exists()  # nothing half-written
+
+
+def test_predict_passes_over_what_it_cannot_read_and_says_which(trained, photos, tmp_path, capsys):
+    (photos / "b" / "broken.png").write_bytes(b"no picture")
+    (photos / "._hidden.png").write_bytes(b"no picture")
+    (photos / "b" / "link").symlink_to(photos, target_is_directory=True)  # a circle
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(photos / "one.png", tmp_path / "elsewhere")
+    (photos / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    run = verb(trained, photos, tmp_path / "out")
+    assert run("--recursive") == 1
+    said = capsys.readouterr().err
+    assert f"Skipped: {photos / 'b' / 'broken.png'}: cannot be decoded" in said
+    assert "broken.png: cannot be decoded" in (tmp_path / "out" / "skipped.txt").read_text()
+    names = ["b/one.jpg", "b/one.png", "b/two.png", "linked/one.png", "one.png"]
+    stems = ["b/one", "b/one-1", "b/two", "linked/one", "one"]
+    assert images_of(tmp_path / "out") == names
+    overlays = tmp_path / "out" / "overlays"
+    found = sorted(path.relative_to(overlays).as_posix() for path in overlays.glob("**/*.png"))
+    assert found == sorted(f"{stem}.png" for stem in stems)
+    assert not list(tmp_path.glob("out.partial*"))
+
+
+def test_predict_goes_on_after_an_interruption(trained, photos, tmp_path, capsys, monkeypatch):
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    assert verb(trained, photos, whole)("--recursive") == 0
+    read, opened = predict.image_pixels, []
+
+    def interrupted(path, **options):
+        opened.append(path.name)
+        if len(opened) == 3:
+            raise KeyboardInterrupt
+        return read(path, **options)
+
+    monkeypatch.setattr(predict, "image_pixels", interrupted)
+    run = verb(trained, photos, output)
+    assert run("--recursive") == 130
+    partial = tmp_path / "out.partial"
+    assert f"Left: {partial} (2 of 4 images); --resume goes on in it." in capsys.readouterr().err
+    assert not output.exists()
+    assert run("--recursive") == 2
+    assert "was left by an interruption; --resume goes on in it" in capsys.readouterr().err
+    assert run("--recursive", "--resume", "--image-size", "32") == 2
+    assert "was begun with another" in capsys.readouterr().err
+    (partial / "overlays" / ".one.png.0123.tmp").touch()  # of a process that was killed
+    assert run("--recursive", "--resume") == 0
+    assert len(opened) == 3 + 2  # the one that was interrupted, and what had not been begun
+    monkeypatch.undo()
+    before, after = (
+        {path.relative_to(f): path.read_bytes() for path in f.glob("**/*") if path.is_file()}
+        for f in (whole, output)
+    )
+    assert before == after
+
+
+def test_an_export_keeps_subfolders_and_text_ids(trained, tmp_path):
+    task = trained.settings.task
+    if task == "panoptic":
+        pytest.skip("its PNGs are called as those of the semantic task")
+    folder = tmp_path / "set"
+    sources = [("a", "x/1.png"), ("7", "y/1.png"), (7, "y/1.jpg")][: 3 if task == "instance" else 2]
+    image, _ = trained.runs[0].materials.val_set.read(0)
+    height, width = image.shape[1:]
+    for _, name in sources:
+        path = folder / "images" / "val" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+        if task == "semantic":
+            path = folder / "masks" / "val" / name
+            path.parent.mkdir(parents=True)
+            Image.fromarray(np.zeros((height, width), np.uint8)).save(path)
+    categories = [
+        {"id": number, "name": info.name, "isthing": 1}
+        for number, info in enumerate(trained.classes)
+    ]
+    if task == "semantic":
+        (folder / "classes.json").write_text(json.dumps(categories))
+    else:
+        images = [
+            {"id": own, "file_name": name, "height": height, "width": width}
+            for own, name in sources
+        ]
+        annotations = [
+            {"id": number, "image_id": own, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}
+            for number, (own, _) in enumerate(sources)
+        ]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (folder / "val.json").write_text(json.dumps(content))
+    arguments = ["--checkpoint", trained.runs[0].folder / "model", "--dataset", "custom"]
+    arguments += ["--data-path", folder, "--workers", 0, "--device", "cpu", "--task", task]
+    arguments += ["--export", tmp_path / "out"]
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    if task == "instance":
+        entries = json.loads((tmp_path / "out" / "instances.json").read_text())
+        assert {entry["image_id"] for entry in entries} == {"a", "7", 7}
+    else:
+        found = [path.relative_to(tmp_path / "out") for path in tmp_path.glob("out/**/*.*")]
+        assert sorted(path.as_posix() for path in found) == [
+            "semantic.json",
+            "semantic/x/1.png",
+            "semantic/y/1.png",
+        ]
+        assert images_of(tmp_path / "out", ".") == ["x/1.png", "y/1.png"]
+
+
+@pytest.fixture
+def photos(trained, tmp_path):
+    """Photos in a folder and one below, two of them called the same but for the ending."""
+    folder = tmp_path / "photos"
+    (folder / "b").mkdir(parents=True)
+    for number, name in enumerate(("one.png", "b/one.png", "b/one.jpg", "b/two.png")):
+        image, _ = trained.runs[0].materials.val_set.read(number)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / name)
+    return folder
+
+
+def verb(trained, images, output):
+    """Runs ``predict``, with more options."""
+    checkpoint = trained.runs[0].folder / "model"
+    arguments = ["--checkpoint", checkpoint, "--images", images, "--output", output]
+    arguments += ["--device", "cpu"]
+    return lambda *more: main(["predict", *map(str, arguments), *more])
+
+
+def images_of(output, inside="segments"):
+    (file,) = (output / inside).glob("*.json")
+    return [image["file_name"] for image in json.loads(file.read_text())["images"]]
 
 
 def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
@@ -90,7 +220,9 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
     file.write_text(json.dumps({"images": [], "annotations": [], "categories": listed}))
     assert main(arguments) == 0
     found = json.loads((output / "segments" / "instances.json").read_text())
-    numbers = {instance["category_id"] for instance in found}
+    assert found["images"][0]["file_name"] == "photo.png"
+    assert [category["id"] for category in found["categories"]] == [info["id"] for info in listed]
+    numbers = {instance["category_id"] for instance in found["annotations"]}
     assert numbers
     assert numbers <= {info["id"] for info in listed}
     output = tmp_path / "other"

@@ -15,7 +15,7 @@ from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics.instance_ap import InstanceAP
 from eomtlib.evaluation.metrics.mean_iou import MeanIoU
 from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
-from eomtlib.evaluation.official_files import exporting
+from eomtlib.evaluation.official_files import ResultFiles, ResultImage, exporting, told_apart
 from tests.evaluation.metrics import instances, panoptic
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -59,10 +59,19 @@ def test_panoptic_files_score_what_was_measured_in_memory(tmp_path):
         assert {info["id"] for info in infos} | {0} == {*ids.flat} | {0}
         prediction = np.full(ids.shape, -1)
         for position, info in enumerate(infos):
-            prediction[ids == info["id"]] = position
+            own = ids == info["id"]
+            prediction[own] = position
+            rows, columns = np.nonzero(own)
+            box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert (info["area"], info["bbox"]) == (own.sum(), box)
+            assert (info["score"], info["iscrowd"]) == (0.5, 0)
         labels = np.array([index_of[info["category_id"]] for info in infos], int)
         read.append((*truths[annotation["image_id"]], prediction, labels))
     assert len(read) == 40
+    assert [image["id"] for image in content["images"]] == list(range(300, 340))
+    assert {c["id"]: c["name"] for c in content["categories"]} == {
+        info.category_id: info.name for info in panoptic.CLASSES
+    }
     expected = panoptic.naive_counts(read)
     torch.testing.assert_close(quality.state(), torch.from_numpy(expected), rtol=0, atol=1e-9)
 
@@ -153,21 +162,32 @@ def test_semantic_files_score_what_was_measured_in_memory(tmp_path, first_id):
     metric = MeanIoU(classes)
     peer = MulticlassJaccardIndex(num_classes=4, average="macro")
     truths = {}
-    with exporting(
-        tmp_path / "out", task="semantic", classes=classes, name_of=lambda number: f"city_{number}"
-    ) as export:
+
+    def image_of(number):
+        return ResultImage(number, f"town {number % 2}/city.{number}.jpg", f"{number % 2}/{number}")
+
+    with exporting(tmp_path / "out", task="semantic", classes=classes, image_of=image_of) as export:
         for image_id in range(5):
             truth = rng.integers(0, 4, (11, 14))
             prediction = torch.from_numpy(np.where(rng.random((11, 14)) < 0.6, truth, 2))
             ids = torch.from_numpy(truth).to(torch.int16)[None]
             metric.update(prediction, SegmentMap(ids, torch.arange(4), torch.zeros(4).bool()))
             export(prediction, image_id)
-            truths[f"city_{image_id}.png"] = torch.from_numpy(truth)
-    files = list((tmp_path / "out" / "semantic").iterdir())
-    assert {path.name for path in files} == set(truths)
-    for path in files:
+            truths[f"{image_id % 2}/{image_id}.png"] = torch.from_numpy(truth)
+    folder = tmp_path / "out" / "semantic"
+    files = {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*")}
+    assert set(files) == set(truths)
+    content = json.loads((tmp_path / "out" / "semantic.json").read_text())
+    assert [entry["id"] for entry in content["categories"]] == [c.category_id for c in classes]
+    assert content["images"][3] == {
+        "id": 3,
+        "file_name": "town 1/city.3.jpg",
+        "height": 11,
+        "width": 14,
+    }
+    for name, path in files.items():
         values = np.asarray(Image.open(path), np.int64)
-        peer.update(torch.from_numpy((values - first_id) // 7), truths[path.name])
+        peer.update(torch.from_numpy((values - first_id) // 7), truths[name])
         assert ((values - first_id) % 7 == 0).all()
     assert metric.compute().metrics["miou"] == pytest.approx(100 * peer.compute().item(), abs=1e-4)
 
@@ -184,3 +204,51 @@ def test_an_export_that_cannot_be_or_is_broken_off_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         export_one(1, KeyboardInterrupt())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_added_before_an_interruption_stays_and_is_read_by_pycocotools(tmp_path):
+    rng = np.random.default_rng(5)
+    images = [ResultImage(f"id {i}", f"x/{i}.jpg", f"x/{i}") for i in range(3)]
+    found = [instances.random_image(rng)[0] for _ in images]
+
+    def files():
+        return ResultFiles(tmp_path, task="instance", classes=instances.CLASSES)
+
+    first = files()
+    for segmented, image in zip(found[:2], images, strict=False):
+        first.add(segmented, image)
+    journal = tmp_path / "added.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-20])  # in the middle of a line
+    assert files().done == {"x/0.jpg": "x/0"}
+    second = files()
+    for segmented, image in zip(found[1:], images[1:], strict=True):
+        second.add(segmented, image)
+    assert journal.read_bytes().startswith(whole)
+    second.finish()
+    assert files().done == second.done
+    assert {path.name for path in tmp_path.iterdir()} == {journal.name, "instances.json"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        read = COCO(tmp_path / "instances.json")
+    assert [image["file_name"] for image in read.dataset["images"]] == [
+        image.file_name for image in images
+    ]
+    for segmented, image in zip(found, images, strict=True):
+        own = read.imgToAnns[image.id]
+        assert [a["score"] for a in own] == [i["score"] for i in segmented["segments_info"]]
+        for annotation, mask in zip(own, segmented["segmentation"], strict=True):
+            assert np.array_equal(read.annToMask(annotation), mask.numpy())
+            assert annotation["area"] == mask.sum()
+            assert annotation["iscrowd"] == 0
+            rows, columns = np.nonzero(mask.numpy())
+            if len(rows):
+                box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+                assert annotation["bbox"] == box
+
+
+def test_stems_are_told_apart_and_stay_what_they_were():
+    names = ["a.jpg", "a.png", "b/a.jpg", "A.jpg", "a-1.jpg", "c.d.e.tif"]
+    expected = ["a", "a-1", "b/a", "A-2", "a-1-1", "c.d.e"]
+    stems = told_apart(names)
+    assert list(stems.values()) == expected
+    assert told_apart(["0.jpg", "a.bmp", *names], stems) == {"0.jpg": "0", "a.bmp": "a-3"} | stems

@@ -52,7 +52,7 @@ class InMemory:
         self.classes, self.image_ids = dataset.classes, dataset.image_ids
         self.sizes = dataset.sizes
         self._dataset, self.skipped = dataset, 0
-        self._stems = [dataset.stem(index) for index in range(len(dataset))]
+        self._sources = [dataset.source(index) for index in range(len(dataset))]
         # Large tensors: worker processes share their memory, whichever way they start.
         self._places = np.cumsum([0, *np.prod(self.sizes.astype(np.int64), axis=1)]).tolist()
         self._images = torch.empty((self._places[-1], 3), dtype=torch.uint8)
@@ -68,9 +68,9 @@ class InMemory:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def stem(self, index: int) -> str:
+    def source(self, index: int) -> tuple[int | str, str]:
         """As in ``SegmentationDataset``."""
-        return self._stems[index]
+        return self._sources[index]
 
     def digest(self) -> str:
         """As in ``SegmentationDataset``."""

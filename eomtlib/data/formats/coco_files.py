@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import PurePath
 
+import msgspec
 import numpy as np
 import torch
 
@@ -28,7 +29,7 @@ from eomtlib.data.formats.panoptic_index import PanopticIndex
 class _CocoFiles(FileDataset):
     """What both formats have in common: the images of an index, with or without the empty ones."""
 
-    _per_image = (*FileDataset._per_image, "_rows")
+    _per_image = (*FileDataset._per_image, "_rows", "_own_ids")
 
     def __init__(
         self,
@@ -48,10 +49,15 @@ class _CocoFiles(FileDataset):
             classes=index.classes,
         )
         self.faulty = index.faulty[kept]
+        self._own_ids = index.own_ids[kept]
         self._index, self._rows = index, kept
         self._checksum = zlib.crc32(annotations)
         self.notes = tuple(index.notes)
         self._image_names = self._names_in(images, self._image_names, "missing image", report)
+
+    def source(self, index: int) -> tuple[int | str, str]:
+        """As in ``SegmentationDataset``."""
+        return msgspec.json.decode(self._own_ids[index]), super().source(index)[1]
 
     def annotation_of(self, index: int) -> str:
         """The JSON file."""

@@ -45,9 +45,11 @@ def flag(value: Any) -> bool:
     return bool(whole(value))
 
 
-def image_key(value: Any) -> int | str:
-    """An image's id: a number, also where it is written as a text, or any other text."""
-    return value if isinstance(value, str) and not value.isdecimal() else whole(value)
+def _otherwise(value: Any) -> int | str | None:
+    """An image's id in the other of the two ways in which a number is written; None for none."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else None
+    return str(whole(value))
 
 
 class CocoIndex:
@@ -61,7 +63,8 @@ class CocoIndex:
     Attributes:
         where: how error messages name the file.
         classes: in the file's order.
-        image_ids: ``[N]`` int64; where the file's ids are texts, their positions in the file.
+        image_ids: ``[N]`` int64; where any of the file's ids is a text, their positions.
+        own_ids: ``[N]`` bytes, the file's ids as JSON.
         sizes: ``[N, 2]`` int32, height and width.
         image_names: ``[N]`` bytes, the file names.
         faulty: ``[N]`` bool, images whose annotation was left out for an error.
@@ -82,13 +85,17 @@ class CocoIndex:
         self.classes = tuple(self._classes.values())
         self.class_of = {number: index for index, number in enumerate(self._classes)}
         self.rows: dict[int | str, int] = {}
-        self._ids, self._sizes, self._names = array("q"), array("i"), []
+        self._sizes, self._names = array("i"), []
         self.each("images", self._add_image)
-        self.image_ids = np.array(self._ids, np.int64)
+        are_numbers = not any(isinstance(image_id, str) for image_id in self.rows)
+        self.image_ids = np.array(
+            list(self.rows) if are_numbers else range(len(self.rows)), np.int64
+        )
+        self.own_ids = np.array([msgspec.json.encode(own) for own in self.rows], np.bytes_)
         self.sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         self.image_names = np.array(self._names, np.bytes_)
         self.faulty = np.zeros(len(self.rows), bool)
-        del self._ids, self._sizes, self._names, self._classes
+        del self._sizes, self._names, self._classes
 
     def each(self, part: str, add: Callable[[int, dict, Raw], None]) -> None:
         """Hands each entry of a list to ``add``, with its position and its text."""
@@ -136,7 +143,9 @@ class CocoIndex:
 
     def row_of(self, entry: dict) -> int:
         """The position of the image that an annotation belongs to."""
-        row = self.rows.get(image_key(entry["image_id"]))
+        row = self.rows.get(entry["image_id"])
+        if row is None:
+            row = self.rows.get(_otherwise(entry["image_id"]))
         if row is None:
             what = f"image_id {entry['image_id']!r} is not among the images"
             raise EntryError("unknown id", what)
@@ -151,8 +160,8 @@ class CocoIndex:
         self._classes[number] = ClassInfo(name, is_thing, number)
 
     def _add_image(self, position: int, entry: dict, text: Raw) -> None:
-        image_id = image_key(entry["id"])
-        number = position if isinstance(image_id, str) else image_id
+        image_id = entry["id"] if isinstance(entry["id"], str) else whole(entry["id"])
+        number = 0 if isinstance(image_id, str) else image_id
         height, width = whole(entry["height"]), whole(entry["width"])
         name = plain_name(str(entry["file_name"]), self.where)
         if not 0 < min(height, width) <= max(height, width) <= MAX_SIDE or abs(number) >> 63:
@@ -160,6 +169,5 @@ class CocoIndex:
         if image_id in self.rows:
             raise EntryError("duplicate id", f"id {image_id} comes twice")
         self.rows[image_id] = len(self.rows)
-        self._ids.append(number)
         self._sizes.extend((height, width))
         self._names.append(name.encode())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle_masks
 
+from eomtlib.core.run_lengths import mask_in_box, numbers_of
 from eomtlib.core.structures import VOID
 
 
@@ -26,17 +27,12 @@ def rasterise(outline: Any, size: tuple[int, int]) -> tuple[np.ndarray, tuple[in
     """
     height, width = size
     if isinstance(outline, list):
-        encoded = rle_masks.merge(rle_masks.frPyObjects(outline, height, width))
-    elif isinstance(outline["counts"], list):
-        encoded = rle_masks.frPyObjects(outline, height, width)
+        counts = rle_masks.merge(rle_masks.frPyObjects(outline, height, width))["counts"]
     else:
-        encoded = outline
-    mask = rle_masks.decode(encoded).astype(bool)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return mask[:0, :0], (0, 0)
-    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.ascontiguousarray(box), (int(rows[0]), int(columns[0]))
+        counts = outline["counts"]
+    if isinstance(counts, list):
+        return mask_in_box(np.array(counts, np.int64), height)
+    return mask_in_box(numbers_of(counts.encode() if isinstance(counts, str) else counts), height)
 
 
 def lay_out(
@@ -65,22 +61,6 @@ def lay_out(
 
 
 def text_pixels(text: bytes) -> int:
-    """How many pixels COCO's text of run lengths is for; −1 for what is none.
-
-    Each character holds 5 bits of a number, the lowest first, and whether more follow; the last of
-    a number also its sign. From the fourth number on it is the difference to the last but one.
-    """
-    codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    last = codes & 32 == 0
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or not last[-1]:
-        return -1
-    ends = np.flatnonzero(last)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, ends - starts + 1))
-    if shifts.max() > 30:
-        return -1
-    numbers = np.add.reduceat((codes & 31) << shifts, starts)
-    numbers -= (codes[ends] >> 4 & 1) << (shifts[ends] + 5)
-    for chain in (numbers[1::2], numbers[2::2]):
-        np.cumsum(chain, out=chain)
-    return -1 if numbers.min() < 0 else int(numbers.sum())
+    """How many pixels COCO's text of run lengths is for; −1 for what is none."""
+    numbers = numbers_of(text)
+    return int(numbers.sum()) if numbers.min(initial=0) >= 0 < len(numbers) else -1

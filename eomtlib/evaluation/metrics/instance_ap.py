@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.run_lengths import RunLengths
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics.metric import (
     Result,
@@ -26,7 +26,6 @@ from eomtlib.evaluation.metrics.metric import (
     check_target,
     checked_classes,
 )
-from eomtlib.evaluation.run_lengths import encode_masks, encode_segments
 
 # In the order of COCOeval's summary.
 _NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -58,26 +57,26 @@ class InstanceAP:
         """Adds an image.
 
         Args:
-            segmented: as ``post_process_instance_segmentation`` gives it: ``segmentation``, bool
-                ``[K, H, W]`` on any device, and for each mask one of ``segments_info``, with
-                ``label_id`` and ``score``.
+            segmented: as ``post_process_instance_segmentation`` gives it: ``segmentation``, run
+                lengths or bool ``[K, H, W]`` on any device, and for each mask one of
+                ``segments_info``, with ``label_id`` and ``score``.
             target: the ground truth at the same size, in any number of layers, on the CPU.
 
         Raises:
             ConfigurationError: when sizes or labels do not fit; nothing was added then.
         """
-        masks, infos = segmented["segmentation"], segmented["segments_info"]
+        masks, infos = RunLengths.of(segmented["segmentation"]), segmented["segments_info"]
         if len(masks) != len(infos):
             raise ConfigurationError(
                 f"prediction has {len(masks)} masks, but {len(infos)} segments_info."
             )
         labels = [info["label_id"] for info in infos]
-        check_target(target, masks.shape[1:], num_classes=len(self.classes), layered=True)
+        check_target(target, masks.size, num_classes=len(self.classes), layered=True)
         check_range("prediction holds classes", torch.tensor(labels), len(self.classes))
-        found = _annotations(encode_masks(masks), labels, target.size)
+        found = _annotations(masks, labels)
         for annotation, info in zip(found, infos, strict=True):
             annotation["score"] = float(info["score"])
-        truth = _annotations(encode_segments(target), target.labels.tolist(), target.size)
+        truth = _annotations(RunLengths.of_segments(target), target.labels.tolist())
         for annotation, is_crowd in zip(truth, target.is_crowd.tolist(), strict=True):
             annotation["iscrowd"] = int(is_crowd)
         self._images.append((target.size, found, truth))
@@ -155,14 +154,10 @@ class InstanceAP:
         return coco
 
 
-def _annotations(
-    counts: Sequence[bytes], labels: Sequence[int], size: tuple[int, int]
-) -> list[dict[str, Any]]:
-    entries = [{"size": size, "counts": own} for own in counts]
-    # One by one, as pycocotools takes areas of at most 255 masks at once.
+def _annotations(masks: RunLengths, labels: Sequence[int]) -> list[dict[str, Any]]:
     return [
-        {"category_id": label, "segmentation": entry, "area": int(coco_mask.area(entry))}
-        for label, entry in zip(labels, entries, strict=True)
+        {"category_id": label, "segmentation": entry, "area": area}
+        for label, entry, area in zip(labels, masks.entries(), masks.areas(), strict=True)
     ]
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from eomtlib.core.predictions import MaskLogits
-from eomtlib.inference.postprocessing.resizing import checked_masks, pixel_counts, resized_in_parts
+from eomtlib.core.run_lengths import RunLengths
+from eomtlib.inference.postprocessing.resizing import (
+    checked_masks,
+    cut_to_image,
+    maps_at_once,
+    pixel_counts,
+    resized_in_tiles,
+)
 
 
 def post_process_instance_segmentation(
@@ -20,6 +27,7 @@ def post_process_instance_segmentation(
     input_size: tuple[int, int],
     threshold: float = 0.0,
     top_k: int = 100,
+    run_lengths: bool = False,
 ) -> list[dict[str, Any]]:
     """Finds the instances in each image.
 
@@ -37,11 +45,13 @@ def post_process_instance_segmentation(
             ``structures.fitted_size`` at its top left and padding elsewhere.
         threshold: pairs stay that score higher, in [0, 1]; at 0 all whose mask is not empty.
         top_k: pairs at most; all of them where there are fewer.
+        run_lengths: whether masks come as COCO's run lengths: those of a large photograph take
+            some hundred kilobytes, in every pixel they take gigabytes.
 
     Returns:
-        For each image ``segmentation``, ``[K, H, W]`` bool on the device of the logits, a mask for
-        each of ``segments_info``, which is a list of ``{"id", "label_id", "score"}``, best first,
-        with ids 0, 1, 2, …
+        For each image ``segmentation``, ``[K, H, W]`` bool on the device of the logits, or
+        ``core.run_lengths.RunLengths``, a mask for each of ``segments_info``, which is a list of
+        ``{"id", "label_id", "score"}``, best first, with ids 0, 1, 2, …
 
     Raises:
         ConfigurationError: when numbers of images or queries do not fit together.
@@ -60,8 +70,10 @@ def post_process_instance_segmentation(
         rows = [place[pair // num_classes] for pair in own]
         # float32, as half precision would move the borders of masks.
         logits = masks.of_queries(image, queries)
-        parts = resized_in_parts(logits, target_size=tuple(size), input_size=input_size)
-        claimed, certainty = _claims(parts)
+        size = tuple(size)
+        cut = cut_to_image(logits, target_size=size, input_size=input_size)
+        keep = (lambda own: RunLengths.of(own).counts) if run_lengths else Tensor.unbind
+        claimed, certainty = _claims(cut, size, keep)
         # The one transfer for the image.
         scores = (best.values[image] * certainty[rows]).tolist()
         kept = [index for index in range(len(own)) if scores[index] > threshold]
@@ -70,21 +82,34 @@ def post_process_instance_segmentation(
             {"id": position, "label_id": own[index] % num_classes, "score": scores[index]}
             for position, index in enumerate(kept)
         ]
-        chosen = claimed[[rows[index] for index in kept]]
-        results.append({"segmentation": chosen, "segments_info": segments_info})
+        chosen = [claimed[rows[index]] for index in kept]
+        if run_lengths:
+            segmentation = RunLengths(size, chosen)
+        elif chosen:
+            segmentation = torch.stack(chosen)
+        else:
+            segmentation = torch.zeros(0, *size, dtype=torch.bool, device=cut.device)
+        results.append({"segmentation": segmentation, "segments_info": segments_info})
     return results
 
 
-def _claims(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Of mask logits in parts of ``[k, H, W]``, K in all: where they are above 0, and how surely.
+def _claims(
+    maps: Tensor, size: tuple[int, int], keep: Callable[[Tensor], Sequence[Any]]
+) -> tuple[list[Any], Tensor]:
+    """Of ``[K, h, w]`` logits: where they are above 0 at the image's size, and how surely.
 
     Returns:
-        ``[K, H, W]`` bool, and ``[K]``: the mean probability inside of each mask.
+        What ``keep`` makes of some masks ``[k, *size]`` bool, of all; and ``[K]``, the mean
+        probability inside of each mask.
     """
     claims, means = [], []
-    for logits in parts:
-        own = logits > 0
-        inside = (logits.sigmoid() * own).flatten(1).sum(dim=1)
-        claims.append(own)
-        means.append(inside / pixel_counts(own).clamp(min=1))
-    return torch.cat(claims), torch.cat(means)
+    for part in maps.split(maps_at_once(maps, size)):
+        inside = part.new_empty(len(part), *size)
+        for masks, columns, logits in resized_in_tiles(part, size):
+            inside[masks, :, columns] = logits.sigmoid() * (logits > 0)
+        # What claims a pixel is at least half sure of it.
+        own = inside > 0
+        means.append(inside.flatten(1).sum(dim=1) / pixel_counts(own).clamp(min=1))
+        del inside
+        claims.extend(keep(own))
+    return claims, torch.cat(means)

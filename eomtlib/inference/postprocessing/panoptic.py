@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,13 @@ from torch import Tensor
 
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.structures import VOID
-from eomtlib.inference.postprocessing.resizing import checked_masks, pixel_counts, resized_in_parts
+from eomtlib.inference.postprocessing.resizing import (
+    checked_masks,
+    cut_to_image,
+    number_type,
+    pixel_counts,
+    resized_in_tiles,
+)
 
 
 def post_process_panoptic_segmentation(
@@ -66,11 +72,9 @@ def post_process_panoptic_segmentation(
             continue
         # float32, as half precision would merge neighbouring logits.
         logits = masks.of_queries(image, queries)
-        winner, visible, areas = _surest(
-            resized_in_parts(logits, target_size=size, input_size=input_size),
-            scores[image, queries],
-            size=size,
-            mask_threshold=mask_threshold,
+        cut = cut_to_image(logits, target_size=size, input_size=input_size)
+        winner, areas = _surest(
+            cut, scores[image, queries], size=size, mask_threshold=mask_threshold
         )
         id_of_query = [VOID] * len(queries)
         id_of_stuff: dict[int, int] = {}
@@ -88,42 +92,44 @@ def post_process_panoptic_segmentation(
             segments_info.append(
                 {"id": segment_id, "label_id": label, "score": score, "was_fused": is_stuff}
             )
-        ids = torch.tensor([*id_of_query, VOID], dtype=torch.int32, device=winner.device)
-        segmentation = ids[torch.where(visible, winner, len(queries))]
-        results.append({"segmentation": segmentation, "segments_info": segments_info})
+        # Nothing where the winner's own mask is not.
+        table = [number for own in id_of_query for number in (VOID, own)]
+        ids = torch.tensor(table, dtype=torch.int32, device=winner.device)
+        results.append({"segmentation": ids[winner.long()], "segments_info": segments_info})
     return results
 
 
 def _surest(
-    parts: Iterable[Tensor], scores: Tensor, *, size: tuple[int, int], mask_threshold: float
-) -> tuple[Tensor, Tensor, Tensor]:
+    maps: Tensor, scores: Tensor, *, size: tuple[int, int], mask_threshold: float
+) -> tuple[Tensor, Tensor]:
     """The query of the highest score times mask probability in each pixel; the first of equals.
 
     Args:
-        parts: mask logits of all K queries, ``[k, *size]`` float32 each.
+        maps: mask logits of all K queries, cut to the image, ``[K, h, w]`` float32.
         scores: ``[K]``.
         size: height and width of the image.
         mask_threshold: that a mask's probability reaches where it is.
 
     Returns:
-        The queries ``[*size]`` int64; whether their own masks are there, ``[*size]`` bool; and
-        ``[K, 3]`` int64: the pixels that each won outside of its mask and inside, and its mask's.
+        ``[*size]`` of a small type, in each pixel twice the query, and one more where its own mask
+        is there; and ``[K, 3]`` int64: the pixels that each won outside of its mask and inside, and
+        its mask's.
     """
+    count = len(maps)
     best = scores.new_full(size, -1.0)
-    winner = torch.zeros_like(best, dtype=torch.int64)
-    visible = torch.zeros_like(best, dtype=torch.bool)
-    own_areas, start = [], 0
-    for logits in parts:
-        probability = logits.sigmoid()
+    winner = torch.zeros(size, dtype=number_type(2 * count), device=maps.device)
+    areas = torch.zeros(count, 3, dtype=torch.int64, device=maps.device)
+    for queries, columns, logits in resized_in_tiles(maps, size):
+        probability = logits.sigmoid_()  # of this call alone
         own = probability >= mask_threshold
-        own_areas.append(pixel_counts(own))
+        areas[queries, 2] += pixel_counts(own)
         # On CPUs max is several times as fast as argmax.
-        found = probability.mul_(scores[start : start + len(logits), None, None]).max(dim=0)
-        better = found.values > best
-        winner = torch.where(better, found.indices + start, winner)
-        visible = torch.where(better, own.gather(0, found.indices[None])[0], visible)
-        best = torch.maximum(best, found.values)
-        start += len(logits)
+        found = probability.mul_(scores[queries, None, None]).max(dim=0)
+        better = found.values > best[:, columns]
+        visible = own.gather(0, found.indices[None])[0]
+        here = (2 * (found.indices + queries.start) + visible).to(winner.dtype)
+        winner[:, columns] = torch.where(better, here, winner[:, columns])
+        best[:, columns] = torch.maximum(best[:, columns], found.values)
     # Won outside of the mask and inside: both from one count.
-    won = torch.bincount((2 * winner + visible).flatten(), minlength=2 * start).view(start, 2)
-    return winner, visible, torch.cat((won, torch.cat(own_areas)[:, None]), dim=1)
+    areas[:, :2] = torch.bincount(winner.flatten(), minlength=2 * count).view(count, 2)
+    return winner, areas

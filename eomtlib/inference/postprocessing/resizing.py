@@ -12,6 +12,12 @@ from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.structures import fitted_size
 
+_NUMBERS = 2**26
+"""Of pixels of all maps that are worked on at a time: a quarter of a GiB in float32."""
+
+_ON_CPU, _IN_CACHES = 8, 2**22
+"""Maps and numbers of a tile that stays in the caches of a CPU."""
+
 
 def checked_masks(
     mask_logits: Tensor | MaskLogits,
@@ -62,9 +68,17 @@ def resize_to_image(
     Returns:
         ``[K, *target_size]``.
     """
+    return resize(
+        cut_to_image(mask_logits, target_size=target_size, input_size=input_size), target_size
+    )
+
+
+def cut_to_image(
+    mask_logits: Tensor, *, target_size: tuple[int, int], input_size: tuple[int, int]
+) -> Tensor:
+    """The first step of ``resize_to_image``: ``[K, *structures.fitted_size]``."""
     fitted = fitted_size(target_size, input_size)
-    logits = resize(mask_logits, input_size)[:, : fitted[0], : fitted[1]]
-    return resize(logits, target_size)
+    return resize(mask_logits, input_size)[:, : fitted[0], : fitted[1]]
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -74,18 +88,47 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
 
 
-def resized_in_parts(
-    mask_logits: Tensor, *, target_size: tuple[int, int], input_size: tuple[int, int]
-) -> Iterator[Tensor]:
-    """``resize_to_image`` of as many masks as are worked on at full size at a time, in order.
+def maps_at_once(maps: Tensor, size: tuple[int, int]) -> int:
+    """Of ``[K, h, w]`` how many, at the image's size, are worked on at a time: a quarter of a GiB.
 
-    On CPUs 8, which stay in the caches: half the time that all together take. On GPUs more are
-    faster, up to a quarter of a GiB for each number of a pixel.
+    On CPUs at most 8, which take half the time that all together take.
     """
-    pixels = target_size[0] * target_size[1]
-    at_once = 8 if mask_logits.device.type == "cpu" else max(1, 2**26 // pixels)
-    for part in mask_logits.split(at_once):
-        yield resize_to_image(part, target_size=target_size, input_size=input_size)
+    most = _ON_CPU if maps.device.type == "cpu" else _NUMBERS
+    return max(1, min(most, _NUMBERS // (size[0] * size[1])))
+
+
+def resized_in_tiles(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, slice, Tensor]]:
+    """``resize`` by some maps and some columns of these at a time, in order, the same to the bit.
+
+    Columns, as PyTorch resizes a row before it mixes two of them: made whole, it can be cut.
+
+    Args:
+        maps: ``[K, h, w]``.
+        size: height and width of the image.
+
+    Yields:
+        The maps and the columns that a tile is of, and the tile, ``[maps, height, columns]``.
+    """
+    height, width = size
+    on_cpu = maps.device.type == "cpu"
+    at_once = min(len(maps), _ON_CPU if on_cpu else maps_at_once(maps, size))
+    most = max(1, (_IN_CACHES if on_cpu else _NUMBERS) // (at_once * height))
+    for first in range(0, len(maps), at_once):
+        own = slice(first, first + at_once)
+        part = maps[own]
+        # On one thread PyTorch takes three maps for colours and mixes them otherwise: never cut.
+        if most >= width or len(part) == 3:
+            yield own, slice(0, width), resize(part, size)
+            continue
+        part = resize(part, (part.shape[1], width))
+        for left in range(0, width, most):
+            columns = slice(left, min(left + most, width))
+            yield own, columns, resize(part[:, :, columns], (height, columns.stop - left))
+
+
+def number_type(count: int) -> torch.dtype:
+    """The smallest type of the numbers below ``count``, 32,767 at most."""
+    return torch.uint8 if count <= 256 else torch.int16
 
 
 def pixel_counts(masks: Tensor) -> Tensor:

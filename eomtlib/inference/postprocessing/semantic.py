@@ -10,11 +10,12 @@ from torch import Tensor
 
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.data.feed.windows import WindowLayout
-from eomtlib.inference.postprocessing.resizing import checked_masks, resize
-
-# Classes that are resized to an image at a time: 150 maps of a large photograph would take
-# gigabytes.
-_CLASSES_AT_ONCE = 16
+from eomtlib.inference.postprocessing.resizing import (
+    checked_masks,
+    number_type,
+    resize,
+    resized_in_tiles,
+)
 
 
 def post_process_semantic_segmentation(
@@ -107,10 +108,12 @@ def _averaged(windows: Iterator[Tensor], layout: WindowLayout) -> Tensor:
 def _best_class(scores: Tensor, size: tuple[int, int]) -> Tensor:
     """The class of the highest score after resizing ``[classes, h, w]``; the first of equals."""
     best = scores.new_full(size, -1.0)
-    winner = torch.zeros_like(best, dtype=torch.int64)
-    for start in range(0, len(scores), _CLASSES_AT_ONCE):
+    winner = torch.zeros(size, dtype=number_type(len(scores)), device=scores.device)
+    for classes, columns, part in resized_in_tiles(scores, size):
         # On CPUs max is several times as fast as argmax.
-        found = resize(scores[start : start + _CLASSES_AT_ONCE], size).max(dim=0)
-        winner = torch.where(found.values > best, found.indices + start, winner)
-        best = torch.maximum(best, found.values)
-    return winner
+        found = part.max(dim=0)
+        here = (found.indices + classes.start).to(winner.dtype)
+        better = found.values > best[:, columns]
+        winner[:, columns] = torch.where(better, here, winner[:, columns])
+        best[:, columns] = torch.maximum(best[:, columns], found.values)
+    return winner.long()

@@ -72,9 +72,9 @@ class UnlabelledImages:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def stem(self, index: int) -> str:
+    def source(self, index: int) -> tuple[int | str, str]:
         """As in ``SegmentationDataset``."""
-        return str(index)
+        return index, str(index)
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """The image ``[3, H, W]`` uint8, and a map of no layer."""

@@ -23,8 +23,8 @@ class Toy:
     def __len__(self):
         return 10
 
-    def stem(self, index):
-        return f"image {index}"
+    def source(self, index):
+        return index + 100, f"image {index}"
 
     def read(self, index):
         height, width = self.sizes[index].tolist()

@@ -58,7 +58,9 @@ def naive_counts(images):
 
 def segmented(ids, labels):
     """What post-processing gives, of an array of positions in a list of classes."""
-    infos = [{"id": place, "label_id": int(label)} for place, label in enumerate(labels)]
+    infos = [
+        {"id": place, "label_id": int(label), "score": 0.5} for place, label in enumerate(labels)
+    ]
     return {"segmentation": torch.from_numpy(np.asarray(ids, np.int32)), "segments_info": infos}
 
 

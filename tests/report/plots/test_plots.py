@@ -24,6 +24,7 @@ from eomtlib.report.plots import (
     plot_segmentations,
     save_figure,
 )
+from eomtlib.report.plots.overlays import class_palette, outlines
 from eomtlib.report.plots.style import finish
 
 
@@ -134,6 +135,16 @@ def test_overlay_tints_by_class_and_outlines_segments():
     assert (shown[:, 0] == shown[:, 4]).all()
     assert (shown[:, 5] == 255).all()
     assert not (shown[:, 1] == shown[:, 3]).all()
+
+
+def test_overlays_of_many_rows_are_those_of_one_sum():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (300, 41, 3), dtype=np.uint8)
+    ids, labels = rng.integers(-1, 9, (300, 41)), rng.integers(0, 12, 9).tolist()
+    colours = np.vstack([class_palette(12)[labels], [[0, 0, 0]]])
+    expected = (0.4 * image + 0.6 * colours[ids]).astype(np.uint8)
+    expected[outlines(ids)] = 255
+    assert np.array_equal(overlay(image, ids, labels, num_classes=12), expected)
 
 
 def test_figures_are_written_as_png_and_svg(tmp_path):
