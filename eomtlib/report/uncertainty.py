@@ -1,9 +1,8 @@
 """What several seeds say: means, spreads, and differences paired by seed with their intervals.
 
 Two models trained from one seed see the same images in the same order, so that the difference
-between them is taken seed by seed; its interval is Student's at 95 %. Of a table of several, one in
-twenty such intervals leaves zero out by chance: a difference is stated where Bonferroni's, which
-hold all of a table together at 95 %, leave zero out. Intervals cover seeds, not images.
+between them is taken seed by seed; its interval is Student's at 95 %. A difference whose interval
+holds zero is not stated as one.
 """
 
 from __future__ import annotations
@@ -41,11 +40,7 @@ def over_seeds(
         if column not in by
     }
     summary = groups.agg(kinds)
-    trained = frame["steps"].notna() if "steps" in frame else pd.Series(True, frame.index)
     for column in spread_of:
-        # A mean without the seeds that diverged would flatter.
-        odd = (frame[column].isna() & trained).groupby(groups.ngroup(), sort=False).any()
-        summary[column] = summary[column].mask(odd.to_numpy())
         place = summary.columns.get_loc(column) + 1
         summary.insert(place, f"{column}_std", groups[column].std(ddof=1))
     summary["seeds"] = groups[list(spread_of)].count().max(axis=1)
@@ -86,52 +81,18 @@ def differences(
 
 
 def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The rows of ``differences`` over seeds.
+    """The rows of ``differences`` over seeds: ``gain``, ``low``, ``high``, ``seeds``, ``settled``.
 
-    ``gain`` is the mean, from ``low`` to ``high`` goes its 95 % interval, and from ``all_low`` to
-    ``all_high`` one of those that hold all rows together at 95 %: NaN from one seed, which has
-    none. It is ``settled`` where the latter leaves zero out. ``seeds`` is their number, and
-    ``diverged`` names those without a figure; where there are any, no mean is taken.
+    ``gain`` is the mean, from ``low`` to ``high`` goes its 95 % interval: NaN from one seed, which
+    has none. It is settled where the interval leaves zero out.
 
     Args:
         gains: as ``differences`` returns them.
         by: columns that tell the differences apart.
     """
-    groups = gains.groupby(list(by), sort=False)
-    found = groups["gain"].agg(["mean", "std", "size"])
-    diverged = gains[gains["gain"].isna()].groupby(list(by), sort=False)["seed"]
-    diverged = diverged.agg(lambda own: ", ".join(map(str, own))).reindex(
-        found.index, fill_value=""
-    )
-    mean, seeds = found["mean"].where(diverged == ""), found["size"]
-    ends = {}
-    for name, together in (("", 1), ("all_", _compared(seeds))):
-        half = _factor(seeds, together) * found["std"]
-        ends |= {f"{name}low": mean - half, f"{name}high": mean + half}
-    settled = (ends["all_low"] > 0) | (ends["all_high"] < 0)
-    judged = {"seeds": seeds, "diverged": diverged, "settled": settled}
-    return pd.DataFrame({"gain": mean, **ends, **judged})
-
-
-def what_seeds_can_say(found: pd.DataFrame) -> str:
-    """A sentence on the smallest difference that a table of ``estimates`` could have settled."""
-    seeds, together = int(found["seeds"].max()) if len(found) else 0, _compared(found["seeds"])
-    if seeds < 2:
-        return "One seed settles no difference."
-    spread = _factor(seeds, together)
-    return (
-        f"{seeds} seeds settle a difference of {spread:.1f} of its standard deviations or more, "
-        f"{together} compared together at {CONFIDENCE:.0%} (one alone: {_factor(seeds, 1):.1f}). "
-        "Intervals cover seeds, not images."
-    )
-
-
-def _compared(seeds: pd.Series) -> int:
-    """How many differences have an interval at all."""
-    return max(1, int((seeds > 1).sum()))
-
-
-def _factor(seeds: pd.Series | int, together: int) -> pd.Series | float:
-    """Half an interval's width in standard deviations, of so many that hold together."""
-    quantile = 1 - (1 - CONFIDENCE) / (2 * together)
-    return stats.t.ppf(quantile, seeds - 1) / seeds**0.5
+    found = gains.groupby(list(by), sort=False)["gain"].agg(["mean", "std", "count"])
+    mean, seeds = found["mean"], found["count"]
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * found["std"] / seeds**0.5
+    ends = {"low": mean - half, "high": mean + half}
+    settled = (ends["low"] > 0) | (ends["high"] < 0)
+    return pd.DataFrame({"gain": mean, **ends, "seeds": seeds, "settled": settled})

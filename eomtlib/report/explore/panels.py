@@ -14,7 +14,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from eomtlib.core.outside_text import as_label
 from eomtlib.report.explore.segment_labels import write_labels
 from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay
@@ -98,14 +97,14 @@ def draw(
     titles = [_wrapped(panel.title, width, 8.5) for panel in panels]
     for ax, panel, wrapped in zip(grid.flat, panels, titles, strict=False):
         ax.imshow(panel.pixels, interpolation="nearest", aspect="equal")
-        ax.set_title(as_label(wrapped), loc="left", fontsize=8.5)
+        ax.set_title(wrapped, loc="left", fontsize=8.5)
     has_scale = any(panel.is_heat for panel in panels)
     if has_scale:
         _add_scale(figure, grid)
     figure_width = max(_NARROWEST, columns * (width + 0.1) + 0.8 * has_scale)
     above, below = _wrapped(title, figure_width, 11), _wrapped(note, figure_width, 8)
-    figure.suptitle(as_label(above), fontsize=11, x=0.01, ha="left")
-    figure.supxlabel(as_label(below), fontsize=8, color=GREY, x=0.01, ha="left")
+    figure.suptitle(above, fontsize=11, x=0.01, ha="left")
+    figure.supxlabel(below, fontsize=8, color=GREY, x=0.01, ha="left")
     rows, columns = panels[0].pixels.shape[:2]
     lines = max(wrapped.count("\n") + 1 for wrapped in titles)
     row_height = width * rows / columns + 0.15 * lines + 0.12
@@ -119,7 +118,7 @@ def draw(
     for ax, panel, wrapped in zip(grid.flat, panels, titles, strict=False):
         left_out = write_labels(ax, panel.segments, panel.ids) if panel.segments else 0
         if left_out:
-            ax.set_title(as_label(f"{wrapped}, {left_out} unnamed"), loc="left", fontsize=8.5)
+            ax.set_title(f"{wrapped}, {left_out} unnamed", loc="left", fontsize=8.5)
     return figure
 
 

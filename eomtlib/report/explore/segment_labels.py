@@ -10,7 +10,6 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from scipy.ndimage import distance_transform_edt
 
-from eomtlib.core.outside_text import as_label
 from eomtlib.report.explore.sources import Segments
 
 MOST_LABELS = 20
@@ -90,7 +89,7 @@ def _spot(ax: Axes, segments: Segments, ids: np.ndarray, segment: int, fontsize:
     depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     label = ax.text(
-        0, 0, as_label(segments.text(int(segment))), ha="center", va="center", fontsize=fontsize,
+        0, 0, segments.text(int(segment)), ha="center", va="center", fontsize=fontsize,
         color="white", zorder=4, path_effects=[_OUTLINE],
     )  # fmt: skip
     extent = label.get_window_extent()

@@ -30,8 +30,7 @@ def plot_changes(
 ) -> Figure:
     """The accuracy that each model gains over another, a row for each, and whether seeds settle it.
 
-    Filled points are settled: the interval that holds with all others leaves zero out, which is
-    drawn thin behind that of the point alone. Hollow ones are not.
+    Filled points are settled: their interval leaves zero out. Hollow ones are not.
 
     Args:
         changes: as ``tables.change_table`` returns it.
@@ -79,10 +78,8 @@ def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group
     color, has_interval = RUNG_COLORS.get(rung, "#000000"), not pd.isna(row["from"])
     if has_interval:
         line = PRETRAINING_LINES[group] if beside == "pretraining" else "-"
-        ends = row["from (all)"], row["to (all)"]
-        ax.plot(ends, [y, y], color=color, lw=0.6, ls=line, zorder=1)
         ax.plot([row["from"], row["to"]], [y, y], color=color, lw=1.6, ls=line, zorder=1)
-    settled = has_interval and (row["from (all)"] > 0 or row["to (all)"] < 0)
+    settled = has_interval and (row["from"] > 0 or row["to"] < 0)
     style = {"marker": RUNG_MARKERS.get(rung, "o"), "mfc": color if settled else "white"}
     points = SIZE_POINTS[group] if beside == "size" else 8
     ax.plot(row[_heading(row)], y, color=color, ms=points, ls="", zorder=2, **style)

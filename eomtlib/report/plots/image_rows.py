@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from eomtlib.core.outside_text import as_label
 from eomtlib.report.plots.overlays import class_palette, enlarge, enlargement, overlay
 from eomtlib.report.plots.style import small_print
 
@@ -110,5 +109,5 @@ def _grid(
     bare = {"xticks": [], "yticks": [], "frame_on": False}
     fig, axes = plt.subplots(len(titles), columns, figsize=figsize, squeeze=False, subplot_kw=bare)
     for axis, title in zip(axes[:, 0], titles, strict=True):
-        axis.set_ylabel(as_label(title), rotation=0, ha="right", va="center", fontsize=9)
+        axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
     return fig, axes

@@ -14,7 +14,6 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eomtlib.core.outside_text import as_label
 from eomtlib.core.words import PRETRAININGS, SIZES
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
@@ -40,13 +39,13 @@ def finish(ax: Axes, title: str = "", notes: Sequence[str] = ()) -> None:
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     if title:
-        ax.set_title(as_label(title), loc="left", fontsize=11)
+        ax.set_title(title, loc="left", fontsize=11)
     small_print(ax.figure, notes)
 
 
 def small_print(fig: Figure, notes: Sequence[str]) -> None:
     """Writes what must be said below a figure."""
-    text = as_label("  ".join(note for note in notes if note))
+    text = "  ".join(note for note in notes if note)
     if text:
         # Letters of this size are about half as wide as high.
         text = textwrap.fill(text, width=int(fig.get_size_inches()[0] * 72 / 4.2))

@@ -44,24 +44,18 @@ def style(table: pd.DataFrame) -> Styler:
     The standard deviation over seeds stands behind its mean.
     """
     centred = {"selector": "th.col_heading.level0", "props": "text-align: center"}
-    return style_cells(table, escape="html").set_table_styles([centred])
+    return style_cells(table).set_table_styles([centred])
 
 
-def style_cells(table: pd.DataFrame, *, escape: str) -> Styler:
-    """``style`` without what is said of headings in CSS, which LaTeX cannot take.
-
-    Args:
-        table: as ``style`` takes it.
-        escape: ``html`` or ``latex``, which texts from outside must not be.
-    """
+def style_cells(table: pd.DataFrame) -> Styler:
+    """``style`` without what is said of headings in CSS, which LaTeX cannot take."""
     shown = table.rename(columns=HEADINGS, level=1)
     best = [("measured", name) for name in (*ACCURACIES.values(), "FPS", "FPS end to end")]
     best = [column for column in best if column in shown.columns]
     bold = shown[best].eq(shown[best].max())
-    styled = written(table).style.apply(
+    return written(table).style.apply(
         lambda column: bold[column.name].map({True: "font-weight: bold", False: ""}), subset=best
     )
-    return _escaped(styled.format(escape=escape), escape)
 
 
 def written(table: pd.DataFrame) -> pd.DataFrame:
@@ -77,27 +71,10 @@ def written(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(texts, table.index)
 
 
-def style_plain(table: pd.DataFrame, *, escape: str = "html") -> Styler:
-    """Any other table for the eye: sensible digits, empty cells as a dash, no row numbers.
-
-    The note of a table, in its ``attrs``, stands below it.
-
-    Args:
-        table: to be shown.
-        escape: ``html`` or ``latex``, which texts from outside must not be.
-    """
-    shown = _escaped(table.style.format(plain, escape=escape), escape)
-    note = table.attrs.get("note")
-    if note and escape == "html":
-        below = {"selector": "caption", "props": "caption-side: bottom; text-align: left"}
-        shown = shown.set_caption(note).set_table_styles([below])
+def style_plain(table: pd.DataFrame) -> Styler:
+    """Any other table for the eye: sensible digits, empty cells as a dash, no row numbers."""
+    shown = table.style.format(plain)
     return shown.hide(axis="index") if isinstance(table.index, pd.RangeIndex) else shown
-
-
-def _escaped(shown: Styler, escape: str) -> Styler:
-    for axis in (0, 1):
-        shown = shown.format_index(escape=escape, axis=axis)
-    return shown
 
 
 def plain(value: object) -> str:

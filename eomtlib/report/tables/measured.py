@@ -12,12 +12,7 @@ from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of, to_dataframe
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.tables.formats import HEADINGS
-from eomtlib.report.uncertainty import (
-    differences,
-    estimates,
-    over_seeds,
-    what_seeds_can_say,
-)
+from eomtlib.report.uncertainty import differences, estimates, over_seeds
 from eomtlib.study.records.kinds import Record
 
 _SAME = ["configuration", "inference_masking", "num_images", "input_size"]
@@ -130,11 +125,10 @@ def change_table(
 
     Returns:
         Columns ``within``, ``axis``, ``against``, ``PQ`` (or another task's accuracy), ``from`` and
-        ``to`` (its 95 % interval), ``from (all)`` and ``to (all)`` (those of all rows together),
-        ``seeds`` and ``what the seeds say``; as a note what they can say at all.
+        ``to`` (the 95 % interval), ``seeds`` and ``what the seeds say``.
     """
     figure = accuracy_of(frame)
-    trained = _trained(frame, figure)
+    trained = frame.dropna(subset=[figure])
     gains = differences(trained, axis=axis, base=base, within=within, metric=figure)
     found = estimates(gains, [*within, axis, "base"])
     return _judged(found, ("better", "worse"), heading=ACCURACIES[figure])
@@ -159,16 +153,11 @@ def closing_table(
         ``base`` less that under ``against``.
     """
     figure = accuracy_of(frame)
-    trained = _trained(frame, figure)
+    trained = frame.dropna(subset=[figure])
     gaps = differences(trained, axis=axis, base=base, within=[between], metric=figure)
     closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
     found = estimates(closed, [between, axis, "base"])
     return _judged(found, ("gained", "fell behind"), heading=ACCURACIES[figure])
-
-
-def _trained(frame: pd.DataFrame, figure: str) -> pd.DataFrame:
-    """The runs that were trained, those that came to no figure among them."""
-    return frame.dropna(subset=["steps" if "steps" in frame else figure])
 
 
 def _model(rung: str) -> str:
@@ -183,18 +172,9 @@ def _accuracies(measured: pd.DataFrame) -> list[str]:
 
 def _judged(found: pd.DataFrame, words: tuple[str, str], *, heading: str) -> pd.DataFrame:
     """Headed for people, with what the seeds say: one of two words where they settle it."""
-    diverged = found["diverged"] != ""
-    kinds = [diverged, found["seeds"] < 2, ~found["settled"].astype(bool), found["gain"] > 0]
-    said = [
-        "seed " + found["diverged"] + " diverged",
-        "one seed cannot say",
-        "not settled",
-        words[0],
-    ]
+    kinds = [found["seeds"] < 2, ~found["settled"].astype(bool), found["gain"] > 0]
+    said = ["one seed cannot say", "not settled", words[0]]
     verdicts = np.select(kinds, said, default=words[1])
+    found = found.assign(**{"what the seeds say": verdicts}).reset_index()
     renamed = {"base": "against", "gain": heading, "low": "from", "high": "to"}
-    renamed |= {"all_low": "from (all)", "all_high": "to (all)"}
-    table = found.assign(**{"what the seeds say": verdicts}).reset_index()
-    table = table.drop(columns=["settled", "diverged"]).rename(columns=renamed)
-    table.attrs["note"] = what_seeds_can_say(found)
-    return table
+    return found.drop(columns="settled").rename(columns=renamed)

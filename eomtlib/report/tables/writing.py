@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 
 import pandas as pd
@@ -26,15 +25,18 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
         flat = flat.map(lambda v: round(v, 4) if isinstance(v, float) else v)
         texts = written(table)
         texts.columns = [" ".join(column) for column in texts]
-        styled = style_cells(table, escape="latex")
+        names = [_latex(str(name or "")) for name in table.index.names]
+        styled = style_cells(table.rename_axis(index=names))
         is_number = [texts[column].str.fullmatch(r"[-+.e\d–]+").all() for column in texts]
         aligned = "l" * table.index.nlevels + "".join("r" if right else "l" for right in is_number)
     else:
         flat = table.reset_index() if not isinstance(table.index, pd.RangeIndex) else table
         flat = flat.rename(columns=str)
         texts = flat.set_index(flat.columns[0]).map(plain)
-        styled, aligned = style_plain(flat, escape="latex"), None
-    note = "  ".join(text for text in (note, table.attrs.get("note", "")) if text)
+        escaped = flat.rename(columns=_latex).map(
+            lambda value: _latex(value) if isinstance(value, str) else value
+        )
+        styled, aligned = style_plain(escaped), None
     latex = styled.to_latex(hrules=True, convert_css=True, column_format=aligned)
     contents = {
         ".csv": flat.to_csv(index=isinstance(table.columns, pd.MultiIndex)),
@@ -46,17 +48,17 @@ def save_table(table: pd.DataFrame, path: Path, *, note: str = "") -> list[Path]
     return [path.with_suffix(suffix) for suffix in contents]
 
 
+def _latex(text: str) -> str:
+    for special in "&%$#_{}":
+        text = text.replace(special, f"\\{special}")
+    return text
+
+
 def _markdown(texts: pd.DataFrame) -> str:
     """A Markdown table of cells that are written already."""
-    texts = texts.map(_cell).rename(columns=_cell)
-    header = [*(_cell(str(name or "")) for name in texts.index.names), *texts.columns]
+    header = [*(str(name or "") for name in texts.index.names), *texts.columns]
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     for name, row in zip(texts.index, texts.itertuples(index=False), strict=True):
         names = name if isinstance(name, tuple) else (name,)
-        lines.append("| " + " | ".join([*(_cell(str(part)) for part in names), *row]) + " |")
+        lines.append("| " + " | ".join([*map(str, names), *row]) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """A text that neither ends its cell nor is a tag."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", r"\|")
