@@ -27,6 +27,7 @@ HEADINGS = {
     "miou": "mIoU",
     "miou_std": "mIoU, std",
     "seeds": "seeds",
+    "without": "seeds without a value",
     "steps": "steps",
     "train_minutes": "training (min)",
     "peak_memory": "peak memory (GiB)",
