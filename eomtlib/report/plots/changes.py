@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.plots.style import (
     GREY,
     PRETRAINING_LINES,
@@ -72,7 +73,7 @@ def _heading(changes: pd.DataFrame | pd.Series) -> str:
 
 
 def _title(name: object) -> str:
-    return LADDER[name].title if name in LADDER else str(name)
+    return LADDER[name].title if name in LADDER else for_matplotlib(str(name))
 
 
 def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group: object) -> None:
