@@ -12,6 +12,7 @@ HEADINGS = {
     "params_m": "params (M)",
     "gmacs": "GMACs",
     "fps": "FPS",
+    "fps_spread": "FPS ± (%)",
     "fps_end_to_end": "FPS end to end",
     "pq": "PQ",
     "pq_std": "PQ, std",
