@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import papermill
 
 from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.report.escaping import for_markdown
 
 
 @dataclass(frozen=True)
@@ -147,16 +149,16 @@ def write_index(folder: Path) -> Path:
     if page.is_file():
         above = page.read_text().partition(_ABOVE)[0].rstrip() + "\n"
     notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
-    links = [f"- [{_title(path)}](notebooks/{path.name})" for path in notebooks]
+    links = [f"- {_link(_title(path), path, folder)}" for path in notebooks]
     parts = [above, f"{_ABOVE}\n", "\n".join([*links, ""]) if links else ""]
     kinds = ("figures", "tables")
     inside = [path for kind in kinds for path in (folder / kind).glob("*") if path.is_dir()]
     for name in sorted({path.name for path in inside}):
         tables = sorted((folder / "tables" / name).glob("*.md"))
         figures = sorted((folder / "figures" / name).glob("*.png"))
-        said = ", ".join(f"[{path.stem}](tables/{name}/{path.name})" for path in tables)
-        parts += [f"## {name}\n", f"Tables: {said}\n" if said else ""]
-        parts += [f"![{path.stem}](figures/{name}/{path.name})\n" for path in figures]
+        said = ", ".join(_link(path.stem, path, folder) for path in tables)
+        parts += [f"## {for_markdown(name)}\n", f"Tables: {said}\n" if said else ""]
+        parts += [f"!{_link(path.stem, path, folder)}\n" for path in figures]
     write_file(page, "\n".join(part for part in parts if part))
     return page
 
@@ -192,6 +194,11 @@ def _copy_notebook(path: Path, copy: Path) -> None:
             told[name] = Path(told[name]).name
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     write_file(copy, text)
+
+
+def _link(text: str, path: Path, page: Path) -> str:
+    """To a file in the folder of the page."""
+    return f"[{for_markdown(text)}]({quote(path.relative_to(page).as_posix())})"
 
 
 def _title(notebook: Path) -> str:

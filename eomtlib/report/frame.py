@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.report.timings import by_time, representative, said_of, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
-from eomtlib.study.records.store import RunResult, fastest
+from eomtlib.study.records.store import RunResult
 from eomtlib.study.run import Run
 from eomtlib.study.study import Study
 
@@ -45,9 +45,10 @@ def to_frame(study: Study) -> pd.DataFrame:
 
     Columns ``rung``, ``step``, ``size``, ``pretraining``, ``dataset``, ``seed``, ``masking`` and
     ``inference_masking``, and whatever else the runs differ in;
-    then costs (``params_m``, ``gmacs``, ``fps``, ``fps_end_to_end``, ``mode``, ``sampler``,
-    ``attention``, ``machine``), accuracy in percent (the task's ``words.FIGURES``; empty where
-    nothing was trained) and ``steps``, ``train_minutes``, ``peak_memory`` (GiB) of the training.
+    then costs (``params_m``, ``gmacs``, ``fps``, ``fps_spread`` in percent, ``fps_end_to_end``,
+    ``mode``, ``sampler``, ``attention``, ``machine``), accuracy in percent (the task's
+    ``words.FIGURES``; empty where nothing was trained) and ``steps``, ``train_minutes``,
+    ``peak_memory`` (GiB) of the training.
     """
     rows = zip(study.points, study.runs, study.results, strict=True)
     return pd.DataFrame([_run_row(*row) for row in rows])
@@ -59,25 +60,8 @@ def note_beside(study: Study) -> str:
     trained = any(result.evaluation is not None for result in results)
     seeds = {run.settings.seed for run in study.runs}
     alone = "one seed, which settles no difference" if trained and len(seeds) == 1 else ""
-    notes = (study.label, alone, apart([result.timing for result in results]))
+    notes = (study.label, alone, *said_of([result.timing for result in results]))
     return "; ".join(text for text in notes if text)
-
-
-def apart(records: Sequence[TimingRecord]) -> str:
-    """What must stand beside FPS that were not measured in turns; empty where all were."""
-    sessions: defaultdict[str, list[TimingRecord]] = defaultdict(list)
-    for record in records:
-        sessions[record.session].append(record)
-    if len(sessions) < 2:
-        return ""
-    sizes = [{record.size for record in of_one} for of_one in sessions.values()]
-    by_size = all(len(own) == 1 for own in sizes) and len(set.union(*sizes)) == len(sizes)
-    several = len(set.union(*sizes)) > 1
-    groups = []
-    for session in sorted(sessions):
-        names = [r.size if by_size else _timed_name(r, sized=several) for r in sessions[session]]
-        groups.append(", ".join(dict.fromkeys(names)))
-    return f"FPS were measured at {len(sessions)} different times: {'; then '.join(groups)}"
 
 
 def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
@@ -93,7 +77,7 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
         records: of any kinds, such as ``store.records()``.
     """
     by_kind: defaultdict[str, list[Any]] = defaultdict(list)
-    for record in sorted(records, key=lambda r: datetime.fromisoformat(r.created)):
+    for record in by_time(records):
         by_kind[record.kind].append(record)
     trainings = {record.id: record for record in by_kind["training"]}
     rows = []
@@ -115,23 +99,6 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_COLUMNS, *others])
 
 
-def representative(timings: Sequence[TimingRecord]) -> TimingRecord | None:
-    """Of timings of one model on one machine, the one to show; None where there is none.
-
-    Of those at the newest one's image size and by its method, the fastest mode and sampler, by
-    their newest timing.
-
-    Args:
-        timings: from the oldest to the newest.
-    """
-    newest = {
-        (t.mode, t.sampler, t.dtype): t
-        for t in timings
-        if (t.cost_image_size, t.method) == (timings[-1].cost_image_size, timings[-1].method)
-    }
-    return fastest(list(newest.values())) if newest else None
-
-
 def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str, Any]:
     settings, timing, rung = run.settings, result.timing, run.identity.rung
     row: dict[str, Any] = {"rung": run.rung, "step": rung.step}
@@ -139,7 +106,8 @@ def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str,
     row |= {name: getattr(run.identity, name) for name in ("masking", "inference_masking")}
     row |= {name: value for name, value in point.items() if name not in row}
     row |= {"params_m": timing.params_m, "gmacs": timing.gmacs}
-    row |= {"fps": timing.fps_model, "fps_end_to_end": timing.fps_end_to_end}
+    row |= {"fps": timing.fps_model, "fps_spread": spread(timing)}
+    row |= {"fps_end_to_end": timing.fps_end_to_end}
     for name in FIGURES[settings.task]:
         row[name] = result.evaluation.metrics[name] if result.evaluation else float("nan")
     if result.training is not None:
@@ -152,12 +120,6 @@ def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str,
     if rung.has_deformable_attention:
         said += f", {timing.sampler} sampler"
     return row | {"mode": said, "attention": timing.attention_kernel, "machine": timing.machine}
-
-
-def _timed_name(record: TimingRecord, *, sized: bool) -> str:
-    chosen = [f"{name}={value}" for name, value in record.options.items()]
-    size, masking = [record.size] if sized else [], [record.masking] if record.masking else []
-    return " ".join([record.rung, *size, *chosen, *masking])
 
 
 def _record_row(

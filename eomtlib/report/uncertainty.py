@@ -1,8 +1,10 @@
 """What several seeds say: means, spreads, and differences paired by seed with their intervals.
 
 Two models trained from one seed see the same images in the same order, so that the difference
-between them is taken seed by seed; its interval is Student's at 95 %. A difference whose interval
-holds zero is not stated as one.
+between them is taken seed by seed; its interval is Student's at 95 %. Of a table of several, one in
+twenty would leave zero out where nothing differs; so beside it stands a wider one (Bonferroni's),
+which holds for all rows at once, and a difference is stated only where that leaves zero out.
+Intervals cover the seeds, not the choice of the validation images.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from scipy import stats
 from eomtlib.report.frame import accuracy_of
 
 CONFIDENCE = 0.95
+ALL_ROWS = ("from (all rows)", "to (all rows)")
+"""The ends of the interval that holds for all rows of a table of changes at once."""
 
 
 def over_seeds(
@@ -30,7 +34,8 @@ def over_seeds(
 
     Returns:
         Indexed by ``by``: numbers as means, anything else as the first row has it, and ``seeds``,
-        how many rows have one of ``spread_of``.
+        how many rows have one of ``spread_of``. Where some row has none although others do, as
+        after a training that diverged, ``without`` names its seed.
     """
     spread_of = spread_of or [accuracy_of(frame)]
     groups = frame.groupby(list(by), sort=False, dropna=False)
@@ -43,7 +48,12 @@ def over_seeds(
     for column in spread_of:
         place = summary.columns.get_loc(column) + 1
         summary.insert(place, f"{column}_std", groups[column].std(ddof=1))
+    has_none = frame[list(spread_of)].isna().all(axis=1)
     summary["seeds"] = groups[list(spread_of)].count().max(axis=1)
+    if has_none.any() and not has_none.all():
+        named = frame["seed"].where(has_none)
+        keys = [frame[column] for column in by]
+        summary["without"] = named.groupby(keys, sort=False, dropna=False).agg(_named)
     return summary
 
 
@@ -81,18 +91,33 @@ def differences(
 
 
 def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The rows of ``differences`` over seeds: ``gain``, ``low``, ``high``, ``seeds``, ``settled``.
-
-    ``gain`` is the mean, from ``low`` to ``high`` goes its 95 % interval: NaN from one seed, which
-    has none. It is settled where the interval leaves zero out.
+    """The rows of ``differences`` over seeds, which are taken to be all that one table states.
 
     Args:
         gains: as ``differences`` returns them.
         by: columns that tell the differences apart.
+
+    Returns:
+        ``gain``, the mean; ``low`` to ``high``, its own 95 % interval; ``low_all`` to ``high_all``,
+        that of all rows at once; NaN from one seed, which has none. ``seeds`` that have a gain,
+        and ``without``, the names of those that have none. ``settled`` where the interval of all
+        rows leaves zero out and no seed is without.
     """
-    found = gains.groupby(list(by), sort=False)["gain"].agg(["mean", "std", "count"])
+    groups = gains.groupby(list(by), sort=False)["gain"]
+    found = groups.agg(["mean", "std", "count"])
     mean, seeds = found["mean"], found["count"]
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * found["std"] / seeds**0.5
-    ends = {"low": mean - half, "high": mean + half}
-    settled = (ends["low"] > 0) | (ends["high"] < 0)
-    return pd.DataFrame({"gain": mean, **ends, "seeds": seeds, "settled": settled})
+    error = found["std"] / seeds**0.5
+    rows = max(1, (seeds > 1).sum())
+    own, of_all = (stats.t.isf((1 - CONFIDENCE) / 2 / n, seeds - 1) * error for n in (1, rows))
+    ends = {"low": mean - own, "high": mean + own}
+    ends |= {"low_all": mean - of_all, "high_all": mean + of_all}
+    seed = gains["seed"].where(gains["gain"].isna())
+    without = seed.groupby([gains[column] for column in by], sort=False).agg(_named)
+    settled = ((ends["low_all"] > 0) | (ends["high_all"] < 0)) & (without == "")
+    return pd.DataFrame(
+        {"gain": mean, **ends, "seeds": seeds, "without": without, "settled": settled}
+    )
+
+
+def _named(seeds: pd.Series) -> str:
+    return ", ".join(str(int(seed)) for seed in seeds.dropna().unique())

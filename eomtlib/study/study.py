@@ -6,11 +6,13 @@ Studies share records: what one notebook has trained another finds again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.structures import ClassInfo
@@ -132,7 +134,11 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Of sizes, pretrainings, data, length and seeds: figures go into a folder of this name."""
+        """Of sizes, pretrainings, data, length and seeds: figures go into a folder of this name.
+
+        Six digits of all that decides its trainings and evaluations keep studies apart that differ
+        in anything else, such as the batch size.
+        """
         s, every = self.settings, [run.settings for run in self.runs]
         varied = [
             "-".join(dict.fromkeys(str(getattr(one, name)) for one in every))
@@ -140,7 +146,10 @@ class Study:
         ]
         size = "x".join(str(side) for side in s.image_size)
         task = "" if s.task == "panoptic" else f"-{s.task}"
-        return f"{varied[0]}-{varied[1]}-{s.dataset}{task}-{size}-{s.duration}-seed{varied[2]}"
+        named = f"{varied[0]}-{varied[1]}-{s.dataset}{task}-{size}-{s.duration}-seed{varied[2]}"
+        identities = [run.identity for run in self.runs]
+        keys = [(i.training_key.config(), asdict(i.evaluation_key(""))) for i in identities]
+        return f"{named}-{config_hash({'runs': keys})[:6]}"
 
     @property
     def results_dir(self) -> Path:

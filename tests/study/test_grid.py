@@ -1,5 +1,7 @@
 """Several studies as one, at a smoke size."""
 
+import re
+
 import pytest
 
 from eomtlib.core.errors import ConfigurationError
@@ -171,3 +173,17 @@ def test_rungs_of_one_configuration_resolve_it_once(tmp_path, monkeypatch):
     runs = Study(seeds="0,1", results_dir=tmp_path, progress=False, **SMOKE).runs
     assert len(runs) == 2 * 7
     assert [given["seed"] for given in called] == [0, 1]
+
+
+def test_studies_that_differ_have_folders_of_their_own(tmp_path):
+    def name(**changed):
+        return Study(
+            results_dir=tmp_path, progress=False, **{**SMOKE, "rungs": "eomt"} | changed
+        ).name
+
+    own = name()
+    assert re.fullmatch(r"nano-none-shapes-64x64-\w+-seed0-[0-9a-f]{6}", own)
+    assert name() == own
+    changes = {"rungs": "pmt", "batch_size": 1, "num_queries": 7, "val_images": 3}
+    others = {name(**{key: value}) for key, value in changes.items()}
+    assert len(others - {own}) == len(changes)

@@ -9,6 +9,7 @@ import pytest
 from eomtlib.commands import main
 from eomtlib.core.environment import environment
 from eomtlib.report.tables.speed import accuracy_beside_speed, speed_table
+from eomtlib.report.timings import representative, said_of
 from eomtlib.study import run, settings
 from eomtlib.study.questions import time_ladder
 from eomtlib.study.records.store import ResultStore, fastest
@@ -78,6 +79,45 @@ def test_samplers_stand_beside_each_other_and_beside_eomt(results):
     assert table["EoMT, times as fast"].tolist()[:3] == pytest.approx([1, 4, 3])
     assert table["EoMT, times as fast"].isna().tolist() == [False, False, False, True]
     assert fastest([plain, kernel]) is kernel
+
+
+def test_what_speaks_against_a_speed_is_said_in_its_row(results):
+    (record,) = ResultStore(results).records("timing", rung="eomt")
+    record = replace(
+        record, session="a", is_steady=True, fps_end_to_end=1.0, interval_model_s=(0.9, 1.1),
+        fps_model=1.0, photo_size=(480, 640),
+    )  # fmt: skip
+    pmt = replace(record, rung="pmt")
+    newer = replace(record.environment, torch="9.9")
+    others = {
+        "": pmt,
+        "not steady": replace(pmt, is_steady=False),
+        "faster end to end than alone": replace(pmt, fps_end_to_end=2.0),
+        "EoMT timed at another time": replace(pmt, session="b"),
+        f"EoMT timed with torch {record.environment.torch}": replace(pmt, environment=newer),
+    }
+    for remark, other in others.items():
+        row = speed_table([record, other]).iloc[1]
+        assert (row["remarks"], row["of an image"]) == (remark, "480×640")
+        assert row["FPS ± (%)"] == pytest.approx(10)
+    again = replace(record, session="b", created="2099-01-01T00:00:00+00:00", fps_model=0.5)
+    table = speed_table([again, record, pmt])  # whatever their order
+    assert table["FPS"].tolist() == [0.5, 1.0]
+    assert table["EoMT, times as fast"].tolist() == [1, 1]  # PMT's is of its own session
+    said = "; ".join(said_of([record, replace(pmt, is_steady=False, environment=newer)]))
+    for part in ("images of 480×640", "not steady: pmt", "several versions", "torch 9.9"):
+        assert part in said
+
+
+def test_the_newest_timing_stands_for_a_model_and_not_the_fastest_of_all_time(results):
+    (record,) = ResultStore(results).records("timing", rung="eomt")
+    named = {"size": "large", "pretraining": "dinov2", "num_queries": 200}
+    record = replace(record, **named, cost_image_size=(640, 640))
+    once = replace(record, fps_model=200.0, created="2026-01-01T00:00:00+00:00")
+    now = replace(once, fps_model=100.0, created="2026-02-01T00:00:00+00:00")
+    for records in ([once, now], [now, once]):
+        assert representative(records) is now
+        assert accuracy_beside_speed(records)["fps"].tolist() == [100.0]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from eomtlib.evaluation.speed import Timing, merge_timings
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.frame import apart, note_beside
+from eomtlib.report.frame import note_beside
+from eomtlib.report.timings import apart
 from eomtlib.study.study import Study, grid
 from eomtlib.study.timing_rounds import ROUNDS, TimingJob, time_in_rounds
 from tests.samples import SMOKE, timing
@@ -83,4 +84,4 @@ def test_a_study_times_each_architecture_once_and_all_together(tmp_path, monkeyp
     assert "different times" not in said
     more, said = run(seed="0", rung="eomt,pmt")
     assert more[0] == timings[1]  # found again, so the new one was timed at another time
-    assert said.endswith("2 different times: eomt; then pmt")
+    assert "2 different times: eomt; then pmt" in said

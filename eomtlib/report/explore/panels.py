@@ -14,6 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.explore.segment_labels import write_labels
 from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay
@@ -148,4 +149,4 @@ def _tinted(grey: np.ndarray, probability: np.ndarray) -> np.ndarray:
 def _wrapped(text: str, width: float, fontsize: float) -> str:
     """Lines that fit into so many inches; a character is about 0.6 of its size wide."""
     most = int(width * 72 / (0.62 * fontsize))
-    return "\n".join(textwrap.fill(line, most) for line in text.splitlines())
+    return for_matplotlib("\n".join(textwrap.fill(line, most) for line in text.splitlines()))

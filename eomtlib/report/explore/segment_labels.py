@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from scipy.ndimage import distance_transform_edt
 
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.explore.sources import Segments
 
 MOST_LABELS = 20
@@ -89,8 +90,8 @@ def _spot(ax: Axes, segments: Segments, ids: np.ndarray, segment: int, fontsize:
     depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     label = ax.text(
-        0, 0, segments.text(int(segment)), ha="center", va="center", fontsize=fontsize,
-        color="white", zorder=4, path_effects=[_OUTLINE],
+        0, 0, for_matplotlib(segments.text(int(segment))), ha="center", va="center",
+        fontsize=fontsize, color="white", zorder=4, path_effects=[_OUTLINE],
     )  # fmt: skip
     extent = label.get_window_extent()
     pixel = abs(np.diff(ax.get_xlim())[0]) / ax.get_window_extent().width

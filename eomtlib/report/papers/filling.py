@@ -13,9 +13,9 @@ import pandas as pd
 from eomtlib.core.words import PAPER_SIZES
 from eomtlib.evaluation.costs import count_costs
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.frame import representative
 from eomtlib.report.papers.catalogue import COSTS, ModelRow, PrintedTable
 from eomtlib.report.papers.printed import load_paper_table
+from eomtlib.report.timings import representative
 from eomtlib.study.records.kinds import (
     KINDS,
     EvaluationRecord,

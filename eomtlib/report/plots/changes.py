@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.plots.style import (
     GREY,
     PRETRAINING_LINES,
@@ -16,6 +17,7 @@ from eomtlib.report.plots.style import (
     SIZE_POINTS,
     finish,
 )
+from eomtlib.report.uncertainty import ALL_ROWS
 
 _APART = 0.2
 
@@ -30,7 +32,8 @@ def plot_changes(
 ) -> Figure:
     """The accuracy that each model gains over another, a row for each, and whether seeds settle it.
 
-    Filled points are settled: their interval leaves zero out. Hollow ones are not.
+    Thick lines are each row's own interval, thin ones that of all rows at once. Filled points are
+    settled: the latter leaves zero out. Hollow ones are not.
 
     Args:
         changes: as ``tables.change_table`` returns it.
@@ -70,7 +73,7 @@ def _heading(changes: pd.DataFrame | pd.Series) -> str:
 
 
 def _title(name: object) -> str:
-    return LADDER[name].title if name in LADDER else str(name)
+    return LADDER[name].title if name in LADDER else for_matplotlib(str(name))
 
 
 def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group: object) -> None:
@@ -78,8 +81,9 @@ def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group
     color, has_interval = RUNG_COLORS.get(rung, "#000000"), not pd.isna(row["from"])
     if has_interval:
         line = PRETRAINING_LINES[group] if beside == "pretraining" else "-"
-        ax.plot([row["from"], row["to"]], [y, y], color=color, lw=1.6, ls=line, zorder=1)
-    settled = has_interval and (row["from"] > 0 or row["to"] < 0)
+        ax.plot([row["from"], row["to"]], [y, y], color=color, lw=2, ls=line, zorder=1)
+        ax.plot(row[list(ALL_ROWS)], [y, y], color=color, lw=0.6, zorder=1)
+    settled = not row["what the seeds say"].startswith(("not settled", "one seed"))
     style = {"marker": RUNG_MARKERS.get(rung, "o"), "mfc": color if settled else "white"}
     points = SIZE_POINTS[group] if beside == "size" else 8
     ax.plot(row[_heading(row)], y, color=color, ms=points, ls="", zorder=2, **style)

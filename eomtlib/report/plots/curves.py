@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eomtlib.models.ladder import LADDER
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, finish
 
 
@@ -68,5 +69,5 @@ def _draw_annealing(ax: Axes, frame: pd.DataFrame, title: str) -> None:
         ax.plot(frame["step"], frame[column], color=shade, ls=style, label=f"query block {block}")
     ax.set_xlabel("step")
     ax.set_ylabel("probability that a mask applies")
-    ax.set_title(f"mask annealing of {title}", loc="left", fontsize=10)
+    ax.set_title(for_matplotlib(f"mask annealing of {title}"), loc="left", fontsize=10)
     ax.legend(fontsize=8, frameon=False)

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.plots.overlays import class_palette, enlarge, enlargement, overlay
 from eomtlib.report.plots.style import small_print
 
@@ -60,7 +61,10 @@ def plot_segmentations(
     if present:
         palette = class_palette(len(class_names)) / 255
         colors = [*(palette[i] for i in sorted(present)), "0.2"]
-        names = [*(class_names[i] for i in sorted(present)), "(darkened: no segment)"]
+        names = [class_names[i] for i in sorted(present)]
+        # A legend leaves out what begins with an underscore.
+        names = [for_matplotlib(f" {n}" if n.startswith("_") else n) for n in names]
+        names = [*names, "(darkened: no segment)"]
         handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
         per_row = max(2, columns + 1)
         most = 4 * per_row
@@ -109,5 +113,5 @@ def _grid(
     bare = {"xticks": [], "yticks": [], "frame_on": False}
     fig, axes = plt.subplots(len(titles), columns, figsize=figsize, squeeze=False, subplot_kw=bare)
     for axis, title in zip(axes[:, 0], titles, strict=True):
-        axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set_ylabel(for_matplotlib(title), rotation=0, ha="right", va="center", fontsize=9)
     return fig, axes

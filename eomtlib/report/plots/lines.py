@@ -10,6 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
+from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, finish
 
@@ -52,7 +53,7 @@ def plot_lines(
         style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung], "ms": 7, "lw": 1.4}
         ax.errorbar(places, part[y], yerr=error, mec="white", mew=0.6, capsize=2.5, **style)
         ends.append((places[-1], float(part[y].iloc[-1]), rung))
-    ax.set_xticks(range(len(order)), [str(value) for value in order])
+    ax.set_xticks(range(len(order)), [for_matplotlib(str(value)) for value in order])
     ax.set_xlim(-0.25, len(order) - 0.75 + 0.1)
     ax.set_xlabel(xlabel or x)
     ax.set_ylabel(ylabel)

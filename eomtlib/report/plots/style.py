@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eomtlib.core.words import PRETRAININGS, SIZES
+from eomtlib.report.escaping import for_matplotlib
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 RUNG_COLORS = {
@@ -39,7 +40,7 @@ def finish(ax: Axes, title: str = "", notes: Sequence[str] = ()) -> None:
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     if title:
-        ax.set_title(title, loc="left", fontsize=11)
+        ax.set_title(for_matplotlib(title), loc="left", fontsize=11)
     small_print(ax.figure, notes)
 
 
@@ -49,7 +50,7 @@ def small_print(fig: Figure, notes: Sequence[str]) -> None:
     if text:
         # Letters of this size are about half as wide as high.
         text = textwrap.fill(text, width=int(fig.get_size_inches()[0] * 72 / 4.2))
-        fig.text(0.01, -0.02, text, fontsize=8, color=GREY, va="top")
+        fig.text(0.01, -0.02, for_matplotlib(text), fontsize=8, color=GREY, va="top")
 
 
 def save_figure(fig: Figure, path: Path) -> list[Path]:

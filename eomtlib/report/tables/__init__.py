@@ -9,6 +9,7 @@ from eomtlib.report.tables.measured import (
     ladder_table,
     measured_table,
     records_table,
+    seeds_note,
 )
 from eomtlib.report.tables.writing import save_table
 
@@ -21,6 +22,7 @@ __all__ = [
     "measured_table",
     "records_table",
     "save_table",
+    "seeds_note",
     "style",
     "style_plain",
 ]

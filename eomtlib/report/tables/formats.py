@@ -12,6 +12,7 @@ HEADINGS = {
     "params_m": "params (M)",
     "gmacs": "GMACs",
     "fps": "FPS",
+    "fps_spread": "FPS ± (%)",
     "fps_end_to_end": "FPS end to end",
     "pq": "PQ",
     "pq_std": "PQ, std",
@@ -27,6 +28,7 @@ HEADINGS = {
     "miou": "mIoU",
     "miou_std": "mIoU, std",
     "seeds": "seeds",
+    "without": "seeds without a value",
     "steps": "steps",
     "train_minutes": "training (min)",
     "peak_memory": "peak memory (GiB)",
@@ -44,18 +46,26 @@ def style(table: pd.DataFrame) -> Styler:
     The standard deviation over seeds stands behind its mean.
     """
     centred = {"selector": "th.col_heading.level0", "props": "text-align: center"}
-    return style_cells(table).set_table_styles([centred])
+    return style_cells(table, language="html").set_table_styles([centred])
 
 
-def style_cells(table: pd.DataFrame) -> Styler:
-    """``style`` without what is said of headings in CSS, which LaTeX cannot take."""
+def style_cells(table: pd.DataFrame, *, language: str) -> Styler:
+    """``style`` without what is said of headings in CSS, which LaTeX cannot take.
+
+    Args:
+        table: of groups.
+        language: ``html`` or ``latex``.
+    """
     shown = table.rename(columns=HEADINGS, level=1)
     best = [("measured", name) for name in (*ACCURACIES.values(), "FPS", "FPS end to end")]
     best = [column for column in best if column in shown.columns]
     bold = shown[best].eq(shown[best].max())
-    return written(table).style.apply(
+    # The names of columns of ours, which nothing escapes.
+    cells = written(table).rename_axis(index=lambda name: str(name or "").replace("_", " "))
+    styled = cells.style.apply(
         lambda column: bold[column.name].map({True: "font-weight: bold", False: ""}), subset=best
     )
+    return _escaped(styled.format(escape=language), language)
 
 
 def written(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,10 +81,20 @@ def written(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(texts, table.index)
 
 
-def style_plain(table: pd.DataFrame) -> Styler:
-    """Any other table for the eye: sensible digits, empty cells as a dash, no row numbers."""
-    shown = table.style.format(plain)
+def style_plain(table: pd.DataFrame, *, language: str = "html") -> Styler:
+    """Any other table for the eye: sensible digits, empty cells as a dash, no row numbers.
+
+    Args:
+        table: any with plain columns.
+        language: ``html`` or ``latex``.
+    """
+    shown = _escaped(table.style.format(plain, escape=language), language)
     return shown.hide(axis="index") if isinstance(table.index, pd.RangeIndex) else shown
+
+
+def _escaped(styled: Styler, language: str) -> Styler:
+    """With headings of rows and columns that cannot be taken for markup."""
+    return styled.format_index(escape=language).format_index(axis="columns", escape=language)
 
 
 def plain(value: object) -> str:

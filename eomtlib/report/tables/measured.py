@@ -12,13 +12,24 @@ from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of, to_dataframe
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.tables.formats import HEADINGS
-from eomtlib.report.uncertainty import differences, estimates, over_seeds
+from eomtlib.report.uncertainty import ALL_ROWS, differences, estimates, over_seeds
 from eomtlib.study.records.kinds import Record
 
 _SAME = ["configuration", "inference_masking", "num_images", "input_size"]
 """What evaluations of one model, over its seeds, have in common."""
 _MODEL = ["dataset", "task", "input_size", "steps", "size", "pretraining", "rung", "options"]
-_SHOWN = ["pq", "pq_std", "pq_things", "pq_stuff", "ap", "ap_std", "miou", "miou_std", "seeds"]
+_SHOWN = [
+    "pq",
+    "pq_std",
+    "pq_things",
+    "pq_stuff",
+    "ap",
+    "ap_std",
+    "miou",
+    "miou_std",
+    "seeds",
+    "without",
+]
 _COSTS = ["params_m", "gmacs", "fps", "label"]
 
 
@@ -125,12 +136,13 @@ def change_table(
 
     Returns:
         Columns ``within``, ``axis``, ``against``, ``PQ`` (or another task's accuracy), ``from`` and
-        ``to`` (the 95 % interval), ``seeds`` and ``what the seeds say``.
+        ``to`` (the row's 95 % interval), ``from (all rows)`` and ``to (all rows)`` (that of the
+        whole table, which decides), ``seeds`` and ``what the seeds say``. No rows where nothing was
+        trained.
     """
     figure = accuracy_of(frame)
-    trained = frame.dropna(subset=[figure])
-    gains = differences(trained, axis=axis, base=base, within=within, metric=figure)
-    found = estimates(gains, [*within, axis, "base"])
+    gains = differences(frame, axis=axis, base=base, within=within, metric=figure)
+    found = _estimated(gains, [*within, axis, "base"])
     return _judged(found, ("better", "worse"), heading=ACCURACIES[figure])
 
 
@@ -153,11 +165,20 @@ def closing_table(
         ``base`` less that under ``against``.
     """
     figure = accuracy_of(frame)
-    trained = frame.dropna(subset=[figure])
-    gaps = differences(trained, axis=axis, base=base, within=[between], metric=figure)
+    gaps = differences(frame, axis=axis, base=base, within=[between], metric=figure)
     closed = differences(gaps, axis=between, base=against, within=[axis], metric="gain")
-    found = estimates(closed, [between, axis, "base"])
+    found = _estimated(closed, [between, axis, "base"])
     return _judged(found, ("gained", "fell behind"), heading=ACCURACIES[figure])
+
+
+def seeds_note(changes: pd.DataFrame, *, label: str = "") -> str:
+    """One line below a table of changes: what its seeds can say at all; empty without rows.
+
+    Args:
+        changes: as ``change_table`` and ``closing_table`` return it.
+        label: what else must stand there, such as a study's.
+    """
+    return "; ".join(text for text in (label, _of_seeds(changes)) if text)
 
 
 def _model(rung: str) -> str:
@@ -170,11 +191,36 @@ def _accuracies(measured: pd.DataFrame) -> list[str]:
     return [name for name in measured if name.startswith(figure)]
 
 
+def _of_seeds(changes: pd.DataFrame) -> str:
+    if changes.empty:
+        return ""
+    half = ((changes[ALL_ROWS[1]] - changes[ALL_ROWS[0]]) / 2).dropna()
+    if half.empty:
+        return "one seed has no interval: no difference here is settled"
+    ends = dict.fromkeys(f"{value:.1f}" for value in (half.min(), half.max()))
+    figure = next(name for name in ACCURACIES.values() if name in changes)
+    return (
+        f"stated is what holds for all {len(half)} rows at once (95 %): at these spreads over "
+        f"{changes['seeds'].max()} seeds a difference of more than {' to '.join(ends)} {figure}, "
+        "depending on the row; intervals cover the seeds, not the choice of validation images"
+    )
+
+
+def _estimated(gains: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """``estimates``, without rows where none has a gain: then nothing was trained."""
+    return estimates(gains if gains["gain"].notna().any() else gains[:0], by)
+
+
 def _judged(found: pd.DataFrame, words: tuple[str, str], *, heading: str) -> pd.DataFrame:
     """Headed for people, with what the seeds say: one of two words where they settle it."""
-    kinds = [found["seeds"] < 2, ~found["settled"].astype(bool), found["gain"] > 0]
-    said = ["one seed cannot say", "not settled", words[0]]
-    verdicts = np.select(kinds, said, default=words[1])
+    missing = found["without"] != ""
+    kinds = [missing, found["seeds"] < 2, ~found["settled"].astype(bool), found["gain"] > 0]
+    lacking = "not settled: no value of seed " + found["without"].astype(str)
+    verdicts = np.select(
+        kinds, [lacking, "one seed cannot say", "not settled", words[0]], default=words[1]
+    )
     found = found.assign(**{"what the seeds say": verdicts}).reset_index()
-    renamed = {"base": "against", "gain": heading, "low": "from", "high": "to"}
-    return found.drop(columns="settled").rename(columns=renamed)
+    return found.drop(columns=["settled", "without"]).rename(
+        columns={"base": "against", "gain": heading, "low": "from", "high": "to"}
+        | {"low_all": ALL_ROWS[0], "high_all": ALL_ROWS[1]}
+    )

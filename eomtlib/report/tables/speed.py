@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from functools import partial
@@ -22,6 +23,7 @@ from eomtlib.models.pmt import PMT
 from eomtlib.models.shared_encoder import SharedEncoder
 from eomtlib.report.papers.catalogue import PRINTED_TABLES
 from eomtlib.report.papers.printed import load_paper_table
+from eomtlib.report.timings import by_time, doubts, doubts_between, representative, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import TimingRecord
 from eomtlib.study.run import Run
@@ -33,50 +35,64 @@ def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
     """One row for each architecture, mode, sampler and precision, the newest timing of each.
 
     *EoMT, times as fast* is EoMT's FPS of the same mode by this one's: what a rung loses to its
-    sampler shows between its two rows.
+    sampler shows between its two rows. It is of one session where there is such an EoMT.
 
-    The last column is the paper's FPS of that rung, size and pretraining, on an H100, compiled, in
-    mixed precision; empty where the paper prints none.
+    *FPS printed* is the paper's FPS of that rung, size and pretraining, on an H100, compiled, in
+    mixed precision; empty where the paper prints none. *remarks* say what speaks against a row:
+    that a timing is not steady, that end to end is faster than the model alone, or that the ratio
+    is of timings from different sessions or versions.
     """
     printed = _printed("fps")
     records = list(records)
-    eomt = {_setting(r): r.fps_model for r in records if r.rung == "eomt"}
-    rows = [
-        {
-            "size": r.size,
-            "pretraining": r.pretraining,
-            "rung": r.rung,
-            "input": "{}×{}".format(*r.cost_image_size),
-            "mode": r.mode,
-            "sampler": r.sampler if LADDER[r.rung].has_deformable_attention else "–",
-            "dtype": r.dtype,
-            "attention": r.attention_kernel,
-            "params (M)": r.params_m,
-            "GMACs": r.gmacs,
-            "FPS": r.fps_model,
-            "FPS end to end": r.fps_end_to_end,
-            "EoMT, times as fast": eomt.get(_setting(r), math.nan) / r.fps_model,
-            "FPS printed (H100)": printed.get(_named(r)) if _is_of_papers_size(r) else None,
-        }
-        for r in {(r.rung, r.sampler, *_setting(r)): r for r in records}.values()
-    ]
+    newest = {_way(r): r for r in by_time(records)}
+    of_eomt = [r for r in by_time(records) if r.rung == "eomt"]
+    eomt = {_setting(r): r for r in of_eomt} | {(*_setting(r), r.session): r for r in of_eomt}
+    rows = []
+    for r in [newest[way] for way in dict.fromkeys(map(_way, records))]:
+        other = eomt.get((*_setting(r), r.session), eomt.get(_setting(r)))
+        remarks = doubts(r)
+        if other is not None:
+            remarks += [f"EoMT timed {doubt}" for doubt in doubts_between(r, other)]
+        rows.append(
+            {
+                "size": r.size,
+                "pretraining": r.pretraining,
+                "rung": r.rung,
+                "input": "{}×{}".format(*r.cost_image_size),
+                "mode": r.mode,
+                "sampler": r.sampler if LADDER[r.rung].has_deformable_attention else "–",
+                "dtype": r.dtype,
+                "attention": r.attention_kernel,
+                "params (M)": r.params_m,
+                "GMACs": r.gmacs,
+                "FPS": r.fps_model,
+                "FPS ± (%)": spread(r),
+                "FPS end to end": r.fps_end_to_end,
+                "of an image": "×".join(map(str, r.photo_size)) if r.photo_size else "–",
+                "EoMT, times as fast": other.fps_model / r.fps_model if other else math.nan,
+                "FPS printed (H100)": printed.get(_named(r)) if _is_of_papers_size(r) else None,
+                "remarks": "; ".join(remarks),
+            }
+        )
     return pd.DataFrame(rows).astype({"FPS printed (H100)": "Float64"})
 
 
 def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
     """The papers' PQ on COCO beside the FPS measured here, each model's fastest mode and sampler.
 
-    Columns ``size``, ``pretraining``, ``rung``, ``pq`` and ``fps``; for the second kind of Pareto
-    plot, which is for whoever has a GPU but not the weeks of training.
+    Of each mode and sampler the newest timing is taken. Columns ``size``, ``pretraining``,
+    ``rung``, ``pq`` and ``fps``; for the second kind of Pareto plot, which is for whoever has a GPU
+    but not the weeks of training.
     """
     pq = _printed("pq")
-    best: dict[tuple[str, str, str], float] = {}
+    timings: defaultdict[tuple[str, str, str], list[TimingRecord]] = defaultdict(list)
     for r in records:
         own = Architecture.of_rung(r.rung, size=r.size, pretraining=r.pretraining)
         if _named(r) in pq and _is_of_papers_size(r) and own.agrees(r.key.architecture):
-            best[_named(r)] = max(r.fps_model, best.get(_named(r), 0.0))
+            timings[_named(r)].append(r)
     rows = [
-        (size, given, rung, pq[rung, size, given], fps) for (rung, size, given), fps in best.items()
+        (size, given, rung, pq[rung, size, given], representative(own).fps_model)
+        for (rung, size, given), own in timings.items()
     ]
     return pd.DataFrame(rows, columns=["size", "pretraining", "rung", "pq", "fps"])
 
@@ -131,6 +147,10 @@ def _named(r: TimingRecord) -> tuple[str, str, str]:
 
 def _is_of_papers_size(r: TimingRecord) -> bool:
     return r.cost_image_size == (COST_IMAGE_SIZE, COST_IMAGE_SIZE)
+
+
+def _way(r: TimingRecord) -> tuple:
+    return r.rung, r.sampler, *_setting(r)
 
 
 def _setting(r: TimingRecord) -> tuple:

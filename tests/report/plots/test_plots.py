@@ -97,6 +97,9 @@ def test_changes_are_filled_where_settled_and_hollow_where_not():
             "PQ": [-3.0, 1.0, -2.0],
             "from": [-4.0, -1.0, np.nan],
             "to": [-2.0, 3.0, np.nan],
+            "from (all rows)": [-5.0, -2.0, np.nan],
+            "to (all rows)": [-1.0, 4.0, np.nan],
+            "what the seeds say": ["worse", "not settled", "one seed cannot say"],
         }
     )
     points = [line for line in plot_changes(changes).axes[0].lines if line.get_marker() != "None"]

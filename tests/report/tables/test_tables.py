@@ -7,6 +7,7 @@ from eomtlib.report.tables import (
     closing_table,
     ladder_table,
     save_table,
+    seeds_note,
     style,
 )
 
@@ -69,6 +70,26 @@ def test_a_change_is_stated_only_where_the_seeds_settle_it():
     assert said.to_dict() == {"eomt": "worse", "pmt": "not settled"}
     alone = change_table(frame[frame["seed"] == 0], axis="rung", base=base)
     assert set(alone["what the seeds say"]) == {"one seed cannot say"}
+    assert "no difference here is settled" in seeds_note(alone)
+    note = seeds_note(change_table(frame, axis="rung", base=base))
+    assert "2 rows" in note
+    assert "not the choice of validation images" in note
+
+
+def test_a_diverged_seed_is_named_and_an_untrained_study_has_no_changes():
+    pqs = {"eomt-masked": (50.0, 51.0, 52.0), "eomt": (60.0, 61.1, float("nan"))}
+    frame = pd.DataFrame(
+        [run(r, s, pq) for r, values in pqs.items() for s, pq in enumerate(values)]
+    )
+    (said,) = change_table(frame, axis="rung", base="eomt-masked")["what the seeds say"]
+    assert said == "not settled: no value of seed 2"
+    assert ablation_table(frame)["measured"]["without"].to_dict() == {
+        "eomt-masked": "",
+        "eomt": "2",
+    }
+    untrained = change_table(frame.assign(pq=float("nan")), axis="rung", base="eomt-masked")
+    assert untrained.empty
+    assert seeds_note(untrained) == ""
 
 
 def test_a_gap_that_pretraining_closes_is_counted_positive():

@@ -1,0 +1,22 @@
+"""Text from outside, such as class names, file names and devices, as what shows it reads it.
+
+HTML and LaTeX are escaped by pandas' Styler, in ``tables.formats``.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]|$~])")
+
+
+def for_markdown(text: str) -> str:
+    """One line that Markdown, Jupyter's with formulas and HTML included, shows as it is."""
+    line = html.escape(" ".join(text.split()), quote=False)
+    return _MARKDOWN.sub(r"\\\1", line)
+
+
+def for_matplotlib(text: str) -> str:
+    """Text in which a dollar starts no formula."""
+    return text.replace("$", r"\$")
