@@ -14,7 +14,7 @@ import papermill
 
 from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.report.escaping import for_markdown
+from eomtlib.core.escaping import for_markdown
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from eomtlib.core.outside_text import as_markdown
+from eomtlib.core.escaping import for_markdown
 from eomtlib.evaluation.costs import count_gmacs
 from eomtlib.study.parameters import Settings
 from eomtlib.study.run import Run
@@ -95,7 +95,7 @@ def make_plan(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train
         text = f"{len(runs)} runs. The first configuration: {text}"
     text = f"{text} What is left will take **about {format_seconds(total)}**."
     if train:
-        said += [f"Data: {as_markdown(text)}." for text in runs[0].materials.remarks()]
+        said += [f"Data: {for_markdown(text)}." for text in runs[0].materials.remarks()]
     if first.kind == "mps":
         said.append("Nothing has been tried on `mps` yet: look twice at what comes out.")
     if first.label and train:

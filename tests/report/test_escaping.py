@@ -10,8 +10,8 @@ import pytest
 from matplotlib.text import Text
 from nbconvert.filters import markdown2html
 
+from eomtlib.core.escaping import for_markdown, for_matplotlib
 from eomtlib.report.book import write_index
-from eomtlib.report.escaping import for_markdown, for_matplotlib
 from eomtlib.report.explore.panels import draw, segmented
 from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots import plot_annealing, plot_lines, plot_pictures, plot_segmentations

@@ -14,7 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from eomtlib.report.escaping import for_matplotlib
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.report.explore.segment_labels import write_labels
 from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay

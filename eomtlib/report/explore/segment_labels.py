@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from scipy.ndimage import distance_transform_edt
 
-from eomtlib.report.escaping import for_matplotlib
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.report.explore.sources import Segments
 
 MOST_LABELS = 20

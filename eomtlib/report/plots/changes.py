@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.plots.style import (
     GREY,
     PRETRAINING_LINES,

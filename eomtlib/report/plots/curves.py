@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, finish
 
 

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from eomtlib.report.escaping import for_matplotlib
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.report.plots.overlays import class_palette, enlarge, enlargement, overlay
 from eomtlib.report.plots.style import small_print
 

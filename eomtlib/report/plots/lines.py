@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.escaping import for_matplotlib
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, finish
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.words import PRETRAININGS, SIZES
-from eomtlib.report.escaping import for_matplotlib
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 RUNG_COLORS = {

@@ -1,6 +1,6 @@
 """Text from outside, such as class names, file names and devices, as what shows it reads it.
 
-HTML and LaTeX are escaped by pandas' Styler, in ``tables.formats``.
+HTML and LaTeX are escaped by pandas' Styler, in ``report.tables.formats``.
 """
 
 from __future__ import annotations
