@@ -59,7 +59,7 @@ def image_files(
         if not inside:
             where = "in no subfolder either" if subfolders else "subfolders were not looked into"
             raise ConfigurationError(
-                f"images: {path} holds no image, {where}; looked for {', '.join(suffixes)}."
+                f"images: {path} holds no image ({where}); looked for {', '.join(suffixes)}."
             )
         found += sorted(inside, key=lambda file: file.relative_to(path).as_posix())
     return found
