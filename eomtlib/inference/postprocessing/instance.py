@@ -12,7 +12,6 @@ from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.run_lengths import RunLengths
 from eomtlib.inference.postprocessing.resizing import (
     checked_masks,
-    cut_to_image,
     maps_at_once,
     pixel_counts,
     resized_in_tiles,
@@ -71,9 +70,8 @@ def post_process_instance_segmentation(
         # float32, as half precision would move the borders of masks.
         logits = masks.of_queries(image, queries)
         size = tuple(size)
-        cut = cut_to_image(logits, target_size=size, input_size=input_size)
         keep = (lambda own: RunLengths.of(own).counts) if run_lengths else Tensor.unbind
-        claimed, certainty = _claims(cut, size, keep)
+        claimed, certainty = _claims(logits, size, canvas=input_size, keep=keep)
         # The one transfer for the image.
         scores = (best.values[image] * certainty[rows]).tolist()
         kept = [index for index in range(len(own)) if scores[index] > threshold]
@@ -88,13 +86,17 @@ def post_process_instance_segmentation(
         elif chosen:
             segmentation = torch.stack(chosen)
         else:
-            segmentation = torch.zeros(0, *size, dtype=torch.bool, device=cut.device)
+            segmentation = torch.zeros(0, *size, dtype=torch.bool, device=logits.device)
         results.append({"segmentation": segmentation, "segments_info": segments_info})
     return results
 
 
 def _claims(
-    maps: Tensor, size: tuple[int, int], keep: Callable[[Tensor], Sequence[Any]]
+    maps: Tensor,
+    size: tuple[int, int],
+    *,
+    canvas: tuple[int, int],
+    keep: Callable[[Tensor], Sequence[Any]],
 ) -> tuple[list[Any], Tensor]:
     """Of ``[K, h, w]`` logits: where they are above 0 at the image's size, and how surely.
 
@@ -104,12 +106,12 @@ def _claims(
     """
     claims, means = [], []
     for part in maps.split(maps_at_once(maps, size)):
-        inside = part.new_empty(len(part), *size)
-        for masks, columns, logits in resized_in_tiles(part, size):
-            inside[masks, :, columns] = logits.sigmoid() * (logits > 0)
-        # What claims a pixel is at least half sure of it.
-        own = inside > 0
+        own = torch.empty(len(part), *size, dtype=torch.bool, device=part.device)
+        inside = torch.empty_like(own, dtype=torch.float32)
+        for masks, columns, logits in resized_in_tiles(part, size, canvas=canvas):
+            here = own[masks, :, columns]
+            torch.gt(logits, 0, out=here)
+            torch.mul(logits.sigmoid_(), here, out=inside[masks, :, columns])
         means.append(inside.flatten(1).sum(dim=1) / pixel_counts(own).clamp(min=1))
-        del inside
         claims.extend(keep(own))
     return claims, torch.cat(means)

@@ -12,7 +12,6 @@ from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.structures import VOID
 from eomtlib.inference.postprocessing.resizing import (
     checked_masks,
-    cut_to_image,
     number_type,
     pixel_counts,
     resized_in_tiles,
@@ -72,9 +71,12 @@ def post_process_panoptic_segmentation(
             continue
         # float32, as half precision would merge neighbouring logits.
         logits = masks.of_queries(image, queries)
-        cut = cut_to_image(logits, target_size=size, input_size=input_size)
         winner, areas = _surest(
-            cut, scores[image, queries], size=size, mask_threshold=mask_threshold
+            logits,
+            scores[image, queries],
+            size=size,
+            input_size=input_size,
+            mask_threshold=mask_threshold,
         )
         id_of_query = [VOID] * len(queries)
         id_of_stuff: dict[int, int] = {}
@@ -100,14 +102,20 @@ def post_process_panoptic_segmentation(
 
 
 def _surest(
-    maps: Tensor, scores: Tensor, *, size: tuple[int, int], mask_threshold: float
+    maps: Tensor,
+    scores: Tensor,
+    *,
+    size: tuple[int, int],
+    input_size: tuple[int, int],
+    mask_threshold: float,
 ) -> tuple[Tensor, Tensor]:
     """The query of the highest score times mask probability in each pixel; the first of equals.
 
     Args:
-        maps: mask logits of all K queries, cut to the image, ``[K, h, w]`` float32.
+        maps: mask logits of all K queries, ``[K, h, w]`` float32.
         scores: ``[K]``.
         size: height and width of the image.
+        input_size: of the canvas.
         mask_threshold: that a mask's probability reaches where it is.
 
     Returns:
@@ -119,7 +127,7 @@ def _surest(
     best = scores.new_full(size, -1.0)
     winner = torch.zeros(size, dtype=number_type(2 * count), device=maps.device)
     areas = torch.zeros(count, 3, dtype=torch.int64, device=maps.device)
-    for queries, columns, logits in resized_in_tiles(maps, size):
+    for queries, columns, logits in resized_in_tiles(maps, size, canvas=input_size):
         probability = logits.sigmoid_()  # of this call alone
         own = probability >= mask_threshold
         areas[queries, 2] += pixel_counts(own)

@@ -68,12 +68,11 @@ def resize_to_image(
     Returns:
         ``[K, *target_size]``.
     """
-    return resize(
-        cut_to_image(mask_logits, target_size=target_size, input_size=input_size), target_size
-    )
+    cut = _cut_to_image(mask_logits, target_size=target_size, input_size=input_size)
+    return resize(cut, target_size)
 
 
-def cut_to_image(
+def _cut_to_image(
     mask_logits: Tensor, *, target_size: tuple[int, int], input_size: tuple[int, int]
 ) -> Tensor:
     """The first step of ``resize_to_image``: ``[K, *structures.fitted_size]``."""
@@ -97,14 +96,18 @@ def maps_at_once(maps: Tensor, size: tuple[int, int]) -> int:
     return max(1, min(most, _NUMBERS // (size[0] * size[1])))
 
 
-def resized_in_tiles(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, slice, Tensor]]:
-    """``resize`` by some maps and some columns of these at a time, in order, the same to the bit.
+def resized_in_tiles(
+    maps: Tensor, size: tuple[int, int], *, canvas: tuple[int, int] | None = None
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Resized maps by some maps and some columns of these at a time, the same to the bit.
 
     Columns, as PyTorch resizes a row before it mixes two of them: made whole, it can be cut.
 
     Args:
         maps: ``[K, h, w]``.
         size: height and width of the image.
+        canvas: of the model where it is mask logits that are resized, as ``resize_to_image`` does;
+            else it is ``resize``.
 
     Yields:
         The maps and the columns that a tile is of, and the tile, ``[maps, height, columns]``.
@@ -116,11 +119,13 @@ def resized_in_tiles(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slic
     for first in range(0, len(maps), at_once):
         own = slice(first, first + at_once)
         part = maps[own]
-        # On one thread PyTorch takes three maps for colours and mixes them otherwise: never cut.
-        if most >= width or len(part) == 3:
+        if canvas is not None:
+            part = _cut_to_image(part, target_size=size, input_size=canvas)
+        if most >= width:
             yield own, slice(0, width), resize(part, size)
             continue
-        part = resize(part, (part.shape[1], width))
+        # On one thread PyTorch takes three maps for colours, and mixes them otherwise.
+        part = resize(part, size if len(part) == 3 else (part.shape[1], width))
         for left in range(0, width, most):
             columns = slice(left, min(left + most, width))
             yield own, columns, resize(part[:, :, columns], (height, columns.stop - left))
