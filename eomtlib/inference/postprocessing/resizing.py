@@ -99,7 +99,7 @@ def maps_at_once(maps: Tensor, size: tuple[int, int]) -> int:
 def resized_in_tiles(
     maps: Tensor, size: tuple[int, int], *, canvas: tuple[int, int] | None = None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Resized maps by some maps and some columns of these at a time, the same to the bit.
+    """Resized maps by some maps and some columns of these at a time, on CPUs the same to the bit.
 
     Columns, as PyTorch resizes a row before it mixes two of them: made whole, it can be cut.
 

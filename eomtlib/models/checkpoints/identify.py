@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eomtlib.core.errors import CheckpointError
+from eomtlib.core.escaping import for_markdown
 from eomtlib.core.words import PAPER_SIZES
 from eomtlib.models.checkpoints.fields import Fields
 from eomtlib.models.checkpoints.own import (
@@ -126,12 +127,14 @@ def describe(path: str | Path, **options: Any) -> str:
     found = identify(path, **options)
     config = found.config
     height, width = config.image_size
-    names = ", ".join(config.class_names[:3]) + (", …" if len(config.class_names) > 3 else "")
+    names = for_markdown(", ".join(config.class_names[:3]))
+    names += ", …" if len(config.class_names) > 3 else ""
     blocks = f", {config.query_blocks} query blocks" if config.query_blocks else ""
     assumed = "" if found.tells_size else " (assumed: the file does not tell)"
     return (
-        f"`{found.path.name}` is **{found.layout.title}** (encoder: {found.encoder}): rung "
-        f"`{config.rung}`, size `{config.size}`, pretraining `{config.pretraining}`, "
+        f"{for_markdown(found.path.name)} is **{found.layout.title}** "
+        f"(encoder: {found.encoder}): rung `{config.rung}`, size `{config.size}`, "
+        f"pretraining `{config.pretraining}`, "
         f"{height}×{width}{assumed}, {config.num_queries} queries, "
         f"{len(config.class_names)} classes ({names}){blocks}."
     )

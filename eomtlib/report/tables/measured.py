@@ -197,12 +197,12 @@ def _of_seeds(changes: pd.DataFrame) -> str:
     half = ((changes[ALL_ROWS[1]] - changes[ALL_ROWS[0]]) / 2).dropna()
     if half.empty:
         return "one seed has no interval: no difference here is settled"
-    ends = dict.fromkeys(f"{value:.1f}" for value in (half.min(), half.max()))
+    ends = " to ".join(dict.fromkeys(f"{value:.1f}" for value in (half.min(), half.max())))
     figure = next(name for name in ACCURACIES.values() if name in changes)
     return (
-        f"stated is what holds for all {len(half)} rows at once (95 %): at these spreads over "
-        f"{changes['seeds'].max()} seeds a difference of more than {' to '.join(ends)} {figure}, "
-        "depending on the row; intervals cover the seeds, not the choice of validation images"
+        f"stated is what holds for all {len(half)} rows at once (95 %); as much as these "
+        f"{changes['seeds'].max()} seeds spread, a difference must exceed {ends} {figure} (by row) "
+        "to be settled; intervals cover the seeds, not the choice of validation images"
     )
 
 
