@@ -289,8 +289,10 @@ class _UnpackingLoader(DataLoader):
                 batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+            except (RuntimeError, EOFError, OSError) as error:
+                # What fails within a process says so; else one is gone, with or without its batch.
+                of_process = "DataLoader worker (pid" in str(error)
+                if not of_process and (isinstance(error, RuntimeError) or "Caught" in str(error)):
                     raise
                 raise EomtlibError(
                     f"a loading process ended ({error}), as where memory runs out. Set workers to "
