@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from eomtlib.data.dataset import FileDataset
+from eomtlib.data.decoding.image_files import MAX_PIXELS
 from eomtlib.data.decoding.problems import FileError
 from eomtlib.data.feed.loaders import read_in_order
 
@@ -63,14 +65,15 @@ def _look(dataset: FileDataset, index: int) -> Seen:
         dataset.read_image(index)
     except FileError as error:
         problems.append(error)
-    try:
-        segments = dataset.read_segments(index)
-    except FileError as error:
-        problems.append(error)
-    else:
-        is_annotated, ids = True, segments.ids.numpy()
-        areas = np.bincount(ids.ravel() + 1, minlength=segments.num_segments + 1)[1:]
-        labels, has_void = segments.labels.numpy(), bool((ids.max(0) < 0).any())
+    # What an annotation claims, and no image confirms, is not made room for.
+    if not problems or math.prod(dataset.size(index)) <= MAX_PIXELS:
+        try:
+            segments = dataset.read_segments(index)
+            is_annotated, ids = True, segments.ids.numpy()
+            areas = np.bincount(ids.ravel() + 1, minlength=segments.num_segments + 1)[1:]
+            labels, has_void = segments.labels.numpy(), bool((ids.max(0) < 0).any())
+        except FileError as error:
+            problems.append(error)
     return Seen(
         problems=tuple(problems),
         is_annotated=is_annotated,

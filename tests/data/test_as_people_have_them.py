@@ -342,8 +342,19 @@ def test_an_empty_folder_does_not_hide_a_whole_zip(tmp_path, one_coco):
         lambda c: [a.update(segmentation=a["segmentation"][0]) for a in c["annotations"]],
         lambda c: [a.update(id=7) for a in c["annotations"]],
         lambda c: c["categories"].insert(0, {"id": 0, "name": "disc"}),
+        lambda c: (
+            c["categories"][0].update(supercategory="shapes"),
+            c["categories"].insert(0, {"id": 0, "name": "shapes", "supercategory": "none"}),
+        ),
     ],
-    ids=["numbers as texts", "ids as texts", "flat polygons", "ids repeat", "name of a root"],
+    ids=[
+        "numbers as texts",
+        "ids as texts",
+        "flat polygons",
+        "ids repeat",
+        "name of a root",
+        "a root",
+    ],
 )
 def test_annotations_as_other_programs_export_them(change, tmp_path):
     plain = read(write_instances(tmp_path / "plain"), "instance")
@@ -445,6 +456,15 @@ def test_what_fit_would_regret_is_said_by_check_data(tmp_path, capsys):
     status, said = check(differ, capsys)
     assert "classes differ: training and validation list other classes: validation alone" in said
     assert status == 1
+
+
+def test_no_room_is_made_for_a_size_that_no_image_confirms(tmp_path, capsys):
+    def huge(content):
+        content["images"][0].update(height=65_535, width=65_535)
+
+    status, said = check(write_instances(tmp_path, change=huge), capsys)
+    assert status == 1
+    assert said.count("size mismatch: ") == 2  # one in each split
 
 
 # Skipping

@@ -81,6 +81,7 @@ class CocoIndex:
         self._things_by_default = things_by_default
         self.notes: list[str] = []
         self._classes: dict[int, ClassInfo] = {}
+        self._above: dict[str, str] = {}  # name → supercategory
         self.each("categories", self._add_class)
         self.classes = tuple(self._classes.values())
         self.class_of = {number: index for index, number in enumerate(self._classes)}
@@ -113,7 +114,9 @@ class CocoIndex:
             self._report(FileError(kind, self.where, f"{part}[{position}]: {what}; {advice}."))
 
     def settle_classes(self, labels: np.ndarray) -> np.ndarray:
-        """Leaves out categories that have another's name and no segment, as exports have a root.
+        """Leaves out categories without a segment that exports have as the root of all others.
+
+        Such a root has another's name, or is what others name as their ``supercategory``.
 
         Args:
             labels: ``[T]`` of all segments, positions in ``classes``.
@@ -126,14 +129,17 @@ class CocoIndex:
         names = [info.name for info in self.classes]
         for index, info in enumerate(self.classes):
             twins = [k for k, name in enumerate(names) if name == info.name and kept[k]]
-            if len(twins) < 2:
+            is_above = any(own == info.name != name for name, own in self._above.items())
+            if len(twins) < 2 and not is_above:
                 continue
             if len(labels) and not used[index]:
                 kept[index] = False
                 self.notes.append(
-                    f"category {info.name!r} (id {info.category_id}), whose name "
-                    "another has, has no segment and is left out"
+                    f"category {info.name!r} (id {info.category_id}), a root of others, has no "
+                    "segment and is left out"
                 )
+            elif len(twins) < 2:
+                continue
             elif not len(labels) or used[twins].sum() > 1:
                 what = f"categories: the name {info.name!r} comes twice; rename one of them."
                 self._report(FileError("duplicate id", self.where, what))
@@ -158,6 +164,7 @@ class CocoIndex:
         if number in self._classes:
             raise EntryError("duplicate id", f"id {number} comes twice")
         self._classes[number] = ClassInfo(name, is_thing, number)
+        self._above[name] = str(entry.get("supercategory", ""))
 
     def _add_image(self, position: int, entry: dict, text: Raw) -> None:
         image_id = entry["id"] if isinstance(entry["id"], str) else whole(entry["id"])
