@@ -17,7 +17,7 @@ from torch import Tensor
 from eomtlib.core.errors import DataError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.decoding.archives import Store
-from eomtlib.data.decoding.image_files import image_pixels, is_turned
+from eomtlib.data.decoding.image_files import image_pixels
 from eomtlib.data.decoding.names import as_spelled
 from eomtlib.data.decoding.problems import FileError, Report
 
@@ -114,12 +114,19 @@ class FileDataset(ABC):
 
     def read_image(self, index: int) -> Tensor:
         """The image alone."""
-        name = self._image_names[index].decode()
+        return self.decode_image(self.image_file(index), index)
+
+    def image_file(self, index: int) -> bytes:
+        """The content of an image's file."""
+        return read_file(self._images, self._image_names[index].decode(), "unreadable image")
+
+    def decode_image(self, content: bytes, index: int) -> Tensor:
+        """``read_image`` of a file that was read."""
         image = image_pixels(
-            read_file(self._images, name, "unreadable image"),
+            content,
             upright=self.upright,
             size=self.size(index),
-            where=self._images.where(name),
+            where=self.image_of(index),
             json_name=self.annotation_of(index),
         )
         return torch.from_numpy(image).permute(2, 0, 1)
@@ -147,11 +154,6 @@ class FileDataset(ABC):
     def image_checksums(self) -> np.ndarray:
         """``[N]`` int64, the CRC-32 of each image's file; the first time every file is read."""
         return self._images.checksums([name.decode() for name in self._image_names.tolist()])
-
-    def is_turned(self, index: int) -> bool:
-        """Whether an image's EXIF data say that it is not stored as it is seen."""
-        name = self._image_names[index].decode()
-        return is_turned(read_file(self._images, name, "unreadable image"))
 
     @abstractmethod
     def checksums(self) -> Iterable[tuple[str, int]]:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from eomtlib.data.dataset import FileDataset
-from eomtlib.data.decoding.image_files import MAX_PIXELS
+from eomtlib.data.decoding import image_files
 from eomtlib.data.decoding.problems import FileError
 from eomtlib.data.feed.loaders import read_in_order
 
@@ -61,12 +61,13 @@ def _look(dataset: FileDataset, index: int) -> Seen:
     areas = labels = np.zeros(0, np.int64)
     is_turned = is_annotated = has_void = False
     try:
-        is_turned = dataset.is_turned(index)
-        dataset.read_image(index)
+        content = dataset.image_file(index)
+        is_turned = image_files.is_turned(content)
+        dataset.decode_image(content, index)
     except FileError as error:
         problems.append(error)
     # What an annotation claims, and no image confirms, is not made room for.
-    if not problems or math.prod(dataset.size(index)) <= MAX_PIXELS:
+    if not problems or math.prod(dataset.size(index)) <= image_files.MAX_PIXELS:
         try:
             segments = dataset.read_segments(index)
             is_annotated, ids = True, segments.ids.numpy()

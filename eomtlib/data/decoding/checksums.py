@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -40,7 +40,7 @@ def checksums(
         ``[N]`` int64.
     """
     memory = default_cache() / "checksums" / f"{_key(place)}.npz"
-    known = {name: (*state, value) for name, state, value in _remembered(memory)}
+    known = _remembered(memory)
     found = np.array(
         [
             known[name][2] if known.get(name, ())[:2] == tuple(state) else -1
@@ -67,11 +67,13 @@ def _key(place: Path) -> str:
     return hashlib.sha256(str(place.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _remembered(memory: Path) -> Iterator[tuple[str, list[int], int]]:
+def _remembered(memory: Path) -> dict[str, tuple[int, int, int]]:
+    """Name → size, time and CRC-32."""
     try:
         with np.load(memory) as kept:
             names, states, values = (kept[part].tolist() for part in ("names", "states", "values"))
         texts = [name.decode(errors="surrogateescape") for name in names]
-        return iter(list(zip(texts, states, values, strict=True)))
+        parts = zip(texts, states, values, strict=True)
+        return {name: (*state, value) for name, state, value in parts}
     except Exception:  # none yet, or damaged in one of many ways: it is made again
-        return iter(())
+        return {}
