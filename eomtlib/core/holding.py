@@ -53,13 +53,12 @@ def held(
             owner = lease.owner
             return f"process {owner.pid} on {owner.hostname}" if owner else "another process"
 
-    together = (lambda ask: ask()) if alone else distributed.on_first
-    holder = together(take)
+    holder = distributed.on_first(take, alone=alone)
     if holder:
         say(f"{name}: {holder} is at it; {'waiting for it' if wait else 'left to it for now'}.")
     while holder and wait:
         time.sleep(_LOOKS_EVERY_S)
-        holder = together(take)
+        holder = distributed.on_first(take, alone=alone)
     try:
         yield not holder
     finally:

@@ -73,8 +73,7 @@ def train_to_end(
         KeyboardInterrupt: when the training was asked to stop; says from where it goes on.
     """
     folder = options.run_dir
-    ask = (lambda function: function()) if options.alone else distributed.on_first
-    resumed = ask(lambda: _take_up(folder))
+    resumed = distributed.on_first(lambda: _take_up(folder), alone=options.alone)
     state = RunState()
     every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
     bars = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
