@@ -100,3 +100,16 @@ def timing(**changes: Any) -> TimingRecord:
 def weights_digest(run_dir: Path) -> str:
     """Of a finished training's weights: short enough to show where two differ."""
     return sha256((run_dir / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+
+class Batches:
+    """Batches in turn as a loader of a known length."""
+
+    def __init__(self, batches, length):
+        self.batches, self.length = batches, length
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def __len__(self):
+        return self.length

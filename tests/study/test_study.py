@@ -22,7 +22,7 @@ from eomtlib.report.pictures import segmentations
 from eomtlib.study.study import Study
 from eomtlib.training.fit import fit, read_curves, save_steps
 from eomtlib.training.trainer import FitOptions
-from tests.samples import SMOKE, weights_digest
+from tests.samples import SMOKE, Batches, weights_digest
 
 
 @pytest.fixture(autouse=True)
@@ -236,7 +236,7 @@ def saved_checkpoint(unfinished, *, stop_at):
                 raise RuntimeError("the machine went away")
             yield batch
 
-    module.make_loader = lambda **when: Interrupted(interrupted(**when), when["steps"])
+    module.make_loader = lambda **when: Batches(interrupted(**when), when["steps"])
     run_dir = one.folder
     options = FitOptions(
         run_dir=run_dir,
@@ -249,17 +249,6 @@ def saved_checkpoint(unfinished, *, stop_at):
         fit(module, options)
     save_steps(run_dir, 8)
     return torch.load(run_dir / "resume.ckpt", weights_only=True)["global_step"]
-
-
-class Interrupted:
-    def __init__(self, batches, length):
-        self.batches, self.length = batches, length
-
-    def __iter__(self):
-        return iter(self.batches)
-
-    def __len__(self):
-        return self.length
 
 
 def test_a_checkpoint_is_fine_tuned_on_other_classes(tmp_path):

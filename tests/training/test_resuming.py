@@ -16,7 +16,7 @@ from eomtlib.study.study import Study
 from eomtlib.training import resuming
 from eomtlib.training.fit import trained_steps
 from eomtlib.training.resuming import RESUME_FILE, sound_state, states
-from tests.samples import SMOKE, weights_digest
+from tests.samples import SMOKE, Batches, weights_digest
 
 
 @pytest.fixture(autouse=True)
@@ -44,24 +44,13 @@ def interrupted(one, number, *, at):
                     os.kill(os.getpid(), number)
                 yield batch
 
-        made.make_loader = lambda **when: _Batches(sends(**when), when["steps"])
+        made.make_loader = lambda **when: Batches(sends(**when), when["steps"])
         return made
 
     run.maker.module = module
     with pytest.raises(KeyboardInterrupt, match=rf"stopped at step {at + 1} of 8; run again to go"):
         run.learn()
     return run.folder
-
-
-class _Batches:
-    def __init__(self, batches, length):
-        self.batches, self.length = batches, length
-
-    def __iter__(self):
-        return iter(self.batches)
-
-    def __len__(self):
-        return self.length
 
 
 @pytest.fixture(scope="module")
