@@ -108,8 +108,30 @@ class Identity:
             task=s.task,
             checkpoint=None if s.checkpoint is None else made_of.weights_digest,
             options=self.options.chosen(),
+            stopping=self._stopping,
             method=TRAINING_METHOD,
         )
+
+    @property
+    def num_validated(self) -> int:
+        """Images that a training is validated on."""
+        available = len(self.materials.val_set)
+        return min(self.settings.validate_on or available, available)
+
+    @property
+    def _stopping(self) -> dict[str, Any] | None:
+        """What ends a training early; where nothing does, validation changes nothing of it."""
+        s = self.settings
+        if not s.early_stopping:
+            return None
+        return {
+            "patience": s.early_stopping,
+            "every": s.validate_every,
+            "data": self.materials.data_digests["val"],
+            "num_images": self.num_validated,
+            "masking": self.inference_masking,
+            "methods": [EVALUATION_METHOD, POST_PROCESSING_METHOD],
+        }
 
     def evaluation_key(self, training_id: str) -> EvaluationKey:
         """What an evaluation of that training is found by."""

@@ -17,7 +17,8 @@ from eomtlib.study.records.keys import TrainingKey
 from eomtlib.study.records.kinds import EvaluationRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.run import Run
-from eomtlib.training.fit import PLAN_FILE, trained_steps
+from eomtlib.training.fit import trained_steps
+from eomtlib.training.plan_file import PLAN_FILE
 
 
 def list_runs(store: ResultStore) -> pd.DataFrame:

@@ -95,6 +95,8 @@ _path = optional(parsing.read_path)
 _length = optional(parsing.read_duration)
 _size = optional(lambda _, value: parsing.parse_image_size(value), 0)
 _number = optional(whole_from(0), -1)
+_interval = optional(parsing.read_interval)
+_all_or = otherwise(0, whole_from(0))
 _masked = optional(one_of(("masked", "unmasked")))
 _pretraining = one_of(("auto", *PRETRAININGS))
 _precision = one_of(("auto", *PRECISIONS))
@@ -231,7 +233,14 @@ class Settings(_Checked):
         _NONE, "csv", parsing.read_loggers, "csv,tensorboard,mlflow,wandb"
     )
     checkpoint_every: str = _training(
-        _NONE, "2min", parsing.read_duration, "time or steps between states to go on from"
+        _NONE, "auto", parsing.read_pause, "2min, 500steps; auto: under 1 % of the time"
+    )
+    validate_every: str | None = _training(
+        _NONE, "", _interval, "500steps, 1epochs, 10%: figures while it trains; empty for never"
+    )
+    validate_on: int = _training(_NONE, 0, _all_or, "how many validation images, 0 for all")
+    early_stopping: int = _training(
+        _TRAIN, 0, _all_or, "validations without a better figure that end a training; 0: never"
     )
     drawn_val_images: int = 0
     label: str = ""

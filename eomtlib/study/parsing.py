@@ -16,7 +16,7 @@ import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import RUNGS
-from eomtlib.training.duration import parse_duration
+from eomtlib.training.duration import parse_duration, parse_interval
 
 Reader = Callable[[str, Any], Any]
 """The name of a parameter and a value that somebody gives it → the checked value. A value that was
@@ -170,6 +170,17 @@ def number(name: str, value: object) -> float:
 def read_duration(name: str, value: str | float) -> str:
     """A duration in its usual spelling; see ``parse_duration``."""
     return str(parse_duration(value, parameter=name))
+
+
+def read_pause(name: str, value: str | float) -> str:
+    """A duration, or ``auto``."""
+    return value if value == "auto" else read_duration(name, value)
+
+
+def read_interval(name: str, value: str | float) -> str:
+    """What ``parse_interval`` reads, in its usual spelling."""
+    found = parse_interval(value, parameter=name)
+    return f"{100 * found:.10g}%" if isinstance(found, float) else str(found)
 
 
 def read_path(name: str, value: str | Path) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,29 @@ from eomtlib.core import distributed
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.holding import HELD_FILE, held
+from eomtlib.core.hyperparameters import value_of
+from eomtlib.core.memory import PeakMemory
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
-from eomtlib.evaluation.memory import PeakMemory
 from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, merge_timings, time_model
 from eomtlib.models.checkpoints import save_model
+from eomtlib.models.checkpoints.own import MODEL, save_unfinished
 from eomtlib.models.parts.deformable_attention import set_sampler
+from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.study.identity import Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore, RunResult
-from eomtlib.training.duration import parse_duration
-from eomtlib.training.fit import FitResult, fit, measure_step, save_steps, saved_steps
+from eomtlib.training.duration import parse_duration, parse_interval
+from eomtlib.training.fit import FitResult, fit, log_figures, measure_step
+from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from eomtlib.training.module import SegmentationModule
+from eomtlib.training.plan_file import saved_steps, write_plan
 from eomtlib.training.resuming import forget_states, states
 from eomtlib.training.trainer import FitOptions
+from eomtlib.training.validation import ValidationPlan
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.
@@ -108,7 +114,7 @@ class Run:
 
     def _found(self) -> RunResult:
         training = self.store.find("training", key=self.identity.training_key)
-        if not (self.folder / "model" / "config.json").is_file():
+        if not (self.folder / MODEL / "config.json").is_file():
             training = None
         evaluation = training and self.store.find(
             "evaluation", key=self.identity.evaluation_key(training.id)
@@ -175,29 +181,75 @@ class Run:
         )
         with PeakMemory(s.device) as memory:
             module = self.maker.module(steps)
-            distributed.on_first(lambda: save_steps(folder, steps))
-            result = fit(
-                module,
-                FitOptions(
-                    run_dir=folder,
-                    device=s.device,
-                    precision=s.precision,
-                    checkpoint_every=self._checkpoint_every(),
-                    loggers=s.loggers,
-                    progress=self.materials.progress,
-                    name=folder.name,
-                ),
-            )
+            distributed.on_first(lambda: self._begin(steps))
+            result = fit(module, self._fit_options(steps))
         return distributed.on_first(partial(self._finish, module, result, memory))
+
+    def _begin(self, steps: int) -> None:
+        """What is to be known of a training by whoever finds it unfinished."""
+        write_plan(self.folder, steps=steps)
+        averaged = self.identity.recipe.ema_decay > 0
+        save_unfinished(self.folder, self.identity.model_config(), averaged=averaged)
+
+    def _fit_options(self, steps: int) -> FitOptions:
+        s = self.settings
+        return FitOptions(
+            run_dir=self.folder,
+            device=s.device,
+            precision=s.precision,
+            checkpoint_every=self._checkpoint_every(),
+            loggers=s.loggers,
+            config=self._told_to_loggers(),
+            validation=self._validation(steps),
+            progress=self.materials.progress,
+            name=self.folder.name,
+        )
+
+    def _told_to_loggers(self) -> dict[str, Any]:
+        recipe = self.identity.recipe
+        values = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
+        values |= {name: value_of(recipe, known) for name, known in HYPERPARAMETERS.items()}
+        simple = (int, float, str, bool, type(None))
+        told = {n: v if isinstance(v, simple) else str(v) for n, v in values.items()}
+        return {"rung": self.rung} | told
+
+    def _validation(self, steps: int) -> ValidationPlan | None:
+        s = self.settings
+        if not s.validate_every:
+            return None
+        every = parse_interval(s.validate_every, parameter="validate_every")
+        if isinstance(every, float):
+            every = max(1, round(every * steps))
+        else:
+            every = every.steps(samples=len(self.materials.train_set), batch_size=s.batch_size)
+
+        def measure(model: SegmentationModel) -> dict[str, float]:
+            found = evaluate(
+                self.maker.segmenter(model),
+                self.maker.val_loader(self.identity.num_validated),
+                classes=self.materials.classes,
+                progress=False,
+            )
+            return {name: found.metrics[name] for name in FIGURES[s.task]}
+
+        return ValidationPlan(
+            every=every,
+            figure=FIGURES[s.task][0],
+            measure=measure,
+            keep=lambda model: save_model(
+                self.folder / "best", model, self.identity.model_config()
+            ),
+            patience=s.early_stopping,
+        )
 
     def _finish(
         self, module: SegmentationModule, result: FitResult, memory: PeakMemory
     ) -> TrainingRecord:
         """Keeps the weights of a training that has ended, and writes it down."""
-        s, folder, steps = self.settings, self.folder, module.plan.steps
-        model = module.model.cpu().eval()
+        s, folder, steps = self.settings, self.folder, result.steps
+        model = module.final_model.cpu().eval()
         try:
-            save_model(folder / "model", model, self.identity.model_config())
+            save_model(folder / MODEL, model, self.identity.model_config())
         except OSError as error:
             kept = ", ".join(path.name for path in states(folder)) or "nothing"
             raise EomtlibError(
@@ -221,10 +273,12 @@ class Run:
             parameters_m=count_parameters(model) / 1e6,
             final_loss=result.final_loss,
             surplus_segments=result.surplus_segments,
+            skipped_steps=result.skipped_steps,
+            best=result.best,
             activation_checkpointing=s.activation_checkpointing,
             interrupted_resumes=result.resumes,
             label=s.label,
-            checkpoint=(folder / "model").relative_to(self.store.root).as_posix(),
+            checkpoint=(folder / MODEL).relative_to(self.store.root).as_posix(),
             log=(folder / "logs").relative_to(self.store.root).as_posix(),
             pretraining_used=self._pretraining_used(),
             processes=distributed.world_size(),
@@ -245,7 +299,7 @@ class Run:
         gc.collect()  # a trained module and its trainer refer to each other
         key = self.identity.evaluation_key(training.id)
         result = evaluate(
-            self.maker.segmenter(self.maker.trained(self.folder / "model")),
+            self.maker.segmenter(self.maker.trained(self.folder / MODEL)),
             self.maker.val_loader(key.num_images),
             classes=self.materials.classes,
             progress=self.materials.progress,
@@ -262,7 +316,15 @@ class Run:
             label=s.label,
             skipped_images=self.materials.val_set.skipped,
         )
-        return distributed.on_first(lambda: self.store.write(record))
+        return distributed.on_first(lambda: self._keep_evaluation(record, training))
+
+    def _keep_evaluation(
+        self, record: EvaluationRecord, training: TrainingRecord
+    ) -> EvaluationRecord:
+        written = self.store.write(record)
+        figures = {name: record.metrics[name] for name in FIGURES[self.settings.task]}
+        log_figures(self._fit_options(training.steps), figures, step=training.steps)
+        return written
 
     def time(self, *, mode: str, sampler: str, share: float = 1.0) -> ModelTiming:
         """Times it, with its trained weights where there are some; nothing is recorded.
@@ -273,8 +335,8 @@ class Run:
             share: of the time that a whole timing may take.
         """
         s = self.settings
-        if (self.folder / "model").is_dir():
-            model = self.maker.trained(self.folder / "model")
+        if (self.folder / MODEL).is_dir():
+            model = self.maker.trained(self.folder / MODEL)
             model.set_image_size(s.cost_image_size)
         else:
             model = self.maker.model(s.cost_image_size, load_weights=False)
@@ -347,7 +409,10 @@ class Run:
 
     def _checkpoint_every(self) -> str:
         """In minutes or steps."""
-        s, every = self.settings, parse_duration(self.settings.checkpoint_every)
+        s = self.settings
+        if s.checkpoint_every == "auto":
+            return "auto"
+        every = parse_duration(s.checkpoint_every)
         if every.unit == "minutes":
             return str(every)
         steps = every.steps(samples=len(self.materials.train_set), batch_size=s.batch_size)

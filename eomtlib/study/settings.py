@@ -136,6 +136,11 @@ def _task(settings: Settings) -> str:
 
 def _check(settings: Settings) -> None:
     """Refuses what does not go together."""
+    if settings.early_stopping and not settings.validate_every:
+        raise ConfigurationError(
+            f"early_stopping={settings.early_stopping} needs figures to go by; set validate_every, "
+            "such as '10%'."
+        )
     if settings.kind == "cpu" and settings.compile and settings.precision != "float32":
         raise ConfigurationError(
             f"compile and precision={settings.precision!r} do not go together on a CPU: Inductor's "

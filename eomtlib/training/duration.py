@@ -52,6 +52,24 @@ class Duration:
         return f"{value}min" if self.unit == "minutes" else f"{value}{self.unit}"
 
 
+def parse_interval(text: str | float, *, parameter: str) -> Duration | float:
+    """``"500steps"``, ``"1epochs"``, or ``"10%"`` of a run as a share in (0, 1].
+
+    Raises:
+        ConfigurationError: naming the parameter and the accepted forms.
+    """
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", str(text).strip())
+    if percent and 0 < float(percent[1]) <= 100:
+        return float(percent[1]) / 100
+    if not percent:
+        found = parse_duration(text, parameter=parameter)
+        if found.unit != "minutes":
+            return found
+    raise ConfigurationError(
+        f"{parameter}={text!r} is no interval; write for example '500steps', '1epochs' or '10%'."
+    )
+
+
 def parse_duration(text: str | int | float, *, parameter: str = "duration") -> Duration:
     """Reads a duration; a bare number is a number of steps.
 

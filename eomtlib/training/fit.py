@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
-from lightning.pytorch.loggers import (
-    CSVLogger,
-    Logger,
-    MLFlowLogger,
-    TensorBoardLogger,
-    WandbLogger,
-)
 
 from eomtlib.core import distributed
-from eomtlib.core.atomic_files import write_file
 from eomtlib.core.precision import autocast
+from eomtlib.training.loggers import close_loggers, open_loggers
 from eomtlib.training.module import SegmentationModule
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.trainer import FitOptions, train_to_end
-
-PLAN_FILE = "plan.json"
 
 TRAINING_METHOD = 1
 """Raised with every change of what a training of one key comes to, but for rounding."""
@@ -39,13 +29,19 @@ class FitResult:
         seconds: spent in steps, over all sittings.
         final_loss: mean of the last tenth of the logged losses, per predicted layer.
         surplus_segments: segments that had no query left, over the run.
+        skipped_steps: steps left out because their gradient was not finite.
         resumes: how often it went on after an interruption.
+        steps: done; fewer than planned where validation ended it.
+        best: step and figure of the best validated weights; empty without validation.
     """
 
     seconds: float
     final_loss: float
     surplus_segments: int
+    skipped_steps: int
     resumes: int
+    steps: int
+    best: dict[str, float]
 
 
 def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
@@ -54,35 +50,40 @@ def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
     Raises:
         CheckpointError, KeyboardInterrupt: as ``train_to_end``.
     """
-    state = train_to_end(module, options, steps=module.plan.steps, loggers=build_loggers(options))
+    loggers = open_loggers(
+        options.loggers, run_dir=options.run_dir, name=options.name, config=options.config
+    )
+    try:
+        state, validation = train_to_end(module, options, steps=module.plan.steps, loggers=loggers)
+    finally:
+        close_loggers(loggers)
     return FitResult(
-        seconds=state.total_seconds,
+        seconds=state.total_seconds - (validation.seconds if validation else 0.0),
         final_loss=distributed.on_first(lambda: _final_loss(options.run_dir)),
         surplus_segments=sum(distributed.gathered(module.surplus_segments)),
+        skipped_steps=module.skipped_steps,
         resumes=state.resumes,
+        steps=module.global_step,
+        best=validation.best if validation else {},
     )
+
+
+def log_figures(options: FitOptions, figures: Mapping[str, float], *, step: int) -> None:
+    """Tells the loggers what a finished run was evaluated to; called on the first process alone."""
+    others = tuple(name for name in options.loggers if name != "csv")
+    if not others:
+        return
+    loggers = open_loggers(
+        others, run_dir=options.run_dir, name=options.name, config=options.config, alone=True
+    )
+    for logger in loggers:
+        logger.log_metrics({f"final_{name}": value for name, value in figures.items()}, step=step)
+    close_loggers(loggers)
 
 
 def _final_loss(run_dir: Path) -> float:
     losses = read_curves(run_dir)["loss"].dropna()
     return float(losses.tail(max(1, len(losses) // 10)).mean())
-
-
-LOGGERS: dict[str, Callable[[str, str], Logger]] = {
-    "csv": lambda where, _: CSVLogger(where, name="logs", flush_logs_every_n_steps=1),
-    "tensorboard": lambda where, _: TensorBoardLogger(where, name="tensorboard"),
-    "mlflow": lambda where, run: MLFlowLogger(
-        "eomtlib", run_name=run, tracking_uri=f"file:{where}/mlflow"
-    ),
-    "wandb": lambda where, run: WandbLogger(name=run, project="eomtlib", save_dir=where),
-}
-"""Folder and name of a run → a logger; a new CSV version for each sitting of a run."""
-
-
-def build_loggers(options: FitOptions) -> list[Logger]:
-    """One Lightning logger for each name, and ``csv`` always: curves are read from it."""
-    names = options.loggers if "csv" in options.loggers else ("csv", *options.loggers)
-    return [LOGGERS[name](str(options.run_dir), options.name) for name in names]
 
 
 def read_curves(run_dir: Path) -> pd.DataFrame:
@@ -100,7 +101,8 @@ def read_curves(run_dir: Path) -> pd.DataFrame:
             frames = [older[older["step"] < frame["step"].iloc[0]] for older in frames] + [frame]
     if not frames:
         return pd.DataFrame({"step": [], "loss": []})
-    curves = pd.concat(frames)
+    # What is validated comes in a line of its own.
+    curves = pd.concat(frames).groupby("step", as_index=False).first()
     return curves.drop(columns=[c for c in curves if c == "epoch"]).reset_index(drop=True)
 
 
@@ -108,20 +110,6 @@ def trained_steps(run_dir: Path) -> int:
     """How far a run is, as far as that is logged."""
     steps = read_curves(run_dir)["step"]
     return int(steps.iloc[-1]) + 1 if len(steps) else 0
-
-
-def saved_steps(run_dir: Path) -> int | None:
-    """The number of steps that an interrupted run had decided on, if it had."""
-    try:
-        return int(json.loads((run_dir / PLAN_FILE).read_bytes())["steps"])
-    except (OSError, ValueError, LookupError, TypeError):  # none, or damaged
-        return None
-
-
-def save_steps(run_dir: Path, steps: int) -> None:
-    """Remembers the number of steps, so that minutes are converted once for a run."""
-    text = json.dumps({"steps": steps})
-    write_file(run_dir / PLAN_FILE, text)
 
 
 def measure_step(

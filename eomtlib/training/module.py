@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,12 +18,17 @@ from torch.optim import Optimizer
 from eomtlib.core import distributed
 from eomtlib.core.distributed import mean, world_size
 from eomtlib.core.errors import EomtlibError
+from eomtlib.core.memory import peak_so_far
 from eomtlib.core.randomness import keyed_generator, keyed_seed
 from eomtlib.core.structures import Batch
+from eomtlib.training.averaging import AveragedModel
 from eomtlib.training.hyperparameters import Recipe
 from eomtlib.training.loss import LossOutput, LossScale, SegmentationLoss, sum_of_parts
 from eomtlib.training.masking import masking_probabilities, windows_of
 from eomtlib.training.optimization import build_optimizer
+from eomtlib.training.pace import Pace
+
+_SKIPPED_AT_MOST = 10  # in a row
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class SegmentationModule(L.LightningModule):
         make_loader: ``(steps, first_step, rank, world_size) → batches``, the training data from any
             step on.
         num_classes: without "no object".
+
+    Attributes:
+        surplus_segments: segments that had no query left, on this process.
+        skipped_steps: steps that were left out because their gradient was not finite.
+        shown: what a progress bar says.
     """
 
     def __init__(
@@ -73,9 +84,18 @@ class SegmentationModule(L.LightningModule):
         self.make_loader = make_loader
         self.loss = SegmentationLoss(num_classes, recipe.loss)
         self.surplus_segments = 0
+        self.skipped_steps = self._skipped_in_a_row = 0
+        self.shown: dict[str, str] = {}
+        self._pace, self._grad_norm = Pace(), math.nan
+        self.averaged = AveragedModel(model, recipe.ema_decay) if recipe.ema_decay else None
         if plan.compile:
             # In place, so that names in a checkpoint are the same with and without.
             model.compile(fullgraph=world_size() == 1)
+
+    @property
+    def final_model(self) -> nn.Module:
+        """The one to be kept: the average of the weights where there is one."""
+        return self.model if self.averaged is None else self.averaged.average
 
     @property
     def progress(self) -> float:
@@ -95,6 +115,7 @@ class SegmentationModule(L.LightningModule):
         return batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, _: int) -> None:
+        self._pace.step_begins()
         probabilities = self._set_masking()
         scale = self.loss.scale(batch.segments, self.model.num_queries)
         parts = batch.split(self.plan.accumulation)
@@ -102,15 +123,41 @@ class SegmentationModule(L.LightningModule):
         for number, part in enumerate(parts, start=1):
             with self._exchange_gradients(number == len(parts)):
                 outputs.append(self._backward(part, scale))
-        self._report(sum_of_parts(outputs), probabilities, len(batch))
         optimizer = self.optimizers()
+        rates = [group["lr"] for group in optimizer.param_groups]
         optimizer.step()
         optimizer.zero_grad()
         self.lr_schedulers().step()
+        if self.averaged is not None:
+            self.averaged.update(self.model)
+        self._pace.step_ends(len(batch) * world_size())
+        self._report(sum_of_parts(outputs), probabilities, rates)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips the gradient, and leaves the step out where it is not finite.
+
+        Its norm is the same on all processes, so all of them do. The step counts as one, for the
+        schedules and the data: weights and what the optimizer remembers stay as they are.
+        """
         # Gradients are unscaled by now: the fused optimizer is not used with a loss scaler.
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self._grad_norm = float(norm)  # waits for a GPU, as the matching does
+        if math.isfinite(self._grad_norm):
+            self._skipped_in_a_row = 0
+            return
+        self.model.zero_grad(set_to_none=True)
+        self.skipped_steps += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= _SKIPPED_AT_MOST:
+            raise EomtlibError(
+                f"the gradient was not finite in {_SKIPPED_AT_MOST} steps in a row, up to step "
+                f"{self.global_step}. The weights before them are sound, and the last state is "
+                "kept. Lower lr (or gradient_clip), or find the cause with precision='float32' and "
+                "compile='no'."
+            )
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._pace.waiting_begins()
 
     def configure_optimizers(self) -> tuple[list[object], list[object]]:
         optimizer, scheduler = build_optimizer(
@@ -120,10 +167,12 @@ class SegmentationModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["surplus_segments"] = sum(distributed.gathered(self.surplus_segments))
+        checkpoint["skipped_steps"] = self.skipped_steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Of all processes, which are added up again at the end.
         self.surplus_segments = checkpoint["surplus_segments"] if distributed.is_first() else 0
+        self.skipped_steps = checkpoint.get("skipped_steps", 0)
 
     def _backward(self, part: Batch, scale: LossScale) -> LossOutput:
         """The loss of a part of a step, its gradients added to those that are there."""
@@ -169,7 +218,7 @@ class SegmentationModule(L.LightningModule):
         ]
         return torch.stack(draws).to(self.device, non_blocking=True)
 
-    def _report(self, out: LossOutput, probabilities: list[float], batch_size: int) -> None:
+    def _report(self, out: LossOutput, probabilities: list[float], rates: list[float]) -> None:
         if out.num_surplus and not self.surplus_segments:
             warnings.warn(
                 f"an image has more segments than the model's {self.model.num_queries} queries; "
@@ -178,22 +227,32 @@ class SegmentationModule(L.LightningModule):
                 stacklevel=2,
             )
         self.surplus_segments += int(out.num_surplus)
-        logs_now = (self.global_step + 1) % self.trainer.log_every_n_steps == 0
-        losses = {"loss": out.total.detach() / len(out.class_loss)}
-        parts = {"class": out.class_loss, "mask": out.mask_loss, "dice": out.dice_loss}
-        losses |= {f"loss_{name}": layers[-1] for name, layers in parts.items()}
-        if logs_now:
-            losses = dict(zip(losses, mean(torch.stack(list(losses.values()))), strict=True))
-        # Looked at only where it is logged anyway, for looking waits for the GPU; and the mean over
-        # processes, so that all of them stop.
-        if logs_now and not losses["loss"].isfinite():
-            raise EomtlibError(
-                f"the loss of step {self.global_step} is not finite. Lower the learning rate of "
-                "the recipe, or find the cause with precision='float32' and compile='no'."
-            )
-        values = dict(losses)
+        # Looked at only where it is logged, for looking waits for the GPU.
+        if self.global_step % self.trainer.log_every_n_steps:
+            return
+        parts = torch.stack((out.class_loss, out.mask_loss, out.dice_loss))
+        means = mean(torch.cat((out.total.detach().view(1, 1).expand(3, 1), parts), dim=1)).tolist()
+        layers = len(out.class_loss)
+        values = {"loss": means[0][0] / layers}
+        names = ("class", "mask", "dice")
+        values |= {f"loss_{name}": row[-1] for name, row in zip(names, means, strict=True)}
+        values |= {
+            f"loss_{name}_layer{k}": row[1 + k]
+            for name, row in zip(names, means, strict=True)
+            for k in range(layers - 1)
+        }
         values |= {f"masking_{k}": p for k, p in enumerate(probabilities)}
         groups = self.optimizers().param_groups
-        values["lr"] = max(group["lr"] for group in groups)
-        self.log_dict(values, batch_size=batch_size)
-        self.log("loss_per_layer", values["loss"], prog_bar=True, logger=False)
+        values |= {
+            f"lr_{'encoder' if group['is_encoder'] else 'new'}_{group['initial_lr']:.3g}": rate
+            for group, rate in zip(groups, rates, strict=True)
+        }
+        values |= {
+            "lr": max(rates),
+            "grad_norm": self._grad_norm,
+            "skipped_steps": float(self.skipped_steps),
+            "memory_mib": peak_so_far(self.device),
+            **self._pace.figures(),
+        }
+        self.log_dict(values)
+        self.shown["loss_per_layer"] = f"{values['loss']:.3f}"

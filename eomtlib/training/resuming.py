@@ -16,17 +16,19 @@ from torch import Tensor
 
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_atomically
+from eomtlib.models.checkpoints.own import STATES, UNFINISHED
 from eomtlib.training.duration import Duration
 from eomtlib.training.interruption import StopRequest
 
-RESUME_FILE = "resume.ckpt"
-_BEFORE, _NEW = "resume.before.ckpt", "resume.new.ckpt"
+RESUME_FILE, _BEFORE = STATES
+_NEW = "resume.new.ckpt"
+_SHARE = 0.01
 _ASK_OTHERS_EVERY = 5  # steps, of which SLURM's half a minute of grace holds many
 
 
 def states(run_dir: Path) -> list[Path]:
     """The files that a training can go on from, as far as they are there, the newest first."""
-    return [path for name in (RESUME_FILE, _BEFORE) if (path := run_dir / name).is_file()]
+    return [path for name in STATES if (path := run_dir / name).is_file()]
 
 
 def sound_state(run_dir: Path) -> Path | None:
@@ -48,7 +50,7 @@ def sound_state(run_dir: Path) -> Path | None:
 
 def forget_states(run_dir: Path) -> None:
     """Removes them: what is finished keeps its weights, not the optimizer's state."""
-    for name in (RESUME_FILE, _BEFORE, _NEW):
+    for name in (*STATES, _NEW, UNFINISHED):
         (run_dir / name).unlink(missing_ok=True)
 
 
@@ -127,11 +129,13 @@ class ResumeFile(Callback):
 
     Args:
         path: of the file.
-        every: minutes or steps.
+        every: minutes or steps; None for so seldom that writing takes less than 1 % of the time,
+            and at most once a minute.
     """
 
-    def __init__(self, path: Path, every: Duration) -> None:
+    def __init__(self, path: Path, every: Duration | None) -> None:
         self._path, self._every = path, every
+        self._pause = 60.0 * (every.value if every and every.unit == "minutes" else 1.0)
         self._request: StopRequest | None = None
         self._last, self._saved_step = time.monotonic(), 0
 
@@ -149,11 +153,14 @@ class ResumeFile(Callback):
         if trainer.world_size > 1:
             answers = distributed.gathered((stops, due))
             stops, due = any(stop for stop, _ in answers), answers[0][1]
-        if self._every.unit == "steps":
+        if self._in_steps:
             due = step // int(self._every.value) > self._saved_step // int(self._every.value)
         if stops or due:
+            start = time.monotonic()
             trainer.save_checkpoint(self._path)
             self._last, self._saved_step = time.monotonic(), step
+            if self._every is None:
+                self._pause = max(60.0, (self._last - start) / _SHARE)
         if stops:
             self._request.answer()
             trainer.should_stop = True
@@ -165,7 +172,9 @@ class ResumeFile(Callback):
         if self._request is not None:
             self._request.close()
 
+    @property
+    def _in_steps(self) -> bool:
+        return self._every is not None and self._every.unit == "steps"
+
     def _is_due(self) -> bool:
-        return self._every.unit == "minutes" and (
-            time.monotonic() - self._last >= 60 * self._every.value
-        )
+        return not self._in_steps and time.monotonic() - self._last >= self._pause

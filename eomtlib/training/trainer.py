@@ -7,9 +7,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from eomtlib.training.resuming import (
     sound_state,
     states,
 )
+from eomtlib.training.validation import Validation, ValidationPlan
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -42,8 +43,10 @@ class FitOptions:
         device: ``cpu``, ``cuda``, ...
         precision: ``float32``, ``bfloat16`` or ``float16``.
         checkpoint_every: time between two writings of the resume file, as ``parse_duration`` reads
-            it, minutes or steps.
-        loggers: names of ``fit.LOGGERS``, besides ``csv``.
+            it, minutes or steps; ``auto`` for so long that they take less than 1 % of it.
+        loggers: names of ``loggers.LOGGERS``, besides ``csv``.
+        config: what loggers are told of the run.
+        validation: when it is validated; None for never.
         progress: whether a progress bar is shown.
         name: of the run, for the loggers.
         alone: whether this process trains while others wait for it.
@@ -54,6 +57,8 @@ class FitOptions:
     precision: str
     checkpoint_every: str
     loggers: tuple[str, ...] = ("csv",)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    validation: ValidationPlan | None = None
     progress: bool = True
     name: str = "run"
     alone: bool = False
@@ -61,13 +66,20 @@ class FitOptions:
 
 def train_to_end(
     module: L.LightningModule, options: FitOptions, *, steps: int, loggers: Sequence[Logger] = ()
-) -> RunState:
+) -> tuple[RunState, Validation | None]:
     """Trains to the last step, from the run's newest sound state where there is one.
 
     Whoever calls it holds the folder (``core.holding``).
 
+    Args:
+        module: has ``shown``, what a progress bar says.
+        options: how.
+        steps: of the whole run.
+        loggers: Lightning's.
+
     Returns:
-        The time that it took, and how often it went on after an interruption.
+        The time that it took, and how often it went on after an interruption; and what validation
+        found, where there was any.
 
     Raises:
         KeyboardInterrupt: when the training was asked to stop; says from where it goes on.
@@ -75,8 +87,13 @@ def train_to_end(
     folder = options.run_dir
     resumed = distributed.on_first(lambda: _take_up(folder), alone=options.alone)
     state = RunState()
-    every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
-    bars = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
+    every = None
+    if options.checkpoint_every != "auto":
+        every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
+    validation = options.validation and Validation(options.validation)
+    # Before the state is written, which holds what it found.
+    callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every)]
+    callbacks += [_Bar(refresh_rate=20)] if options.progress else []
     # Lightning writes its bar to the stream that is for results.
     with _quiet_lightning(), _interruptible(folder), redirect_stdout(sys.stderr):
         trainer = L.Trainer(
@@ -87,7 +104,7 @@ def train_to_end(
             precision=_PRECISIONS[options.precision],
             logger=loggers,
             log_every_n_steps=max(1, min(10, steps // 20)),
-            callbacks=[state, ResumeFile(folder / RESUME_FILE, every), *bars],
+            callbacks=[callback for callback in callbacks if callback is not None],
             plugins=[RotatingCheckpointIO(), *_environment(options)],
             enable_progress_bar=options.progress,
             enable_model_summary=False,
@@ -97,11 +114,21 @@ def train_to_end(
             default_root_dir=folder,
         )
         trainer.fit(module, ckpt_path=resumed, weights_only=True)
-    if trainer.global_step < steps:
+    ended = validation is not None and validation.stopped_early
+    if trainer.global_step < steps and not ended:
         raise KeyboardInterrupt(
             f"training stopped at step {trainer.global_step} of {steps}; {_way_on(folder)}"
         )
-    return state
+    return state, validation
+
+
+class _Bar(TQDMProgressBar):
+    """Says what the module wants to be shown, until it says something else."""
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        return dict(pl_module.shown)
 
 
 def _take_up(folder: Path) -> Path | None:

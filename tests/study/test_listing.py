@@ -7,7 +7,7 @@ import pytest
 from eomtlib.commands import main
 from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.study.study import Study
-from eomtlib.training.fit import save_steps
+from eomtlib.training.plan_file import write_plan
 from tests.samples import SMOKE
 
 
@@ -42,7 +42,7 @@ def test_runs_are_listed_explained_and_deleted(tmp_path, capfd):
     one = study(tmp_path)
     (result,) = one.run()
     unfinished = study(tmp_path, batch_size=4).runs[0].folder
-    save_steps(unfinished, 6)
+    write_plan(unfinished, steps=6)
     listed = said("--results-dir", tmp_path).splitlines()
     assert [line.split()[:2] for line in listed] == [
         ["name", "state"],

@@ -20,7 +20,8 @@ from eomtlib.core.words import FIGURES
 from eomtlib.models.checkpoints import load_model
 from eomtlib.report.pictures import segmentations
 from eomtlib.study.study import Study
-from eomtlib.training.fit import fit, read_curves, save_steps
+from eomtlib.training.fit import fit, read_curves
+from eomtlib.training.plan_file import write_plan
 from eomtlib.training.trainer import FitOptions
 from tests.samples import SMOKE, Batches, weights_digest
 
@@ -247,7 +248,7 @@ def saved_checkpoint(unfinished, *, stop_at):
     )
     with pytest.raises(RuntimeError, match="went away"):
         fit(module, options)
-    save_steps(run_dir, 8)
+    write_plan(run_dir, steps=8)
     return torch.load(run_dir / "resume.ckpt", weights_only=True)["global_step"]
 
 

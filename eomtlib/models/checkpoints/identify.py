@@ -19,6 +19,9 @@ from eomtlib.models.checkpoints.fields import Fields
 from eomtlib.models.checkpoints.own import (
     CONFIG,
     FORMAT,
+    MODEL,
+    STATES,
+    UNFINISHED,
     WEIGHTS,
     ModelConfig,
     read_config,
@@ -89,7 +92,8 @@ def identify(
 
     Args:
         path: a folder of ours or of Hugging Face's, or the authors' ``pytorch_model.bin`` (or the
-            folder that holds it).
+            folder that holds it). Of a run's folder it is the finished model, or else the last
+            state of its training; a state may be named as well.
         trained_size: height and width of the images in training, for files that do not tell (DINOv3
             and PMT: 640 when None) or whose positions make no square.
         pretraining: of the encoder, for files that do not tell: PMT's decoder alone (``dinov3``
@@ -101,8 +105,16 @@ def identify(
     path = Path(path).expanduser()
     if not path.exists():
         raise CheckpointError(f"{path}: does not exist. Give a checkpoint's file or folder.")
+    if path.name in STATES and (path.parent / UNFINISHED).is_file():
+        return _unfinished(path)
     if path.is_file():
         return _authors(path, trained_size=trained_size, pretraining=pretraining)
+    if (path / MODEL / CONFIG).is_file():
+        path = path / MODEL
+    elif (path / UNFINISHED).is_file():
+        return _unfinished(
+            _existing(path, next(filter(lambda n: (path / n).is_file(), STATES), STATES[0]))
+        )
     fields = Fields(path / CONFIG) if (path / CONFIG).is_file() else None
     if fields and fields.raw("format") == FORMAT:
         return Checkpoint(_existing(path, WEIGHTS), layouts.OWN_NAMES, read_config(fields))
@@ -120,6 +132,14 @@ def identify(
         f"{fields.raw('format')!r} and its model_type {fields.raw('model_type')!r}, where ours has "
         f"the format {FORMAT!r} and Hugging Face's the model_type {' or '.join(_HF_FIXED)}."
     )
+
+
+def _unfinished(state: Path) -> Checkpoint:
+    """What a training has come to by its last state."""
+    fields = Fields(state.parent / UNFINISHED)
+    averaged = fields.read("averaged", "bool", default=False)
+    layout = layouts.AVERAGED_STATE if averaged else layouts.TRAINING_STATE
+    return Checkpoint(state, layout, read_config(fields))
 
 
 def describe(path: str | Path, **options: Any) -> str:

@@ -9,12 +9,19 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from eomtlib.core.atomic_files import new_folder
+from eomtlib.core.atomic_files import new_folder, write_file
 from eomtlib.models.checkpoints.fields import Fields
 from eomtlib.models.options import ModelOptions
 
 FORMAT = "eomtlib/1"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MODEL = "model"
+"""The folder of a finished run's model, in the run's."""
+
+UNFINISHED = "unfinished.json"
+STATES = ("resume.ckpt", "resume.before.ckpt")
+"""What a training that has not ended leaves in its folder: what its model is, and its last states,
+the newest first."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,18 @@ def save_model(folder: Path, model: nn.Module, config: ModelConfig) -> None:
         save_file(state, inside / WEIGHTS)
         text = json.dumps({"format": FORMAT, **asdict(config)}, indent=1)
         (inside / CONFIG).write_text(text + "\n")
+
+
+def save_unfinished(folder: Path, config: ModelConfig, *, averaged: bool) -> None:
+    """Says beside the states of a training what model they hold.
+
+    Args:
+        folder: of the run.
+        config: of its model.
+        averaged: whether the average of its weights is what will be kept.
+    """
+    text = json.dumps({"format": FORMAT, "averaged": averaged, **asdict(config)}, indent=1)
+    write_file(folder / UNFINISHED, text + "\n")
 
 
 def read_config(written: Fields) -> ModelConfig:

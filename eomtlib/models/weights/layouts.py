@@ -44,6 +44,12 @@ class Layout:
 OWN_NAMES = Layout("eomtlib", {})
 """Files that call everything as our models do."""
 
+TRAINING_STATE = Layout("an unfinished training of eomtlib", {"^": "model."}, r"averaged\..*")
+AVERAGED_STATE = Layout(
+    "an unfinished training of eomtlib", {"^": "averaged.average."}, r"model\..*|averaged\.updates"
+)
+"""States of Lightning's; of the second the average of the weights is what counts."""
+
 # What follows the name of a block: timm's DINOv3 → Hugging Face's.
 _DINOV3_BLOCK = {
     r"(?<=\d\.)attn\.qkv\.": "attention.{q,k,v}_proj.",

@@ -68,6 +68,7 @@ class TrainingKey:
         recipe: all hyper-parameters, in JSON's form.
         checkpoint: digest of the model that it starts from.
         options: what of the rung is not as the papers build it.
+        stopping: what ends it early: patience and what it is validated on; None for nothing.
         method: what a training does (``training.fit.TRAINING_METHOD``).
     """
 
@@ -89,6 +90,7 @@ class TrainingKey:
     task: str = "panoptic"
     checkpoint: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    stopping: dict[str, Any] | None = None
     method: int = 1
 
     def __post_init__(self) -> None:
@@ -104,7 +106,7 @@ class TrainingKey:
     @property
     def unsaid(self) -> tuple[str, ...]:
         """What the record of an older version does not say."""
-        optional = ("weights", "checkpoint")
+        optional = ("weights", "checkpoint", "stopping")
         return tuple(
             f.name for f in fields(self) if f.name not in optional and getattr(self, f.name) is None
         )
@@ -113,6 +115,7 @@ class TrainingKey:
         """In JSON's form, as a record holds it; without what is as in most runs."""
         values = asdict(self)
         usual = {"task": "panoptic", "checkpoint": None, "options": {}, "method": 1}
+        usual["stopping"] = None
         left_out = {name for name, value in usual.items() if values[name] == value}
         return {k: v for k, v in values.items() if k not in {*left_out, *without}}
 

@@ -76,13 +76,16 @@ class TrainingRecord(Record):
         image_size: height and width.
         steps, epochs, batch_size, seed: of the run; the batch over all processes.
         wall_time_s: seconds in steps, over all sittings.
-        peak_memory_mib, peak_memory_method: as ``evaluation.memory.PeakMemory`` gives them.
+        peak_memory_mib, peak_memory_method: as ``core.memory.PeakMemory`` gives them.
         parameters_m: millions of parameters.
         final_loss: None where it was not finite.
         checkpoint: path of the weights relative to the results folder.
         log: path of the curves relative to the results folder.
         pretraining_used: what ``auto`` came to, or the file of the weights.
         surplus_segments: segments that found no query, over the run.
+        skipped_steps: steps left out because their gradient was not finite.
+        best: step and figure of the weights that validation found best; they were chosen on the
+            images that judge them. The figures of a run are those of its last weights.
         label: what must stand beside its figures, empty where nothing must.
         activation_checkpointing: whether blocks were computed again in the backward pass.
         interrupted_resumes: how often it went on after an interruption.
@@ -112,6 +115,8 @@ class TrainingRecord(Record):
     log: str | None = None
     pretraining_used: str | None = None
     surplus_segments: int = 0
+    skipped_steps: int = 0
+    best: dict[str, float] = field(default_factory=dict)
     label: str = ""
     activation_checkpointing: bool = False
     interrupted_resumes: int = field(default=0, compare=False)

@@ -28,6 +28,7 @@ class PretrainingModule(L.LightningModule):
 
     Attributes:
         losses: ``[steps]``, on the device; looking at one waits for a GPU.
+        shown: what a progress bar says.
     """
 
     losses: Tensor
@@ -35,6 +36,7 @@ class PretrainingModule(L.LightningModule):
     def __init__(self, config: PretrainingConfig, stream: TrainStream) -> None:
         super().__init__()
         self.config, self._stream = config, stream
+        self.shown: dict[str, str] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(keyed_seed(config.seed, "weights"))
             self.model = build_autoencoder(config)
@@ -60,7 +62,7 @@ class PretrainingModule(L.LightningModule):
                     f"the loss of pretraining is not finite near step {step + 1}. Lower "
                     f"lr={self.config.lr}, or find the cause with precision='float32'."
                 )
-            self.log("loss", recent, prog_bar=True, logger=False)
+            self.shown["loss"] = f"{float(recent):.3f}"
         return loss
 
     def configure_optimizers(self) -> tuple[list[object], list[object]]:

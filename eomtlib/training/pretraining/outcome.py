@@ -123,7 +123,7 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
     module = PretrainingModule(
         config, open_stream(config, workers=workers, progress=options.progress)
     )
-    state = train_to_end(module, options, steps=config.steps)
+    state, _ = train_to_end(module, options, steps=config.steps)
     model, losses = module.model.cpu(), module.losses.tolist()
     width = math.ceil(len(losses) / _CURVE_POINTS)
     starts = range(0, len(losses), width)

@@ -12,6 +12,13 @@ import torch
 _MIB = 2**20
 
 
+def peak_so_far(device: torch.device | str) -> float:
+    """MiB that tensors took at most on CUDA so far, else the process; as in ``PeakMemory``."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / _MIB
+    return (_process_peak_kib() or psutil.Process().memory_info().rss / 1024) / 1024
+
+
 class PeakMemory:
     """Context manager that measures the peak of memory in use while it is open.
 
@@ -57,11 +64,9 @@ class PeakMemory:
         """The peak in MiB."""
         if self._final is not None:
             return self._final
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) / _MIB
         if "sampled" in self.method:
             return max(self._sampled, psutil.Process().memory_info().rss) / _MIB
-        return _process_peak_kib() / 1024
+        return peak_so_far(self._device)
 
     def _sample(self) -> None:
         process = psutil.Process()
@@ -78,5 +83,6 @@ def _reset_process_peak() -> bool:
 
 
 def _process_peak_kib() -> int:
-    found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.is_file() else None
     return int(found[1]) if found else 0
