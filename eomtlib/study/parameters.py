@@ -22,6 +22,7 @@ from eomtlib.core.words import (
     OWN_SIZES,
     PRECISIONS,
     PRETRAININGS,
+    RANDOM_WEIGHTS,
     SAMPLERS,
     SIZES,
     TASKS,
@@ -94,7 +95,8 @@ _length = optional(parsing.read_duration)
 _size = optional(lambda _, value: parsing.parse_image_size(value), 0)
 _number = optional(whole_from(0), -1)
 _masked = optional(one_of(("masked", "unmasked")))
-_pretraining = one_of(("auto", *PRETRAININGS))
+_pretraining = parsing.pretraining_among(("auto", *PRETRAININGS))
+_weights = optional(parsing.path_or(RANDOM_WEIGHTS))
 _precision = one_of(("auto", *PRECISIONS))
 _dataset = one_of(DATASET_TASKS)
 _modes = optional(some_of(TIMING_MODES))
@@ -145,7 +147,10 @@ class Settings(_Checked):
         _BOTH, "nano", one_of(SIZES), "nano, micro (ours, for CPUs), small, base, large, giant"
     )
     pretraining: str = _model(
-        _BOTH, "auto", _pretraining, "auto (dinov2 if at hand), none, mim (done here), or a name"
+        _BOTH,
+        "auto",
+        _pretraining,
+        "auto (dinov2 if at hand), none, mim (done here), a name, or timm:NAME (docs/encoders.md)",
     )
     dataset: str = _data(
         _ALL,
@@ -186,8 +191,11 @@ class Settings(_Checked):
     activation_checkpointing: bool = _machine(
         _NONE, "no", otherwise(False, parsing.switch), "yes: less memory, for a second forward pass"
     )
-    weights: Path | None = _model(
-        _TRAIN, "", _path, "a file or folder of encoder weights, for machines without network"
+    weights: Path | str | None = _model(
+        _TRAIN,
+        "",
+        _weights,
+        "a file or folder of encoder weights, for machines without network; random for none",
     )
     checkpoint: Path | None = _model(
         _TRAIN, "", _path, "a finished model to fine-tune on other classes; rungs names its rung"

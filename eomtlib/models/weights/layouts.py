@@ -118,7 +118,9 @@ _HF_DINOV3 = {
 }
 _HF_IGNORED = r"attn_mask_probs|criterion\.empty_weight|.*\.(position_ids|mask_token)|.*inv_freq"
 
-_ENCODER_IGNORED = r"(head\.|fc_norm\.|mask_token|norm\.).*|embeddings\.mask_token|.*inv_freq"
+_ENCODER_IGNORED = (
+    r"(head\.|attn_pool\.|fc_norm\.|mask_token|norm\.).*|embeddings\.mask_token|.*inv_freq"
+)
 TIMM = Layout("timm's", {}, _ENCODER_IGNORED)
 """Encoders under the names of our models, which are timm's."""
 DINOV3_RELEASE = Layout(
