@@ -16,6 +16,7 @@ from typing import Any
 from eomtlib.core.words import (
     COST_IMAGE_SIZE,
     DATASET_TASKS,
+    DEFAULT_SIZE,
     EXIF,
     MASKING_MODES,
     ON_BAD,
@@ -144,13 +145,16 @@ class Settings(_Checked):
     """
 
     size: str = _model(
-        _BOTH, "nano", one_of(SIZES), "nano, micro (ours, for CPUs), small, base, large, giant"
+        _BOTH,
+        DEFAULT_SIZE,
+        one_of(SIZES),
+        "nano, micro (ours, for CPUs), small, base, large, giant; timm:NAME says its own",
     )
     pretraining: str = _model(
         _BOTH,
         "auto",
         _pretraining,
-        "auto (dinov2 if at hand), none, mim (done here), a name, or timm:NAME (docs/encoders.md)",
+        "auto (dinov2 if at hand), none, mim (done here), a name, or timm:NAME",
     )
     dataset: str = _data(
         _ALL,
@@ -195,7 +199,7 @@ class Settings(_Checked):
         _TRAIN,
         "",
         _weights,
-        "a file or folder of encoder weights, for machines without network; random for none",
+        "a file or folder of encoder weights, for machines without network; or random",
     )
     checkpoint: Path | None = _model(
         _TRAIN, "", _path, "a finished model to fine-tune on other classes; rungs names its rung"
@@ -274,17 +278,26 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "frozen_encoder": {
         "size": ("nano", "nano, micro (ours, for CPUs), small, base, large (the papers')"),
-        "pretraining": ("", "mim (pretrained here), dinov3, ...; by default what suits the size"),
+        "pretraining": (
+            "",
+            "mim (pretrained here), dinov3, ..., timm:NAME; by default what suits the size",
+        ),
         "taps": ("", 'another set of tapped blocks, e.g. "2,3,4,5"; by default the last ones'),
     },
     "model_size": {
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 3\'s; or "all"'),
-        "weights": ("", "a folder of encoder weights under timm's names, for use without network"),
+        "weights": (
+            "",
+            "a folder of encoder weights under timm's names, for use without network; or random",
+        ),
     },
     "paper_tables": {"results_dir": ("results/runs", "tables are written here")},
     "pretraining": {
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 2\'s; or "all"'),
-        "weights": ("", "a folder of encoder weights under timm's names, for use without network"),
+        "weights": (
+            "",
+            "a folder of encoder weights under timm's names, for use without network; or random",
+        ),
     },
     "query_blocks": {
         "query_blocks": ("", 'e.g. "2,4,6,9", the paper\'s at large; by default what suits it'),
