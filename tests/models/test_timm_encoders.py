@@ -6,8 +6,10 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
+from eomtlib.core.words import PAPER_SIZES
 from eomtlib.evaluation.costs import count_gmacs, count_parameters
 from eomtlib.inference.folding import fold
 from eomtlib.models import encoders
@@ -16,7 +18,7 @@ from eomtlib.models.build import build_model, own_choices
 from eomtlib.models.checkpoints import ModelConfig, load_model, save_model
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
-from eomtlib.models.timm_vits import nearest_size, timm_options, timm_vit
+from eomtlib.models.timm_vits import PAPER_VITS, nearest_size, timm_options, timm_vit
 from eomtlib.models.weights.encoder import load_pretrained
 from eomtlib.report.fidelity.inputs import normalized, random_images, spread_weights
 from eomtlib.training.hyperparameters import OptimizerConfig
@@ -188,6 +190,29 @@ def test_a_file_is_resampled_as_timm_does_it(family, narrow, tmp_path):
         torch.testing.assert_close(value, judge[entry], rtol=0, atol=0, msg=entry)
 
 
+@torch.no_grad()
+def test_dinov3s_gated_mlps_are_read_from_hugging_faces_layout(narrow, tmp_path):
+    name = FAMILIES["DINOv3, S+"]
+    encoder = encoder_of(name)
+    theirs = DINOv3ViTModel(
+        DINOv3ViTConfig(
+            hidden_size=128,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=encoder.backbone.blocks[0].mlp.fc2.in_features,
+            use_gated_mlp=True,
+            hidden_act="silu",
+            num_register_tokens=4,
+        )
+    ).eval()
+    spread_weights(theirs)
+    theirs.save_pretrained(tmp_path)
+    load_pretrained(encoder, size="small", pretraining=f"timm:{name}", weights=tmp_path)
+    images = random_images(*SIZE, batch=1)
+    expected = theirs(normalized(images, encoder.backbone.pretrained_cfg)).last_hidden_state
+    torch.testing.assert_close(encoder(images), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_a_file_of_another_model_is_refused(narrow, tmp_path):
     name = FAMILIES["SigLIP 2"]
     save_file(encoder_of(FAMILIES["MAE"]).backbone.state_dict(), tmp_path / "model.safetensors")
@@ -220,6 +245,7 @@ def test_a_saved_model_is_built_again_from_its_name(narrow, tmp_path):
 
 def test_the_name_says_the_size():
     assert timm_vit("timm:vit_base_patch16_siglip_512").name == FAMILIES["SigLIP 2"]  # timm's tag
+    assert tuple(PAPER_VITS) == PAPER_SIZES
     sizes = [timm_vit(f"timm:{name}").size for name in FAMILIES.values()]
     assert set(sizes) == {"small", "base", "large", "giant"}
     assert [nearest_size(*vit) for vit in ((192, 12), (1152, 27), (1280, 32), (4096, 40))] == [
@@ -264,7 +290,7 @@ def test_what_is_no_plain_vit_is_refused_with_the_reason(name, message):
         build("eomt", name)
 
 
-def test_errors_name_parameter_and_fix():
+def test_errors_name_parameter_and_fix(narrow):
     name = FAMILIES["SigLIP 2"]
     with pytest.raises(ConfigurationError, match=r"size='large'.*nearest to 'base'. Leave size"):
         build("eomt", name, size="large")

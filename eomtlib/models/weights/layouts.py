@@ -50,7 +50,8 @@ _DINOV3_BLOCK = {
     r"(?<=\d\.)attn\.([qv])_bias": r"attention.\1_proj.bias",
     r"(?<=\d\.)attn\.proj\.": "attention.o_proj.",
     r"(?<=\d\.)gamma_([12])": r"layer_scale\1.lambda1",
-    r"(?<=\d\.)mlp\.fc1\.": "mlp.up_proj.",
+    r"(?<=\d\.)mlp\.fc1(_x)?\.": "mlp.up_proj.",
+    r"(?<=\d\.)mlp\.fc1_g\.": "mlp.gate_proj.",
     r"(?<=\d\.)mlp\.fc2\.": "mlp.down_proj.",
 }
 # Timm's DINOv2 → Hugging Face's EoMT.
