@@ -237,5 +237,5 @@ def _hub_file(size: str, pretraining: str) -> Path:
             f"fetched ({type(error).__name__}). On a machine with network, fetch model.safetensors "
             f"of https://huggingface.co/{repository}, put it where this machine sees it, and set "
             f"weights to that file (or to a folder that holds it as {name}.safetensors)."
-            f"{licence}"
+            f"{licence} weights={RANDOM_WEIGHTS!r} takes the architecture alone."
         ) from error
