@@ -53,7 +53,9 @@ def book(parser: _Parser) -> None:
 def benchmark(parser: _Parser) -> None:
     """Time every rung at every size on this machine, beside the papers' figures."""
     parser.add_argument("--sizes", default="", help="the papers' on a GPU, nano on a CPU")
-    parser.add_argument("--pretrainings", default="dinov2", help="architectures of the encoder")
+    parser.add_argument(
+        "--pretrainings", default="dinov2", help="architectures of the encoder; also timm:NAME"
+    )
     parser.add_argument("--modes", default="", help=f"of {', '.join(TIMING_MODES)}")
     parser.add_argument("--image-size", type=int, default=0, help="640; our own sizes: 64")
     _as_described(parser, "rungs", "samplers", "device", "precision", "results_dir")

@@ -26,9 +26,10 @@ class Tokens:
         num_prefix: class and register tokens.
         num_queries: queries put in front.
         rope: ``[num_queries + patches, 2 * head_dim]``, sines then cosines, where the encoder has
-            rotary embeddings. timm's attention leaves the first ``num_prefix`` tokens alone and
-            rotates the rest, which with queries in front includes as many tokens that must not
-            turn: their rows are the identity.
+            rotary embeddings; ``[blocks, heads, ...]`` of them where they are learned. timm's
+            attention leaves the first ``num_prefix`` tokens alone and rotates the rest, which with
+            queries in front includes as many tokens that must not turn: their rows are the
+            identity.
     """
 
     x: Tensor
@@ -55,8 +56,9 @@ class Tokens:
         """Puts ``[B, Q, D]`` queries in front of all tokens, none of them rotated."""
         rope = self.rope
         if rope is not None:
-            shape = (queries.shape[1], rope.shape[-1] // 2)
-            rope = torch.cat((torch.cat((rope.new_zeros(shape), rope.new_ones(shape)), -1), rope))
+            shape = (*rope.shape[:-2], queries.shape[1], rope.shape[-1] // 2)
+            still = torch.cat((rope.new_zeros(shape), rope.new_ones(shape)), -1)
+            rope = torch.cat((still, rope), dim=-2)
         x = torch.cat((queries.to(self.x.dtype), self.x), dim=1)
         return replace(self, x=x, num_queries=queries.shape[1], rope=rope)
 

@@ -28,6 +28,16 @@ OWN_PRETRAININGS = ("none", "mim")
 
 PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "deit3-in1k")
 
+TIMM_PREFIX = "timm:"
+"""What a pretraining begins with that is any plain ViT of timm by its name there
+(``models.timm_vits``), such as ``timm:vit_base_patch16_siglip_512.v2_webli``."""
+
+DEFAULT_SIZE = OWN_SIZES[0]
+"""What stands for a size that was not given, where a pretraining says it."""
+
+RANDOM_WEIGHTS = "random"
+"""What is said for the weights of a published encoder to have its architecture alone."""
+
 TASKS = ("panoptic", "instance", "semantic")
 
 EXIF = ("apply", "ignore")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.models.encoders import PATCH_SIZE, Encoder, build_encoder
+from eomtlib.models.encoders import PATCH_SIZE, Encoder, build_encoder, encoder_size
 from eomtlib.models.eomt import EoMT
 from eomtlib.models.ladder import HEAD_SIZES, LADDER, Rung
 from eomtlib.models.mask2former import Mask2Former
@@ -26,10 +26,10 @@ from eomtlib.models.weights.encoder import load_pretrained
 def build_model(
     rung: str,
     *,
-    size: str,
     pretraining: str,
     image_size: int | tuple[int, int],
     num_classes: int,
+    size: str | None = None,
     num_queries: int | None = None,
     weights: str | Path | None = None,
     load_weights: bool = True,
@@ -39,14 +39,15 @@ def build_model(
 
     Args:
         rung: a name of ``LADDER``.
-        size: of the encoder, one of ``core.words.SIZES``.
-        pretraining: one of ``core.words.PRETRAININGS``; for ``auto`` see
-            ``weights.encoder.resolve_pretraining``.
+        pretraining: one of ``core.words.PRETRAININGS``, or ``timm:NAME`` for any plain ViT of timm;
+            for ``auto`` see ``weights.encoder.resolve_pretraining``.
         image_size: height and width, or one number for a square. Multiples of the model's
             ``size_divisor``.
         num_classes: without "no object".
+        size: of the encoder, one of ``core.words.SIZES``; a name of timm's says it.
         num_queries: the size's default when None.
-        weights: a local file or folder of encoder weights; None for timm's hub.
+        weights: a local file or folder of encoder weights; None for timm's hub; ``random`` for the
+            architecture alone.
         load_weights: False leaves the encoder random (to count costs, or to load a checkpoint).
         options: fields of ``ModelOptions``; what is None or not given is the rung's own.
 
@@ -66,6 +67,7 @@ def build_model(
         if name not in spec.choices:
             raise ConfigurationError(_no_such_choice(spec, name, value))
     height_width = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    size = encoder_size(size, pretraining)
     encoder = build_encoder(size=size, pretraining=pretraining, image_size=height_width)
     if load_weights:
         load_pretrained(encoder, size=size, pretraining=pretraining, weights=weights)
@@ -119,6 +121,7 @@ def own_choices(rung: str, *, size: str, pretraining: str) -> ModelOptions:
         pretraining: likewise.
     """
     spec = LADDER[check_choice("rung", rung, LADDER)]
+    size = encoder_size(size, pretraining)
     own: dict[str, Any] = {"masking": spec.masking}
     if "query_blocks" in spec.choices:
         own["query_blocks"] = _own_query_blocks(spec, size)

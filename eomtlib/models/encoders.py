@@ -1,4 +1,4 @@
-"""Encoders: size × pretraining → a plain ViT of timm, run block by block.
+"""Encoders: size × pretraining, or a name of timm's → a plain ViT of timm, run block by block.
 
 An encoder normalises its images, embeds them, runs whole timm blocks one at a time and applies the
 final norm. It holds no state of an input (that travels in ``Tokens``), so several heads can share
@@ -12,15 +12,16 @@ from typing import Any, ClassVar
 
 import timm
 import torch
-from timm.layers import LayerScale
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
+from timm.layers import LayerScale, RotaryEmbeddingDinoV3
+from timm.models.eva import Eva, EvaBlockPostNorm
+from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.structures import Tokens
-from eomtlib.core.words import OWN_PRETRAININGS, PAPER_SIZES, PRETRAININGS, SIZES
+from eomtlib.core.words import DEFAULT_SIZE, OWN_PRETRAININGS, PAPER_SIZES, PRETRAININGS, SIZES
+from eomtlib.models.timm_vits import check_timm_size, is_timm, timm_options, timm_vit
 
 PATCH_SIZE = 16
 
@@ -118,7 +119,7 @@ class Encoder(nn.Module):
             tokens: its input.
             attn_mask: bool, broadcastable to ``[B, heads, N, N]``, True = attend; None for all.
         """
-        options = self.block_options(tokens) | {"attn_mask": attn_mask}
+        options = self.block_options(index, tokens) | {"attn_mask": attn_mask}
         return tokens.with_x(self.call(self.backbone.blocks[index], tokens.x, **options))
 
     def call(self, block: Callable[..., Tensor], x: Tensor, **options: Tensor | None) -> Tensor:
@@ -146,8 +147,8 @@ class Encoder(nn.Module):
                 tapped.append(self.norm(tokens.x))
         return embedded, tapped
 
-    def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
-        """What a block takes besides tokens and mask."""
+    def block_options(self, index: int, tokens: Tokens) -> dict[str, Tensor | None]:
+        """What the block ``index`` takes besides tokens and mask."""
         return {}
 
     def take_layer_scales(self) -> list[tuple[nn.Linear, Tensor]]:
@@ -164,8 +165,9 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def norm(self, x: Tensor) -> Tensor:
-        """The final norm on ``[B, N, D]``."""
-        return self.backbone.norm(x)
+        """The final norm on ``[B, N, D]``, where the encoder has one."""
+        # timm keeps it under the second name where a classifier would average before it.
+        return self.backbone.fc_norm(self.backbone.norm(x))
 
     def forward(self, images: Tensor) -> Tensor:
         """All tokens after the last block and the final norm, ``[B, N, D]``."""
@@ -176,7 +178,7 @@ class Encoder(nn.Module):
 
 
 class PlainEncoder(Encoder):
-    """timm's ``VisionTransformer``: DINOv2, DeiT-III and our own sizes."""
+    """timm's ``VisionTransformer``: DINOv2, DeiT-III, our own sizes, and CLIP, SigLIP, MAE, ..."""
 
     backbone: VisionTransformer
 
@@ -186,6 +188,8 @@ class PlainEncoder(Encoder):
         return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix)
 
     def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        if isinstance(block, ResPostBlock):
+            return []
         taken = [
             (layer, scale.gamma)
             for layer, scale in ((block.attn.proj, block.ls1), (block.mlp.fc2, block.ls2))
@@ -196,14 +200,15 @@ class PlainEncoder(Encoder):
 
 
 class RotaryEncoder(Encoder):
-    """timm's ``Eva``: EVA-02 and DINOv3, whose attention rotates the patch tokens."""
+    """timm's ``Eva``: EVA-02, DINOv3, ..., most of whose attention rotates the patch tokens."""
 
     backbone: Eva
 
     @property
     def rope_is_dinov3(self) -> bool:
         """Whether the rotary table is DINOv3's: (sin, cos) for the rotate-half layout."""
-        return self.backbone.blocks[0].attn.rotate_half
+        is_dinov3 = isinstance(self.backbone.rope, RotaryEmbeddingDinoV3)
+        return is_dinov3 and self.backbone.blocks[0].attn.rotate_half
 
     def embed(self, images: Tensor) -> Tokens:
         x = self.backbone.patch_embed(self.normalize(images))
@@ -211,10 +216,13 @@ class RotaryEncoder(Encoder):
         x = self.backbone.norm_pre(x)
         return Tokens(x, grid=self.grid_size, num_prefix=self.num_prefix, rope=rope)
 
-    def block_options(self, tokens: Tokens) -> dict[str, Tensor | None]:
-        return {"rope": tokens.rope}
+    def block_options(self, index: int, tokens: Tokens) -> dict[str, Tensor | None]:
+        # Frequencies that are learned differ from block to block, and so do their tables.
+        return {"rope": tokens.rope[index] if self.backbone.rope_mixed else tokens.rope}
 
     def take_block_scales(self, block: nn.Module) -> list[tuple[nn.Linear, Tensor]]:
+        if isinstance(block, EvaBlockPostNorm):
+            return []
         taken = [
             (layer, factor)
             for layer, factor in ((block.attn.proj, block.gamma_1), (block.mlp.fc2, block.gamma_2))
@@ -222,12 +230,6 @@ class RotaryEncoder(Encoder):
         ]
         block.gamma_1, block.gamma_2 = None, None
         return taken
-
-    def norm(self, x: Tensor) -> Tensor:
-        # Built without a classifier, EVA-02 keeps its final LayerNorm under another name.
-        if isinstance(self.backbone.norm, nn.Identity):
-            return self.backbone.fc_norm(x)
-        return self.backbone.norm(x)
 
 
 def check_multiple(image_size: tuple[int, int], divisor: int, *, why: str = "patch size") -> None:
@@ -243,13 +245,39 @@ def check_multiple(image_size: tuple[int, int], divisor: int, *, why: str = "pat
 
 def has_encoder(size: str, pretraining: str) -> bool:
     """Whether a known pretraining exists at a known size."""
+    if is_timm(pretraining):
+        return size == timm_vit(pretraining).size
     return pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
+
+
+def encoder_size(size: str | None, pretraining: str) -> str:
+    """The size of an encoder: what was given, or what one of timm's names says.
+
+    Args:
+        size: None where it was not given; so does ``DEFAULT_SIZE`` beside a name of timm's.
+        pretraining: of the encoder.
+
+    Raises:
+        ConfigurationError: where no size was given and none is said, or another one is.
+    """
+    if is_timm(pretraining):
+        size = timm_vit(pretraining).size if size in (None, DEFAULT_SIZE) else size
+    elif size is None:
+        raise ConfigurationError(
+            f"size is not given, and pretraining={pretraining!r} does not tell it; choose one of: "
+            f"{', '.join(SIZES)}."
+        )
+    check_encoder(size, pretraining)
+    return size
 
 
 def check_encoder(size: str, pretraining: str) -> None:
     """Raises a ``ConfigurationError`` unless this pretraining exists at this size."""
     check_choice("size", size, SIZES)
-    check_choice("pretraining", pretraining, PRETRAININGS)
+    if is_timm(pretraining):
+        check_timm_size(size, pretraining)
+        return
+    check_choice("pretraining", pretraining, (*PRETRAININGS, "timm:NAME"))
     if not has_encoder(size, pretraining):
         sizes = ", ".join(TIMM_NAMES[pretraining])
         raise ConfigurationError(
@@ -261,6 +289,8 @@ def check_encoder(size: str, pretraining: str) -> None:
 def timm_name(size: str, pretraining: str) -> str:
     """The timm architecture behind a size and a pretraining (without one of timm's: DINOv2's)."""
     check_encoder(size, pretraining)
+    if is_timm(pretraining):
+        return timm_vit(pretraining).name
     names = _DINOV2 if pretraining in OWN_PRETRAININGS else TIMM_NAMES[pretraining]
     return names.get(size, _DINOV2["small"])
 
@@ -288,7 +318,7 @@ def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -
 
     Args:
         size: one of ``SIZES``.
-        pretraining: one of ``PRETRAININGS``; it decides the architecture.
+        pretraining: one of ``PRETRAININGS``, or ``timm:NAME``; it decides the architecture.
         image_size: height and width, multiples of the patch size.
 
     Raises:
@@ -302,9 +332,12 @@ def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -
     if pretraining == "dinov3":
         # The authors train with rescaled coordinates; a static size keeps the table on the device.
         options |= {"rope_rescale_coords": 2.0, "dynamic_img_size": False}
+    if is_timm(pretraining):
+        options |= timm_options(name)
     backbone = timm.create_model(
         name, pretrained=False, img_size=image_size, num_classes=0, **options
     )
+    backbone.attn_pool = None  # a classifier's, as the head
     if size in OWN_VITS:
         _initialize_narrow(backbone)
     family = RotaryEncoder if isinstance(backbone, Eva) else PlainEncoder

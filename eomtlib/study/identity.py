@@ -176,7 +176,8 @@ class Identity:
     def folder(self) -> str:
         """The name of its folder in the results."""
         s = self.settings
-        name = f"{self.name}-{s.size}-{s.pretraining}-{s.dataset}-seed{s.seed}"
+        pretraining = s.pretraining.replace(":", "-")  # which file systems give a meaning
+        name = f"{self.name}-{s.size}-{pretraining}-{s.dataset}-seed{s.seed}"
         return f"{name}-{self.training_key.digest()[:8]}"
 
     def model_arguments(self, image_size: tuple[int, int]) -> dict[str, Any]:

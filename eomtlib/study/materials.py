@@ -11,6 +11,7 @@ import numpy as np
 
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS
 from eomtlib.data.checking import Tally
 from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.loaders import default_workers
@@ -142,8 +143,10 @@ class Materials:
         if self.progress:
             print(text, flush=True)
 
-    def encoder_weights(self) -> Path | None:
+    def encoder_weights(self) -> Path | str | None:
         """The file or folder of the encoder's weights; None for timm's hub, or for none at all.
+
+        Or ``random``, which is said for the architecture alone.
 
         A pretraining ``mim`` is done first, once for all rungs and seeds.
         """
@@ -177,9 +180,12 @@ class Materials:
             return f"mim {pretraining_hash(self.pretraining)}"
         if s.weights is None:
             return None
-        if s.pretraining == "none":
+        is_random = s.weights == RANDOM_WEIGHTS
+        if is_random and s.pretraining not in OWN_PRETRAININGS:
+            return RANDOM_WEIGHTS
+        if s.pretraining == "none" or is_random:
             raise ConfigurationError(
-                f"weights={str(s.weights)!r} has no use with pretraining='none' "
+                f"weights={str(s.weights)!r} has no use with pretraining={s.pretraining!r} "
                 f"(size={s.size!r}); leave weights empty, or name the pretraining that it holds."
             )
         encoder = build_encoder(size=s.size, pretraining=s.pretraining, image_size=s.image_size)

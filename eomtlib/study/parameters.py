@@ -16,12 +16,14 @@ from typing import Any
 from eomtlib.core.words import (
     COST_IMAGE_SIZE,
     DATASET_TASKS,
+    DEFAULT_SIZE,
     EXIF,
     MASKING_MODES,
     ON_BAD,
     OWN_SIZES,
     PRECISIONS,
     PRETRAININGS,
+    RANDOM_WEIGHTS,
     SAMPLERS,
     SIZES,
     TASKS,
@@ -98,7 +100,8 @@ _number = optional(whole_from(0), -1)
 _interval = optional(parsing.read_interval)
 _all_or = otherwise(0, whole_from(0))
 _masked = optional(one_of(("masked", "unmasked")))
-_pretraining = one_of(("auto", *PRETRAININGS))
+_pretraining = parsing.pretraining_among(("auto", *PRETRAININGS))
+_weights = optional(parsing.path_or(RANDOM_WEIGHTS))
 _precision = one_of(("auto", *PRECISIONS))
 _dataset = one_of(DATASET_TASKS)
 _modes = optional(some_of(TIMING_MODES))
@@ -146,10 +149,16 @@ class Settings(_Checked):
     """
 
     size: str = _model(
-        _BOTH, "nano", one_of(SIZES), "nano, micro (ours, for CPUs), small, base, large, giant"
+        _BOTH,
+        DEFAULT_SIZE,
+        one_of(SIZES),
+        "nano, micro (ours, for CPUs), small, base, large, giant; timm:NAME says its own",
     )
     pretraining: str = _model(
-        _BOTH, "auto", _pretraining, "auto (dinov2 if at hand), none, mim (done here), or a name"
+        _BOTH,
+        "auto",
+        _pretraining,
+        "auto (dinov2 if at hand), none, mim (done here), a name, or timm:NAME",
     )
     dataset: str = _data(
         _ALL,
@@ -196,8 +205,11 @@ class Settings(_Checked):
     activation_checkpointing: bool = _machine(
         _NONE, "no", otherwise(False, parsing.switch), "yes: less memory, for a second forward pass"
     )
-    weights: Path | None = _model(
-        _TRAIN, "", _path, "a file or folder of encoder weights, for machines without network"
+    weights: Path | str | None = _model(
+        _TRAIN,
+        "",
+        _weights,
+        "a file or folder of encoder weights, for machines without network; or random",
     )
     checkpoint: Path | None = _model(
         _TRAIN, "", _path, "a finished model to fine-tune on other classes; rungs names its rung"
@@ -283,17 +295,26 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "frozen_encoder": {
         "size": ("nano", "nano, micro (ours, for CPUs), small, base, large (the papers')"),
-        "pretraining": ("", "mim (pretrained here), dinov3, ...; by default what suits the size"),
+        "pretraining": (
+            "",
+            "mim (pretrained here), dinov3, ..., timm:NAME; by default what suits the size",
+        ),
         "taps": ("", 'another set of tapped blocks, e.g. "2,3,4,5"; by default the last ones'),
     },
     "model_size": {
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 3\'s; or "all"'),
-        "weights": ("", "a folder of encoder weights under timm's names, for use without network"),
+        "weights": (
+            "",
+            "a folder of encoder weights under timm's names, for use without network; or random",
+        ),
     },
     "paper_tables": {"results_dir": ("results/runs", "tables are written here")},
     "pretraining": {
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 2\'s; or "all"'),
-        "weights": ("", "a folder of encoder weights under timm's names, for use without network"),
+        "weights": (
+            "",
+            "a folder of encoder weights under timm's names, for use without network; or random",
+        ),
     },
     "query_blocks": {
         "query_blocks": ("", 'e.g. "2,4,6,9", the paper\'s at large; by default what suits it'),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.words import RUNGS
+from eomtlib.core.words import RUNGS, TIMM_PREFIX
 from eomtlib.training.duration import parse_duration, parse_interval
 
 Reader = Callable[[str, Any], Any]
@@ -71,6 +71,17 @@ def one_of(choices: Iterable[str]) -> Reader:
     return lambda name, value: check_choice(name, value, choices)
 
 
+def pretraining_among(choices: Iterable[str]) -> Reader:
+    """A reader of one of some pretrainings, or of a name of timm's, which is looked up later."""
+
+    def read(name: str, value: Any) -> str:
+        if isinstance(value, str) and value.strip().startswith(TIMM_PREFIX):
+            return value.strip()
+        return check_choice(name, value, (*choices, f"{TIMM_PREFIX}NAME"))
+
+    return read
+
+
 def some_of(choices: Iterable[str]) -> Reader:
     """A reader of a list of names; see ``as_list``."""
     return lambda name, value: as_list(name, value, choices)
@@ -83,9 +94,12 @@ def whole_from(at_least: int) -> Reader:
 
 def as_list(parameter: str, value: str | Sequence[str], choices: Iterable[str]) -> tuple[str, ...]:
     """A list, or a comma-separated string (as papermill's command line hands it over), checked."""
-    names = tuple(str(item).strip() for item in _items(value) if str(item).strip())
-    for name in names:
-        check_choice(parameter, name, choices)
+    return read_list(parameter, value, one_of(choices))
+
+
+def read_list(parameter: str, value: str | Sequence[str], read: Reader) -> tuple[str, ...]:
+    """As ``as_list``, each name as ``read`` takes it."""
+    names = tuple(read(parameter, str(item).strip()) for item in _items(value) if str(item).strip())
     if len(set(names)) != len(names):
         raise ConfigurationError(f"{parameter}={value!r} names something twice.")
     return names
@@ -191,6 +205,11 @@ def read_path(name: str, value: str | Path) -> Path:
     """
     path = Path(text_of(name, value)).expanduser()
     return inside if (inside := _project() / path).exists() else path
+
+
+def path_or(word: str) -> Reader:
+    """A reader of paths, and of one word that is none."""
+    return lambda name, value: word if value == word else read_path(name, value)
 
 
 def read_loggers(name: str, value: str | Sequence[str]) -> tuple[str, ...]:

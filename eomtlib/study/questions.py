@@ -11,7 +11,15 @@ from eomtlib.core.precision import resolve_device
 from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES
 from eomtlib.models.build import own_choices
 from eomtlib.models.encoders import has_encoder
-from eomtlib.study.parsing import as_list, parse_numbers, parse_rungs, parse_seeds
+from eomtlib.models.timm_vits import is_timm, timm_vit
+from eomtlib.study.parsing import (
+    as_list,
+    parse_numbers,
+    parse_rungs,
+    parse_seeds,
+    pretraining_among,
+    read_list,
+)
 from eomtlib.study.records.kinds import TimingRecord
 from eomtlib.study.study import Point, Study
 
@@ -48,17 +56,23 @@ def masking_points(models: Sequence[str], seeds: str | int | Sequence[int]) -> l
 
 
 def frozen_points(
-    size: str, *, seeds: str | int | Sequence[int], taps: str | Sequence[int] = ""
+    size: str,
+    *,
+    pretraining: str = "none",
+    seeds: str | int | Sequence[int],
+    taps: str | Sequence[int] = "",
 ) -> list[dict[str, Any]]:
     """EoMT, PMT, and PMT with one thing changed, each with its name as ``model``.
 
     Args:
         size: of the encoder.
+        pretraining: likewise; a name of timm's decides how many blocks there are.
         seeds: as ``parse_seeds`` takes them.
         taps: another set of tapped blocks; the encoder's last ones, as many as PMT taps, by
             default.
     """
-    own = own_choices("pmt", size=size, pretraining="none").taps
+    of_timm = is_timm(pretraining)
+    own = own_choices("pmt", size=size, pretraining=pretraining if of_timm else "none").taps
     depth = own[-1] + 1
     last = range(depth - len(own), depth)
     other = tuple(last) if taps in ("", ()) else parse_numbers("taps", taps, at_least=0)
@@ -93,7 +107,7 @@ def time_ladder(
 
     Args:
         sizes: of the encoder; by default the papers' on a GPU, ``nano`` on a CPU. Sizes of our own
-            have no pretraining.
+            have no pretraining, and names of timm's have a size of their own.
         pretrainings: architectures of the encoder; a pair that does not exist is left out.
         rungs: names, or ``all``.
         timing_modes: of ``timing.TIMING_MODES``; by default eager, on a GPU compiled as well.
@@ -114,16 +128,19 @@ def time_ladder(
     chosen = parse_rungs(rungs)
     default = ("nano",) if resolve_device(device) == "cpu" else PAPER_SIZES
     sizes = as_list("sizes", sizes or default, SIZES)
-    pretrainings = as_list("pretrainings", pretrainings, PRETRAININGS)
+    named = read_list("pretrainings", pretrainings, pretraining_among(PRETRAININGS))
+    published = [name for name in named if not is_timm(name)]
     pairs = [
         (size, pretraining)
         for size in sizes
-        for pretraining in (("none",) if size in OWN_SIZES else pretrainings)
+        for pretraining in (("none",) if size in OWN_SIZES else published)
         if has_encoder(size, pretraining)
     ]
+    pairs = pairs if published else []
+    pairs += [(timm_vit(name).size, name) for name in named if is_timm(name)]
     if not pairs:
         raise ConfigurationError(
-            f"sizes={', '.join(sizes)} and pretrainings={', '.join(pretrainings)} have no encoder "
+            f"sizes={', '.join(sizes)} and pretrainings={', '.join(named)} have no encoder "
             "in common; add another of either."
         )
     records: list[TimingRecord] = []

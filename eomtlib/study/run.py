@@ -444,4 +444,4 @@ class Run:
             return f"the checkpoint {s.checkpoint.name}, {s.pretraining}"
         if before is not None:
             return f"mim on {Path(before.images).name}, {before.steps} steps"
-        return s.weights.name if s.weights else s.pretraining
+        return Path(s.weights).name if s.weights else s.pretraining

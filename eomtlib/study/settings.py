@@ -12,10 +12,12 @@ from typing import Any
 
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.precision import resolve_device, resolve_precision
-from eomtlib.core.words import DATASET_TASKS, TRAINING_FOLDERS
+from eomtlib.core.words import DATASET_TASKS, RANDOM_WEIGHTS, TRAINING_FOLDERS
 from eomtlib.data.sets.custom import custom_form
 from eomtlib.models.checkpoints import identify
+from eomtlib.models.encoders import encoder_size
 from eomtlib.models.parts.deformable_attention import available_samplers, check_sampler
+from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.encoder import resolve_pretraining
 from eomtlib.study.defaults import Defaults, defaults_for, is_short
 from eomtlib.study.overriding import assignments, overrides_of
@@ -27,7 +29,8 @@ from eomtlib.training.pretraining import PretrainingConfig, default_config
 def resolve_settings(*, rung: str = "eomt", **given: Any) -> Settings:
     """Checks every parameter and fills in what was not given.
 
-    With a ``checkpoint``, the size, pretraining, queries, image size and options are its own.
+    With a ``checkpoint``, the size, pretraining, queries, image size and options are its own. A
+    pretraining that is one of timm's names decides the size.
 
     Args:
         rung: whose recipe says how long a full schedule is.
@@ -43,8 +46,12 @@ def resolve_settings(*, rung: str = "eomt", **given: Any) -> Settings:
         given["overrides"] = assignments("overrides", given.get("overrides") or "") | hyper
     settings = Settings(**given)
     overrides = overrides_of(settings.overrides)
+    if is_timm(settings.pretraining):
+        settings = replace(settings, pretraining=timm_vit(settings.pretraining).pretraining)
     if settings.checkpoint is not None:
         settings = _of_checkpoint(settings)
+    elif is_timm(settings.pretraining):
+        settings = replace(settings, size=encoder_size(settings.size, settings.pretraining))
     device = resolve_device(settings.device)
     settings = replace(settings, device=device, task=_task(settings))
     kind = settings.kind
@@ -176,4 +183,6 @@ def _label(settings: Settings, full: Defaults) -> str:
     )
     height, width = settings.image_size
     said = f"short training: {settings.duration} at {height}×{width}, not a full schedule"
-    return said if short else ""
+    random = settings.weights == RANDOM_WEIGHTS and settings.checkpoint is None
+    unlearnt = f"random weights, not those of {settings.pretraining}" if random else ""
+    return "; ".join(text for text in (said if short else "", unlearnt) if text)

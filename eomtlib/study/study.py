@@ -32,6 +32,9 @@ from eomtlib.study.settings import resolve_settings
 from eomtlib.study.side_by_side import check_jobs, default_jobs, learn_side_by_side
 from eomtlib.study.timing_rounds import time_missing
 
+_LONGEST_PART = 100
+"""Letters of a folder's name that sizes, pretrainings or seeds may take; file systems have 255."""
+
 Point = Mapping[str, Any]
 """``rung``, and the parameters and hyper-parameters in which a run differs from others."""
 
@@ -114,11 +117,12 @@ class Study:
         for point, shown in zip(points, self.points, strict=True):
             own = {name: value for name, value in point.items() if name != "rung"}
             rung = check_choice("rung", point["rung"], LADDER)
-            # The papers train a frozen encoder's decoder for another number of epochs.
-            trained_as = rung if LADDER[rung].frozen_encoder else "eomt"
+            given = _without_useless_weights({**shared, **own}, points)
+            # On the papers' data a frozen encoder's decoder is trained for other numbers of epochs.
+            has_epochs = given.get("dataset") not in (None, "", "shapes")
+            trained_as = rung if LADDER[rung].frozen_encoder and has_epochs else "eomt"
             key = (trained_as, *((name, shown[name]) for name in sorted(own)))
             if key not in settings_of:
-                given = _without_useless_weights({**shared, **own}, points)
                 settings_of[key] = resolve_settings(rung=trained_as, **given)
             settings = settings_of[key]
             if settings not in materials:
@@ -149,7 +153,7 @@ class Study:
         """
         s, every = self.settings, [run.settings for run in self.runs]
         varied = [
-            "-".join(dict.fromkeys(str(getattr(one, name)) for one in every))
+            _joined([str(getattr(one, name)) for one in every], name)
             for name in ("size", "pretraining", "seed")
         ]
         size = "x".join(str(side) for side in s.image_size)
@@ -270,6 +274,13 @@ def _without_useless_weights(parameters: dict[str, Any], points: Sequence[Point]
     is_own = pretraining in OWN_PRETRAININGS
     is_own = is_own or (pretraining == "auto" and parameters.get("size") in OWN_SIZES)
     return parameters | {"weights": None} if len(kinds) > 1 and is_own else parameters
+
+
+def _joined(values: Sequence[str], what: str) -> str:
+    """What varies, as a part of a folder's name; how many there are where that becomes too long."""
+    different = list(dict.fromkeys(values))
+    text = "-".join(different).replace(":", "-")
+    return text if len(text) <= _LONGEST_PART else f"{len(different)}-{what}s"
 
 
 def _shown(value: object) -> object:

@@ -18,7 +18,9 @@ from eomtlib.core.errors import ConfigurationError
 from eomtlib.training.hyperparameters import OptimizerConfig
 
 _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
-_BEFORE_BLOCKS = re.compile(r"(?:^|\.)(patch_embed|pos_embed|cls_token|reg_token|norm_pre)(?:\.|$)")
+_BEFORE_BLOCKS = re.compile(
+    r"(?:^|\.)(patch_embed|pos_embed|cls_token|reg_token|norm_pre|rope)(?:\.|$)"
+)
 _FINAL_NORM = re.compile(r"(?:^|\.)(norm|fc_norm)\.")
 
 

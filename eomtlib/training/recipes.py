@@ -95,7 +95,7 @@ def recipe(
     frozen = LADDER[rung].frozen_encoder and options.frozen_encoder is not False
     if frozen:
         chosen = _pmt(dataset)
-    elif pretraining == "dinov3":
+    elif "dinov3" in pretraining:  # timm's names of it as well
         query_blocks = options.query_blocks or HEAD_SIZES[size].query_blocks
         # The blocks that process queries learn at the full rate, where there are such in the ViT.
         in_encoder = LADDER[rung].has_query_blocks and not LADDER[rung].frozen_encoder

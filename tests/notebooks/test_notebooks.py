@@ -197,6 +197,20 @@ def test_frozen_encoder_changes_one_thing_at_a_time_and_shares_an_encoder(tmp_pa
 
 
 @pytest.mark.slow
+def test_any_plain_vit_of_timm_can_be_asked_about(tmp_path):
+    name = "timm:test_vit2.r160_in1k"
+    given = {**SMOKE, "image_size": 64, "weights": "random"}
+    executed = _execute("pretraining", tmp_path, **given, pretrainings=f"none,{name}", rungs="eomt")
+    assert name in _output(executed, "table", "text/html")
+    assert _output(executed, "pareto", "image/png")
+    assert _rows(executed, "gain") == 1
+    executed = _execute("frozen_encoder", tmp_path, **given, pretraining=name)
+    assert "taps 4, 5, 6, 7" in _output(executed, "table", "text/html")  # of its eight blocks
+    executed = _execute("query_blocks", tmp_path, **given, pretraining=name, query_blocks="2,3")
+    assert _output(executed, "table", "text/html")
+
+
+@pytest.mark.slow
 def test_paper_tables_show_every_table(tmp_path):
     executed = _execute("paper_tables", tmp_path)
     assert len(_outputs(executed, "tables", "text/html")) == 15

@@ -97,6 +97,9 @@ CHANGED = {
     "workers": 1,
     "loggers": (),
     "checkpoint_every": "3steps",
+    "validate_every": "50%",
+    "validate_on": 2,
+    "early_stopping": None,  # with validate_every alone
     "data_path": None,
     "exif": None,
     "on_bad": None,

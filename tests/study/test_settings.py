@@ -4,6 +4,7 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.ladder import LADDER
+from eomtlib.study import parsing
 from eomtlib.study.parameters import Settings, StudyParameters, parameters_of
 from eomtlib.study.parsing import parse_image_size, parse_rungs
 from eomtlib.study.settings import resolve_settings
@@ -140,12 +141,17 @@ def test_as_many_images_are_drawn_as_are_evaluated_on():
         ({"timing_modes": "eager,cuda-graph"}, "timing_modes='cuda-graph' needs CUDA.*'eager'"),
         ({"samplers": "pytorch,tritn"}, "samplers='tritn'.*'triton'"),
         ({"samplers": "triton"}, "samplers='triton' needs (a GPU|the package).*'pytorch'"),
-        ({"loggers": "wandb"}, "loggers='wandb'.*pip install wandb"),
     ],
 )
 def test_bad_parameters_are_named_with_the_fix(parameters, message):
     with pytest.raises(ConfigurationError, match=message):
         resolve_settings(**{"device": "cpu", **parameters})
+
+
+def test_a_logger_that_is_not_installed_is_named_with_the_fix(monkeypatch):
+    monkeypatch.setattr(parsing, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"loggers='wandb'.*pip install wandb"):
+        resolve_settings(device="cpu", loggers="wandb")
 
 
 def test_unknown_rung_and_an_empty_list():

@@ -12,6 +12,7 @@ from torch import nn
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
 from eomtlib.core.structures import ClassInfo
+from eomtlib.core.words import RANDOM_WEIGHTS
 from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints.identify import Checkpoint, identify, open_entries
 from eomtlib.models.checkpoints.own import ModelConfig, unnamed_classes
@@ -66,6 +67,11 @@ def load_model(
     if weights and found.encoder == "whole":
         raise ConfigurationError(
             f"weights={str(weights)!r} has no use: {found.path} holds its encoder. Leave it empty."
+        )
+    if weights == RANDOM_WEIGHTS:
+        raise ConfigurationError(
+            f"weights={weights!r} has no use: {found.path} was trained on a pretrained encoder, "
+            "which it does not hold. Set weights to its file, or leave it empty."
         )
     config, fresh_head = _for_classes(found, classes, new_class_head=new_class_head)
     model = build_model(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
+from typing import Any
 
 import timm
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -16,8 +17,9 @@ from timm.layers import resample_abs_pos_embed
 from timm.models import eva, vision_transformer
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
-from eomtlib.core.words import OWN_SIZES
+from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, RANDOM_WEIGHTS
 from eomtlib.models.encoders import Encoder, PlainEncoder, check_encoder, timm_name
+from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.layouts import DINOV3_RELEASE, TIMM
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
 
@@ -35,15 +37,16 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
     downloaded). The sizes of our own have no pretrained weights.
 
     Args:
-        pretraining: ``auto`` or the name of a pretraining, which is returned as it is.
+        pretraining: ``auto``, the name of a pretraining, which is returned as it is, or a name of
+            timm's, which is returned with the tag of its weights.
         size: of the encoder.
-        weights: a local file or folder, or None.
+        weights: a local file or folder, ``random``, or None.
     """
     if pretraining != "auto":
         check_encoder(size, pretraining)
-        return pretraining
+        return timm_vit(pretraining).pretraining if is_timm(pretraining) else pretraining
     check_encoder(size, "none")
-    if size in OWN_SIZES:
+    if size in OWN_SIZES or weights == RANDOM_WEIGHTS:
         return "none"
     if weights:
         return "dinov2"
@@ -63,9 +66,11 @@ def load_pretrained(
     Args:
         encoder: as built for the same size and pretraining.
         size: of the encoder.
-        pretraining: one of ``core.words.PRETRAININGS``; ``none`` leaves the encoder as it is.
-        weights: a file, or a folder that holds one; None for timm's hub or its cache. With ``mim``
-            what ``eomtlib.training.pretraining`` has written, which must be given.
+        pretraining: one of ``core.words.PRETRAININGS``, or ``timm:NAME``; ``none`` leaves the
+            encoder as it is.
+        weights: a file, or a folder that holds one; None for timm's hub or its cache; ``random``
+            leaves an encoder of timm's as it is. With ``mim`` what
+            ``eomtlib.training.pretraining`` has written, which must be given.
 
     Returns:
         Where the weights came from, for the record: a file name, or the hub's name.
@@ -74,9 +79,10 @@ def load_pretrained(
         ConfigurationError: when neither a file nor the network has the weights.
         CheckpointError: when a file cannot be read or does not fit; the encoder is then unchanged.
     """
-    if pretraining == "none":
-        return "random"
-    if pretraining == "mim" and not weights:
+    is_own = pretraining in OWN_PRETRAININGS
+    if pretraining == "none" or (weights == RANDOM_WEIGHTS and not is_own):
+        return RANDOM_WEIGHTS
+    if pretraining == "mim" and weights in (None, "", RANDOM_WEIGHTS):
         raise ConfigurationError(
             "pretraining='mim' has no published weights, and weights is not set. Pretrain on this "
             f"machine: eomtlib pretrain --size {size}; it prints the file to set weights "
@@ -138,7 +144,8 @@ def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -
     if resampled:
         state.pop(_RESAMPLED[0], None)
     family = vision_transformer if isinstance(encoder, PlainEncoder) else eva
-    state = family.checkpoint_filter_fn(state, encoder.backbone)
+    architecture = encoder.backbone.pretrained_cfg["architecture"]
+    state = family.checkpoint_filter_fn(state, encoder.backbone, **_resampling(architecture))
     # Built without a classifier, EVA-02 keeps its final LayerNorm as fc_norm; files may not.
     if "fc_norm.weight" not in state and "fc_norm.weight" in encoder.backbone.state_dict():
         for entry in ("weight", "bias"):
@@ -146,6 +153,16 @@ def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -
                 state[f"fc_norm.{entry}"] = state.pop(f"norm.{entry}")
     # Without the patch embedding timm does not know the grid that positions were made for.
     return state | (resampled or {})
+
+
+def _resampling(architecture: str) -> dict[str, Any]:
+    """How timm resamples patches and positions of those that it does not resample bicubically."""
+    if "flexi" not in architecture and "radio" not in architecture:
+        return {}
+    bilinear: dict[str, Any] = {"interpolation": "bilinear", "antialias": False}
+    if architecture in ("vit_base_patch16_radio_v3", "vit_huge_patch16_radio_v3"):
+        bilinear["align_corners"] = True
+    return bilinear
 
 
 def _read_own(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:
@@ -199,6 +216,11 @@ def _hub_file(size: str, pretraining: str) -> Path:
     """The file of the weights in the Hugging Face cache, downloaded there if need be."""
     name = timm_name(size, pretraining)
     config = timm.get_pretrained_cfg(name)
+    if is_timm(pretraining) and not (timm_vit(pretraining).has_weights and config.hf_hub_id):
+        raise ConfigurationError(
+            f"pretraining={pretraining!r}: timm has no weights of it on its hub. Set weights to a "
+            f"file of yours, or to {RANDOM_WEIGHTS!r} for its architecture alone."
+        )
     repository = config.hf_hub_id
     repository = f"timm/{name}" if repository in (None, "timm/") else repository
     for file_name in ("model.safetensors", "pytorch_model.bin"):
@@ -208,11 +230,12 @@ def _hub_file(size: str, pretraining: str) -> Path:
     try:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except Exception as error:  # any failure of hub or network has the same remedy
-        licence = " Its licence must be accepted on that page first."
+        gated = "dinov3" in name
+        licence = " Its licence must be accepted on that page first." if gated else ""
         raise ConfigurationError(
             f"the weights of {name} are neither in the Hugging Face cache nor could they be "
             f"fetched ({type(error).__name__}). On a machine with network, fetch model.safetensors "
             f"of https://huggingface.co/{repository}, put it where this machine sees it, and set "
             f"weights to that file (or to a folder that holds it as {name}.safetensors)."
-            f"{licence if pretraining == 'dinov3' else ''}"
+            f"{licence} weights={RANDOM_WEIGHTS!r} takes the architecture alone."
         ) from error

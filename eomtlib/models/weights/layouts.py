@@ -56,7 +56,8 @@ _DINOV3_BLOCK = {
     r"(?<=\d\.)attn\.([qv])_bias": r"attention.\1_proj.bias",
     r"(?<=\d\.)attn\.proj\.": "attention.o_proj.",
     r"(?<=\d\.)gamma_([12])": r"layer_scale\1.lambda1",
-    r"(?<=\d\.)mlp\.fc1\.": "mlp.up_proj.",
+    r"(?<=\d\.)mlp\.fc1(_x)?\.": "mlp.up_proj.",
+    r"(?<=\d\.)mlp\.fc1_g\.": "mlp.gate_proj.",
     r"(?<=\d\.)mlp\.fc2\.": "mlp.down_proj.",
 }
 # Timm's DINOv2 → Hugging Face's EoMT.
@@ -124,7 +125,9 @@ _HF_DINOV3 = {
 }
 _HF_IGNORED = r"attn_mask_probs|criterion\.empty_weight|.*\.(position_ids|mask_token)|.*inv_freq"
 
-_ENCODER_IGNORED = r"(head\.|fc_norm\.|mask_token|norm\.).*|embeddings\.mask_token|.*inv_freq"
+_ENCODER_IGNORED = (
+    r"(head\.|attn_pool\.|fc_norm\.|mask_token|norm\.).*|embeddings\.mask_token|.*inv_freq"
+)
 TIMM = Layout("timm's", {}, _ENCODER_IGNORED)
 """Encoders under the names of our models, which are timm's."""
 DINOV3_RELEASE = Layout(

@@ -11,7 +11,9 @@ from typing import Any
 from torch import nn
 
 from eomtlib.models.checkpoints import ModelConfig, identify, load_model
+from eomtlib.models.encoders import encoder_size
 from eomtlib.models.ladder import LADDER
+from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.report.explore.sources import given_paths
 from eomtlib.study.parsing import parse_image_size, parse_rungs
 from eomtlib.study.records.kinds import TrainingRecord
@@ -102,7 +104,7 @@ def finished_runs(
     Args:
         store: the results folder.
         rungs: to look for.
-        size: of the runs.
+        size: of the runs; a name of timm's says it.
         pretraining: ``auto`` for any.
         dataset: of the runs.
         task: of the runs; empty for any.
@@ -110,6 +112,8 @@ def finished_runs(
         duration: empty for any.
         image_size: 0 for any.
     """
+    if is_timm(pretraining):
+        size, pretraining = encoder_size(size, pretraining), timm_vit(pretraining).pretraining
     perhaps = {"task": task, "pretraining": "" if pretraining == "auto" else pretraining}
     perhaps |= {"image_size": parse_image_size(image_size) if image_size else None}
     wanted: dict[str, Any] = {"size": size, "dataset": dataset, "seed": seed}

@@ -11,11 +11,11 @@ from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.plots.style import (
     GREY,
-    PRETRAINING_LINES,
     RUNG_COLORS,
     RUNG_MARKERS,
     SIZE_POINTS,
     finish,
+    pretraining_lines,
 )
 from eomtlib.report.uncertainty import ALL_ROWS
 
@@ -45,6 +45,8 @@ def plot_changes(
     present = list(dict.fromkeys(changes[axis]))
     names = [rung for rung in LADDER if rung in present] if axis == "rung" else present
     groups = list(changes[beside].unique()) if beside else [None]
+    lines = pretraining_lines(groups) if beside == "pretraining" else dict.fromkeys(groups, "-")
+    points = SIZE_POINTS if beside == "size" else dict.fromkeys(groups, 8)
     height = 1.3 + 0.34 * len(names) * max(1.0, 0.6 * len(groups))
     fig, ax = plt.subplots(figsize=(7.2, height))
     ax.axvline(0, color=GREY, lw=0.8, zorder=0)
@@ -52,7 +54,8 @@ def plot_changes(
         shift = (place - (len(groups) - 1) / 2) * _APART
         part = changes if group is None else changes[changes[beside] == group]
         for _, row in part.iterrows():
-            _draw_gain(ax, row, names.index(row[axis]) + shift, beside, group)
+            style = {"line": lines[group], "points": points[group]}
+            _draw_gain(ax, row, names.index(row[axis]) + shift, **style)
     ax.set_yticks(range(len(names)), [_title(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     against = set(changes["against"])
@@ -61,7 +64,7 @@ def plot_changes(
     finish(ax, title, [note])
     ax.grid(visible=False, axis="y")
     if beside:
-        handles = [_handle(beside, group) for group in groups]
+        handles = [_handle(beside, group, lines[group]) for group in groups]
         ax.legend(handles=handles, title=beside, fontsize=8, title_fontsize=8, frameon=False)
     fig.tight_layout()
     return fig
@@ -76,20 +79,18 @@ def _title(name: object) -> str:
     return LADDER[name].title if name in LADDER else for_matplotlib(str(name))
 
 
-def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, beside: str | None, group: object) -> None:
+def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, *, line: object, points: float) -> None:
     rung = row.get("rung")
     color, has_interval = RUNG_COLORS.get(rung, "#000000"), not pd.isna(row["from"])
     if has_interval:
-        line = PRETRAINING_LINES[group] if beside == "pretraining" else "-"
         ax.plot([row["from"], row["to"]], [y, y], color=color, lw=2, ls=line, zorder=1)
         ax.plot(row[list(ALL_ROWS)], [y, y], color=color, lw=0.6, zorder=1)
     settled = not row["what the seeds say"].startswith(("not settled", "one seed"))
     style = {"marker": RUNG_MARKERS.get(rung, "o"), "mfc": color if settled else "white"}
-    points = SIZE_POINTS[group] if beside == "size" else 8
     ax.plot(row[_heading(row)], y, color=color, ms=points, ls="", zorder=2, **style)
 
 
-def _handle(beside: str, group: str) -> plt.Line2D:
+def _handle(beside: str, group: str, line: object) -> plt.Line2D:
     if beside == "pretraining":
-        return plt.Line2D([], [], color=GREY, ls=PRETRAINING_LINES[group], label=group)
+        return plt.Line2D([], [], color=GREY, ls=line, label=group)
     return plt.Line2D([], [], color=GREY, ls="", marker="o", ms=SIZE_POINTS[group], label=group)

@@ -49,7 +49,7 @@ def plot_pareto(
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7.2, 4.6))
     shown = table.dropna(subset=[x, y]).sort_values(
         ["rung", along] if along else ["rung"],
-        key=lambda column: column.map(_ORDERS[column.name].index),
+        key=lambda column: column.map(_in_order(column).index),
         kind="stable",
     )
     if along is None:
@@ -88,6 +88,11 @@ def plot_pareto(
         colors = [RUNG_COLORS[rung] for rung in shown["rung"]]
         _write_labels(ax, points, _labels(shown, along), colors, covered)
     return fig
+
+
+def _in_order(column: pd.Series) -> list[str]:
+    """All values of a column in their order; names of timm's last, as they come."""
+    return list(dict.fromkeys((*_ORDERS[column.name], *column)))
 
 
 def _labels(shown: pd.DataFrame, along: str | None) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,8 +33,15 @@ RUNG_MARKERS = dict(zip(RUNG_COLORS, ("s", "D", "^", "v", "P", "o", "X"), strict
 SIZE_POINTS = dict(zip(SIZES, (6, 7.5, 9, 10.5, 12, 13.5), strict=True))
 """Size of the encoder → size of a point in printer's points."""
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
-PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
+_PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
 GREY = "#777777"
+
+
+def pretraining_lines(names: Sequence[str]) -> dict[str, Any]:
+    """Pretraining → style of its line; timm's names get what the others leave."""
+    others = [name for name in names if name not in _PRETRAINING_LINES]
+    free = [line for name, line in _PRETRAINING_LINES.items() if name not in names]
+    return _PRETRAINING_LINES | dict(zip(others, cycle(free or _LINES), strict=False))
 
 
 def finish(ax: Axes, title: str = "", notes: Sequence[str] = ()) -> None:

@@ -1,5 +1,6 @@
 """Tables: measured beside printed, never mixed; as DataFrame, CSV, Markdown and LaTeX."""
 
+from eomtlib.report.tables.encoders import encoders_table
 from eomtlib.report.tables.formats import style, style_plain
 from eomtlib.report.tables.measured import (
     ablation_table,
@@ -18,6 +19,7 @@ __all__ = [
     "beside_paper",
     "change_table",
     "closing_table",
+    "encoders_table",
     "ladder_table",
     "measured_table",
     "records_table",
