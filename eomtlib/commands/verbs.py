@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.core.words import DATASET_TASKS, SIZES, TASKS, TIMING_MODES
+from eomtlib.core.words import DATASET_TASKS, EXPORTS, SIZES, TASKS, TIMING_MODES
 from eomtlib.study.parameters import PARAMETERS
 
 _Parser = argparse.ArgumentParser
@@ -64,6 +64,19 @@ def check_data(parser: _Parser) -> None:
     _as_described(parser, "data_path", "task", "exif")
     parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
     parser.add_argument("--workers", type=int, default=-1, help="processes; -1 for cores - 1")
+
+
+def convert(parser: _Parser) -> None:
+    """Make of an annotation tool's export a data set that --dataset custom reads."""
+    parser.add_argument("source", help="the folder of the export, unpacked")
+    parser.add_argument("--output", required=True, help="a new folder; images are linked into it")
+    parser.add_argument("--format", default="auto", help=f"of {', '.join(EXPORTS)}")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        help="of the training images, for the val split where the export has none; 0 for none",
+    )
+    _as_described(parser, "exif", "on_bad")
 
 
 def evaluate(parser: _Parser) -> None:
@@ -147,6 +160,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "benchmark": benchmark,
     "book": book,
     "check-data": check_data,
+    "convert": convert,
     "evaluate": evaluate,
     "export": export,
     "fit": fit,

@@ -36,6 +36,9 @@ EXIF = ("apply", "ignore")
 ON_BAD = ("refuse", "skip")
 """What is done with images that cannot be read, or of whose annotation anything is wrong."""
 
+EXPORTS = ("auto", "yolo", "roboflow", "cvat", "labelme", "voc", "coco")
+"""Annotation tools and formats whose data sets are converted; ``auto`` for what is found."""
+
 COST_IMAGE_SIZE = 640
 """The image size at which the papers state parameters, GMACs and FPS."""
 
