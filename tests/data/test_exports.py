@@ -1,0 +1,405 @@
+"""Data sets as annotation tools export them, converted and read, beside what was drawn."""
+
+import base64
+import re
+import shutil
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from pycocotools.coco import COCO
+
+from eomtlib.commands import main
+from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.data.exports.conversion import convert
+from eomtlib.data.registry import open_dataset
+from tests.data import export_files
+from tests.data.export_files import BORDER, DRAWN, LABELS, SIZE, voc_maps
+from tests.data.files import masks_of, noise, write_image
+
+WRITERS = {
+    "yolo": export_files.write_yolo,
+    "roboflow": export_files.write_roboflow,
+    "cvat": export_files.write_cvat,
+    "labelme": export_files.write_labelme,
+}
+
+
+def converted(root, form="auto", **options):
+    """What is written, and what was said."""
+    said = []
+    output = root.parent / "converted"
+    convert(root, output, form=form, say=said.append, **options)
+    return output, said
+
+
+def opened(folder, split, task="instance"):
+    with pytest.warns(UserWarning, match="no segments") if split == "train" else nullcontext():
+        return open_dataset("custom", split, task=task, data_path=folder)
+
+
+def found_in(dataset):
+    """Image → label, crowd and mask of each segment."""
+    found = {}
+    for index in range(len(dataset)):
+        image, segments = dataset.read(index)
+        assert image.shape == (3, *SIZE)
+        labels = [dataset.classes[k].name for k in segments.labels]
+        own = zip(labels, segments.is_crowd.tolist(), masks_of(segments), strict=True)
+        found[dataset.source(index)[1]] = list(own)
+    return found
+
+
+def overlap(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("named", [False, True], ids=["auto", "named"])
+def test_objects_are_those_that_were_drawn(tmp_path, form, named):
+    WRITERS[form](tmp_path / "set")
+    folder, _ = converted(tmp_path / "set", form if named else "auto")
+    worst = 1.0
+    for split, images in DRAWN.items():
+        dataset = opened(folder, split)
+        assert [info.name for info in dataset.classes] == list(LABELS)
+        assert all(info.is_thing for info in dataset.classes)
+        found = found_in(dataset)
+        assert found.keys() == {name for name, shapes in images.items() if shapes}
+        for name, segments in found.items():
+            shapes = images[name]
+            assert [label for label, _, _ in segments] == [shape.label for shape in shapes]
+            if form != "yolo":  # which knows no crowds
+                assert [crowd for _, crowd, _ in segments] == [s.is_crowd for s in shapes]
+            for (_, _, mask), shape in zip(segments, shapes, strict=True):
+                worst = min(worst, overlap(mask, shape.mask()))
+    print(f"{form}: {worst:.4f}")
+    assert worst >= 0.98
+
+
+@pytest.mark.parametrize("labelmap", [True, False])
+def test_pascal_voc_has_void_borders_and_serves_every_task(tmp_path, labelmap):
+    export_files.write_voc(tmp_path / "set", labelmap=labelmap)
+    folder, _ = converted(tmp_path / "set")
+    names = ("background", *LABELS) if labelmap else ("background", "aeroplane", "bicycle", "bird")
+    for split, images in DRAWN.items():
+        datasets = {
+            task: open_dataset("custom", split, task=task, data_path=folder)
+            for task in ("panoptic", "instance", "semantic")
+        }
+        assert datasets["panoptic"].classes[0].name == "background"
+        assert not datasets["panoptic"].classes[0].is_thing
+        for index in range(len(images)):
+            name = datasets["panoptic"].source(index)[1]
+            classes, objects = voc_maps(images[name])
+            for task, dataset in datasets.items():
+                segments = dataset.read(index)[1]
+                assert np.array_equal((segments.ids < 0).all(0), void(classes, task))
+                labels = [dataset.classes[k].name for k in segments.labels]
+                masks = masks_of(segments)
+                for label, mask in zip(labels, masks, strict=True):
+                    assert (classes[mask] == names.index(label)).all()
+                    assert task == "semantic" or len(np.unique(objects[mask])) == 1
+                background = task != "instance"
+                number = len(np.unique(classes[classes < BORDER]))
+                count = number if task == "semantic" else len(images[name]) + background
+                assert len(labels) == count
+
+
+def void(classes, task):
+    return (classes == BORDER) | ((classes == 0) if task == "instance" else False)
+
+
+def test_pascal_voc_without_objects_is_semantic(tmp_path):
+    export_files.write_voc(tmp_path / "set", objects=False)
+    folder, _ = converted(tmp_path / "set")
+    dataset = open_dataset("custom", "val", task="semantic", data_path=folder)
+    classes, _ = voc_maps(DRAWN["val"]["first.jpg"])
+    segments = dataset.read(0)[1]
+    shown = np.unique(classes[classes < BORDER])
+    assert segments.labels.tolist() == shown.tolist()
+    assert np.array_equal(masks_of(segments), [classes == k for k in shown])
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_images_are_the_same_bytes(tmp_path, form):
+    WRITERS[form](tmp_path / "set")
+    folder, _ = converted(tmp_path / "set")
+    for split, images in DRAWN.items():
+        for name in images:
+            (source,) = (tmp_path / "set").rglob(name)
+            written = folder / "images" / split / name
+            assert written.read_bytes() == source.read_bytes()
+            assert not written.is_symlink()
+
+
+def test_a_val_split_is_asked_for_where_there_is_none(tmp_path):
+    export_files.write_cvat(tmp_path / "set", subsets=False)
+    with pytest.raises(ConfigurationError, match=r"no val split.*--val-share 0\.1"):
+        converted(tmp_path / "set")
+    counts = convert(tmp_path / "set", tmp_path / "out", val_share=0.25, say=lambda _: None)
+    assert {split: own.images for split, own in counts.items()} == {"train": 3, "val": 1}
+    alone = convert(tmp_path / "set", tmp_path / "alone", val_share=0, say=lambda _: None)
+    assert list(alone) == ["train"]
+    with pytest.raises(ConfigurationError, match=r"val_share=1 must lie in \[0, 1\)"):
+        convert(tmp_path / "set", tmp_path / "other", val_share=1)
+
+
+def test_a_split_that_is_there_stays(tmp_path):
+    export_files.write_yolo(tmp_path / "set")
+    with pytest.raises(ConfigurationError, match="has its own val"):
+        converted(tmp_path / "set", val_share=0.5)
+
+
+def test_a_test_split_without_labels_is_images_alone(tmp_path):
+    export_files.write_yolo(tmp_path / "set")
+    write_image(tmp_path / "set/images/test/t.jpg", noise(SIZE, 255, 1, (3,)))
+    path = tmp_path / "set/data.yaml"
+    path.write_text(path.read_text() + "test: images/test\n")
+    folder, _ = converted(tmp_path / "set")
+    assert (folder / "images/test/t.jpg").is_file()
+    assert not (folder / "test.json").exists()
+
+
+def add_line(line):
+    def change(root):
+        path = root / "labels/val/first.txt"
+        path.write_text(path.read_text() + f"\n{line}\n")
+
+    return change
+
+
+def replace(name, old, new):
+    def change(root):
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+def remove(name):
+    return lambda root: (root / name).unlink()
+
+
+ROBOFLOW, LABELME = "valid/_annotations.coco.json", "val/first.json"
+XML, IMAGE = "annotations.xml", "first.jpg"
+WRONG = [
+    ("yolo", add_line("0 .1 .1 .2 .2"), r"first\.txt:5: is a box, not an outline"),
+    ("yolo", add_line("0 .1 .1 .2 .2 .3"), r"first\.txt:5: has 5 number\(s\) after the class"),
+    ("yolo", add_line("9 0 0 1 0 1 1"), r"first\.txt:5: class 9 is not among the names"),
+    ("yolo", add_line("0 0 0 1 0 1 100"), r"first\.txt:5: has numbers beyond 0 to 1"),
+    ("yolo", add_line("0 0 0 1 0 1 nan"), r"first\.txt:5: has numbers beyond 0 to 1"),
+    ("yolo", add_line("0 0 0 1 0 1 x"), r"first\.txt:5: could not convert"),
+    ("roboflow", remove(f"valid/{IMAGE}"), rf"missing image: .*valid/{IMAGE}: missing, and"),
+    (
+        "roboflow",
+        replace(ROBOFLOW, '"height": 240', '"height": 20'),
+        "says 20 × 320 .* is 240 × 320",
+    ),
+    (
+        "roboflow",
+        replace(ROBOFLOW, '"category_id": 3', '"category_id": 8'),
+        r"annotations\[1\]: category_id 8 is not among",
+    ),
+    (
+        "roboflow",
+        replace(ROBOFLOW, '"image_id": 0', '"image_id": 5'),
+        r"annotations\[0\]: image_id 5 is not among",
+    ),
+    (
+        "roboflow",
+        replace(ROBOFLOW, "[[10.0, 140.0, 150.0, 140.0, 80.0, 235.0]]", "[]"),
+        r"annotations\[1\]: has a box and no outline",
+    ),
+    (
+        "roboflow",
+        replace(ROBOFLOW, "[[10.0, 140.0, 150.0, 140.0, 80.0, 235.0]]", "[[1, 2, 3, 4]]"),
+        r"annotations\[1\]: a polygon of 4 numbers",
+    ),
+    (
+        "cvat",
+        remove(f"images/val/{IMAGE}"),
+        rf"images/val/{IMAGE}: missing, and .*xml:\d+ is for it",
+    ),
+    ("cvat", replace(XML, 'rle="', 'rle="7, '), r"xml:\d+: mask: run lengths do not add up"),
+    (
+        "cvat",
+        replace(XML, 'points="20.00,30.00;', 'points="20.00;'),
+        r"xml:\d+: polygon: .*corners",
+    ),
+    ("cvat", replace(XML, 'xtl="90"', ""), r"xml:\d+: box lacks 'xtl'"),
+    ("cvat", replace(XML, 'label="cat"', 'label="cow"'), r"xml:\d+: box: label 'cow' is not among"),
+    (
+        "labelme",
+        remove(f"val/{IMAGE}"),
+        rf"missing image: .*val/{IMAGE}: missing, and .*first.json",
+    ),
+    (
+        "labelme",
+        replace(LABELME, '"points": [[10, 140]', '"points": [[7]'),
+        r"shapes\[1\]: not enough",
+    ),
+    ("labelme", replace(LABELME, '"mask": "', '"mask": "AA'), r"shapes\[0\]: .*"),
+    ("labelme", replace(LABELME, '"version"', "version"), "first.json: is no valid JSON"),
+    ("voc", remove("SegmentationClass/first.png"), "missing mask: .*SegmentationClass/first.png"),
+    ("voc", remove("SegmentationObject/first.png"), "missing mask: .*SegmentationObject/first.png"),
+    ("voc", remove("JPEGImages/first.jpg"), "missing image: .*JPEGImages/first.jpg"),
+    ("voc", replace("labelmap.txt", "50,60,230", "50,60,231"), "#323ce6, which stand for no class"),
+]
+WRITERS_OF_ALL = WRITERS | {"voc": export_files.write_voc}
+
+
+@pytest.mark.parametrize(("form", "change", "said"), WRONG, ids=[said for _, _, said in WRONG])
+def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path, form, change, said):
+    WRITERS_OF_ALL[form](tmp_path / "set")
+    change(tmp_path / "set")
+    heard = []
+    with pytest.raises(DataError, match=r"\d finding\(s\).*nothing is written.*--on-bad skip"):
+        convert(tmp_path / "set", tmp_path / "out", say=heard.append)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert any(re.search(said, line) for line in heard), heard
+    counts = convert(tmp_path / "set", tmp_path / "out", on_bad="skip", say=heard.append)
+    assert counts["train"].images >= 2
+
+
+REFUSED = [
+    ("yolo", replace("data.yaml", "names:", "labels:"), "names must list the classes"),
+    ("yolo", replace("data.yaml", "path:", "{"), "is no valid YAML"),
+    ("yolo", replace("data.yaml", "images/val", "images/../../.."), "no file name below"),
+    ("yolo", replace("data.yaml", "images/val", "/etc"), "no file name below"),
+    ("roboflow", replace(ROBOFLOW, IMAGE, f"../{IMAGE}"), "no file name below"),
+    ("roboflow", replace(ROBOFLOW, '"images"', '"pictures"'), "has no list 'images'"),
+    ("roboflow", replace(ROBOFLOW, '"cat"', '"dog"'), "category 2 is 'dog', but 'cat'"),
+    ("cvat", replace(XML, f'"{IMAGE}"', '"/etc/passwd"'), r"xml:\d+: .*no file name below"),
+    ("cvat", replace(XML, "<meta>", "<meta"), r"annotations.xml:2: is no valid XML"),
+    ("cvat", replace(XML, "<annotations>", "<annotations><track></track>"), "tracks of a video"),
+    (
+        "cvat",
+        replace(XML, "<annotations>", '<!DOCTYPE a [<!ENTITY b "c">]><annotations>'),
+        r"annotations.xml:2: has a document type",
+    ),
+    ("voc", replace("ImageSets/Segmentation/val.txt", "first", "../first"), "no file name below"),
+    ("voc", replace("labelmap.txt", "30,240,40", "green"), r"labelmap.txt:4: .*write name:red"),
+]
+
+
+@pytest.mark.parametrize(("form", "change", "said"), REFUSED, ids=[said for _, _, said in REFUSED])
+def test_what_cannot_be_read_at_all_is_refused(tmp_path, form, change, said):
+    WRITERS_OF_ALL[form](tmp_path / "set")
+    change(tmp_path / "set")
+    with pytest.raises(DataError, match=said):
+        convert(tmp_path / "set", tmp_path / "out", on_bad="skip", say=lambda _: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_path_of_another_machine_finds_the_image_that_came_along(tmp_path):
+    export_files.write_labelme(tmp_path / "set")
+    replace(LABELME, f'"{IMAGE}"', f'"C:\\\\photos\\\\{IMAGE}"')(tmp_path / "set")
+    replace("train/empty.json", '"empty.jpg"', '"../../elsewhere/empty.jpg"')(tmp_path / "set")
+    folder, _ = converted(tmp_path / "set")
+    assert (folder / "images/val" / IMAGE).is_file()
+    assert (folder / "images/train/empty.jpg").is_file()
+
+
+def test_an_image_inside_of_labelmes_file_is_taken_out(tmp_path):
+    export_files.write_labelme(tmp_path / "set")
+    content = (tmp_path / "set/val" / IMAGE).read_bytes()
+    (tmp_path / "set/val" / IMAGE).unlink()
+    text = base64.b64encode(content).decode()
+    replace(LABELME, '"imageData": null', f'"imageData": "{text}"')(tmp_path / "set")
+    folder, _ = converted(tmp_path / "set")
+    assert (folder / "images/val" / IMAGE).read_bytes() == content
+
+
+@pytest.mark.parametrize("exif", ["apply", "ignore"])
+def test_yolo_counts_in_the_photograph_as_it_is_turned(tmp_path, exif):
+    root = tmp_path / "set"
+    root.mkdir()
+    (root / "data.yaml").write_text("names: [cat]\nnc: 1\n")  # no paths, as some tools have it
+    for split in ("train", "valid"):
+        path = root / split / "images/a.jpg"
+        path.parent.mkdir(parents=True)
+        turned = Image.Exif()
+        turned[0x112] = 6
+        Image.fromarray(noise((40, 80), 255, len(split), (3,))).save(path, exif=turned)
+        (root / split / "labels").mkdir()
+        (root / split / "labels/a.txt").write_text("0 0 0 1 0 1 .5 0 .5\n")
+    folder, _ = converted(root, exif=exif)
+    dataset = open_dataset("custom", "val", task="instance", data_path=folder, exif=exif)
+    image, segments = dataset.read(0)
+    height, width = (80, 40) if exif == "apply" else (40, 80)
+    assert image.shape == (3, height, width)
+    (mask,) = masks_of(segments)
+    assert mask[: height // 2].all()
+    assert not mask[height // 2 :].any()
+
+
+def test_roboflows_own_paths_and_test_folder(tmp_path):
+    """Its description says ../train/images, and lies beside that folder."""
+    export_files.write_yolo(tmp_path / "drawn")
+    root = tmp_path / "set"
+    for split, name in (("train", "train"), ("val", "valid")):
+        for part in ("images", "labels"):
+            shutil.copytree(tmp_path / "drawn" / part / split, root / name / part)
+    described = {"train": "../train/images", "val": "../valid/images", "names": list(LABELS)}
+    (root / "data.yaml").write_text(yaml.safe_dump(described))
+    counts = convert(root, tmp_path / "out", say=lambda _: None)
+    assert {split: own.objects.total() for split, own in counts.items()} == {"train": 5, "val": 3}
+
+
+def test_images_in_lists_and_several_folders(tmp_path):
+    root = tmp_path / "set"
+    export_files.write_yolo(root)
+    (root / "train.txt").write_text("./images/train/a b.jpg\n\n./images/train/naïve/ü.png\n")
+    described = {"train": "train.txt", "val": ["images/val"], "names": list(LABELS)}
+    (root / "data.yaml").write_text(yaml.safe_dump(described))
+    convert(root, tmp_path / "out", say=lambda _: None)
+    assert (tmp_path / "out/images/train/naïve/ü.png").is_file()
+    assert (tmp_path / "out/images/train/a b.jpg").is_file()
+
+
+def test_cocos_format_as_other_tools_have_it(tmp_path):
+    export_files.write_roboflow(tmp_path / "drawn")
+    root = tmp_path / "set"
+    for split, name in (("train", "train"), ("val", "valid")):
+        shutil.copytree(tmp_path / "drawn" / name, root / "images" / split)
+        (root / "annotations").mkdir(exist_ok=True)
+        file = root / "images" / split / "_annotations.coco.json"
+        file.rename(root / f"annotations/instances_{split}.json")
+    counts = convert(root, tmp_path / "out", say=lambda _: None)
+    assert {split: own.objects.total() for split, own in counts.items()} == {"train": 5, "val": 3}
+
+
+def test_the_verb_says_what_there_is(tmp_path, capsys):
+    export_files.write_cvat(tmp_path / "set")
+    arguments = ["convert", str(tmp_path / "set"), "--output", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "note: 4 polyline(s) have no area and are left out" in said
+    assert "train: 3 image(s), 5 object(s): 2 × dog house, 2 × cat, 1 × été" in said
+    assert "check-data --dataset custom" in said
+    main(["check-data", "--dataset=custom", f"--data-path={tmp_path / 'out'}"])
+    assert "with 8 segment(s): 1 finding(s): 1 × empty annotation" in capsys.readouterr().out
+    assert main(arguments) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main([*arguments[:3], str(tmp_path / "o"), "--format=yoloo"]) == 2
+    assert "format='yoloo' is not known. Did you mean 'yolo'" in capsys.readouterr().err
+    (tmp_path / "nothing").mkdir()
+    assert main(["convert", str(tmp_path / "nothing"), *arguments[2:3], str(tmp_path / "o")]) == 2
+    assert "is no export that is known" in capsys.readouterr().err
+
+
+def test_what_is_written_is_whole_for_cocos_tools(tmp_path):
+    export_files.write_roboflow(tmp_path / "set")
+    folder, _ = converted(tmp_path / "set")
+    tool = COCO(str(folder / "val.json"))
+    for entry in tool.loadAnns(tool.getAnnIds()):
+        mask = tool.annToMask(entry)
+        assert entry["area"] == mask.sum()
+        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
+        assert np.abs(np.subtract(entry["bbox"], box)).max() <= 1
