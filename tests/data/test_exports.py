@@ -3,7 +3,9 @@
 import base64
 import re
 import shutil
+import zipfile
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from tests.data import export_files
 from tests.data.export_files import BORDER, DRAWN, LABELS, SIZE, voc_maps
 from tests.data.files import masks_of, noise, write_image
 
+EXPORTS = Path(__file__).parents[1] / "fixtures/exports"
 WRITERS = {
     "yolo": export_files.write_yolo,
     "roboflow": export_files.write_roboflow,
@@ -38,6 +41,10 @@ def converted(root, form="auto", **options):
 def opened(folder, split, task="instance"):
     with pytest.warns(UserWarning, match="no segments") if split == "train" else nullcontext():
         return open_dataset("custom", split, task=task, data_path=folder)
+
+
+def from_maps(folder, split):
+    return open_dataset("custom", split, task="instance", data_path=folder)
 
 
 def found_in(dataset):
@@ -77,6 +84,39 @@ def test_objects_are_those_that_were_drawn(tmp_path, form, named):
                 worst = min(worst, overlap(mask, shape.mask()))
     print(f"{form}: {worst:.4f}")
     assert worst >= 0.98
+
+
+def visible(shapes, number, form):
+    """A shape's mask: of VOC's maps what nothing later hides."""
+    later = [shape.mask() for shape in shapes[number + 1 :]] if form == "voc" else []
+    return shapes[number].mask() & ~np.any([np.zeros(SIZE, bool), *later], 0)
+
+
+@pytest.mark.parametrize("form", ["cvat", "coco", "voc", "yolo"])
+def test_what_kept_libraries_write_is_read(tmp_path, form):
+    """Files of ``tests.fixtures.write_exports``, by Datumaro and Supervision."""
+    with zipfile.ZipFile(EXPORTS / f"{form}.zip") as archive:
+        archive.extractall(tmp_path / "set")
+    folder, _ = converted(tmp_path / "set")
+    for split, images in DRAWN.items():
+        # Of a map, an image without objects is background, and no warning is due.
+        dataset = opened(folder, split) if form != "voc" else from_maps(folder, split)
+        found = found_in(dataset)
+        for name, shapes in images.items():
+            own = name.rpartition("/")[2] if form == "yolo" else name
+            segments = found.get(own, [])
+            if form != "yolo":  # there, each part of an object is one
+                assert sorted(label for label, _, _ in segments) == sorted(s.label for s in shapes)
+            if form == "coco":
+                assert [crowd for _, crowd, _ in segments] == [s.is_crowd for s in shapes]
+            for number, shape in enumerate(shapes):
+                mask = visible(shapes, number, form)
+                close = [overlap(m, mask) for label, _, m in segments if label == shape.label]
+                if form == "yolo":
+                    # Its corners are centres of pixels, so that half a pixel all around is lost.
+                    assert len(shape.parts) > 1 or max(close) > 0.96
+                else:
+                    assert max(close) > 0.98
 
 
 @pytest.mark.parametrize("labelmap", [True, False])

@@ -1,12 +1,14 @@
 """CVAT for images 1.1 (https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat/).
 
-``annotations.xml``, and images in ``images`` or beside it, in folders of their subsets.
+``annotations.xml``, and images in ``images`` or beside it, in folders of their subsets. Datumaro's
+has a file for each split, such as ``train.xml``.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -36,38 +38,35 @@ _CROWD = ("is_crowd", "iscrowd")
 
 def is_cvat(root: Path) -> bool:
     """Whether a folder is such an export."""
-    return (root / _XML).is_file()
+    return bool(_files(root))
 
 
 def open_cvat(source: Source) -> Export:
-    """Reads the XML file.
+    """Reads the XML files.
 
     Polygons, masks, boxes and ellipses are outlines, each whole, whatever lies over it. Those of
     one label and one ``group_id`` are one object. An attribute ``is_crowd`` makes a crowd.
 
     Raises:
-        DataError: when the file is no such XML.
+        DataError: when a file is no such XML.
     """
-    path = source.root / _XML
-    document = parse_xml(source.read(path), str(path))
-    if document.name != "annotations":
-        raise DataError(f"{path}: is no export of CVAT; export as 'CVAT for images 1.1'.")
-    for track in document.below("track"):
-        raise DataError(
-            f"{path}:{track.line}: holds tracks of a video; export as 'CVAT for images 1.1'."
-        )
-    images = list(document.named("image"))
+    paths = _files(source.root) or [source.root / _XML]
+    documents = {path: _parsed(source, path) for path in paths}
+    splits: dict[str, list[tuple[str, Node]]] = defaultdict(list)
+    for path, document in documents.items():
+        for image in document.named("image"):
+            subset = image.values.get("subset", "" if path.name == _XML else path.stem)
+            splits[split_named(subset)].append((str(path), image))
+    images = [image for own in splits.values() for _, image in own]
     labels = [
         name.text.strip()
+        for document in documents.values()
         for label in document.below("label")
         if not _is_skeleton_part(label)
         for name in label.named("name")
     ]
-    used = (node.values.get("label", "") for image in images for node in image.nodes)
-    known = dict.fromkeys(labels) or dict.fromkeys(sorted(set(used) - {""}))
-    splits: dict[str, list[Node]] = defaultdict(list)
-    for image in images:
-        splits[split_named(image.values.get("subset", ""))].append(image)
+    used = {node.values.get("label", "") for image in images for node in image.nodes}
+    known = dict.fromkeys(labels) or dict.fromkeys(sorted(used - {""}))
     kinds = Counter(node.name for image in images for node in image.nodes)
     for kind in _WITHOUT_AREA:
         if kinds[kind]:
@@ -78,10 +77,31 @@ def open_cvat(source: Source) -> Export:
         form="instance",
         classes=things(known),
         splits={
-            split: partial(_photos, source, str(path), own, frozenset(known))
-            for split, own in splits.items()
+            split: partial(_photos, source, own, frozenset(known)) for split, own in splits.items()
         },
     )
+
+
+def _files(root: Path) -> list[Path]:
+    if (root / _XML).is_file():
+        return [root / _XML]
+    found = []
+    for path in sorted(root.glob("*.xml")):
+        with suppress(OSError), path.open("rb") as file:
+            if b"<annotations" in file.read(1024):
+                found.append(path)
+    return found
+
+
+def _parsed(source: Source, path: Path) -> Node:
+    document = parse_xml(source.read(path), str(path))
+    if document.name != "annotations":
+        raise DataError(f"{path}: is no export of CVAT; export as 'CVAT for images 1.1'.")
+    for track in document.below("track"):
+        raise DataError(
+            f"{path}:{track.line}: holds tracks of a video; export as 'CVAT for images 1.1'."
+        )
+    return document
 
 
 def _is_skeleton_part(label: Node) -> bool:
@@ -89,9 +109,9 @@ def _is_skeleton_part(label: Node) -> bool:
 
 
 def _photos(
-    source: Source, where: str, images: list[Node], known: frozenset[str]
+    source: Source, images: list[tuple[str, Node]], known: frozenset[str]
 ) -> Iterator[Photo]:
-    for node in images:
+    for where, node in images:
         place = f"{where}:{node.line}"
         try:
             name = source.below(node.values["name"], place).relative_to(source.root).as_posix()

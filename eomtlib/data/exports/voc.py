@@ -2,7 +2,9 @@
 
 ``JPEGImages``; PNGs of classes in ``SegmentationClass``, of objects in ``SegmentationObject``; the
 names of each split in ``ImageSets/Segmentation/train.txt``. A ``labelmap.txt`` with lines such as
-``car:128,0,0::`` says which colour a class has; without one the numbers are those of VOC.
+``car:128,0,0::`` says which colour a class has, that of VOC at its place where it says none;
+without one the numbers are those of VOC. Where there is one, an image without PNGs is background:
+these tools write none for it.
 """
 
 from __future__ import annotations
@@ -118,8 +120,8 @@ class _Masks:
     def __init__(self, source: Source, home: Path) -> None:
         self._home = home
         self.has_objects = any(True for _ in (home / _OBJECTS).glob("**/*.png"))
-        path = next((p for p in (home / "labelmap.txt", source.root / "labelmap.txt")
-                     if p.is_file()), None)  # fmt: skip
+        tried = (home / "labelmap.txt", source.root / "labelmap.txt")
+        path = next((path for path in tried if path.is_file()), None)
         if path is None:
             names = _NAMES.split()
             self._number_of = {_packed(colour): k for k, colour in enumerate(_colours(len(names)))}
@@ -141,12 +143,14 @@ class _Masks:
             FileError: when a PNG is missing, damaged or contradictory.
         """
         path = self._home / _CLASSES / f"{name}.png"
+        others = self._home / _OBJECTS / f"{name}.png"
+        if self._has_map and not path.is_file() and not others.is_file():
+            return self._empty(size)
         classes = self._numbers(path, _opened(path, size))
         labels = {info.category_id: info.name for info in self.classes}
         if not self.has_objects:
             return Painted(ids=classes, labels=labels)
-        path = self._home / _OBJECTS / f"{name}.png"
-        objects = _objects(_opened(path, size))
+        objects = _objects(_opened(others, size))
         # What is of no object, and not void, is stuff: one segment of each class.
         void = (classes == _VOID) | (objects == _VOID)
         pairs = np.where(objects > 0, objects + 256, classes)
@@ -156,10 +160,20 @@ class _Masks:
             found = np.bincount(classes[own])
             if np.count_nonzero(found) > 1:
                 what = f"object {number - 256} is of {np.count_nonzero(found)} classes in {name}"
-                raise FileError("unknown class", str(path), f"{what}; export both PNGs again.")
+                raise FileError("unknown class", str(others), f"{what}; export both PNGs again.")
             ids[own] = segment
             labels_of[segment] = labels[int(found.argmax())]
         return Painted(ids=ids, labels=labels_of)
+
+    def _empty(self, size: tuple[int, int]) -> Painted:
+        """Of an image without an object; void where there is no class of what is between."""
+        number = next((i.category_id for i in self.classes if i.name == _BACKGROUND), None)
+        if self.has_objects:
+            is_known = number is not None
+            labels = {1: _BACKGROUND} if is_known else {}
+            return Painted(ids=np.full(size, int(is_known), np.int32), labels=labels)
+        value = _VOID if number is None else number
+        return Painted(ids=np.full(size, value, np.int32), labels={value: _BACKGROUND})
 
     def _numbers(self, path: Path, picture: Image.Image) -> np.ndarray:
         """``[H, W]`` int32, numbers of classes; 255 for void."""
@@ -204,13 +218,14 @@ def _opened(path: Path, size: tuple[int, int]) -> Image.Image:
 
 def _labelmap(source: Source, path: Path) -> dict[str, tuple[int, int, int]]:
     """Name → colour, from lines ``name:r,g,b:parts:actions``; those with # in front say nothing."""
+    lines = enumerate(source.read(path).decode("utf-8-sig").splitlines(), start=1)
+    said = [(number, line) for number, line in lines if line.strip() and line[0] != "#"]
     found: dict[str, tuple[int, int, int]] = {}
-    for number, line in enumerate(source.read(path).decode("utf-8-sig").splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    for (number, line), usual in zip(said, _colours(len(said)), strict=True):
         name, _, rest = line.partition(":")
+        colour = rest.split(":")[0].strip()
         try:
-            red, green, blue = (int(part) for part in rest.split(":")[0].split(","))
+            red, green, blue = map(int, colour.split(",")) if colour else usual
         except ValueError as error:
             raise DataError(
                 f"{path}:{number}: {line!r} is no class; write name:red,green,blue::"
