@@ -45,8 +45,8 @@ COST_IMAGE_SIZE = 640
 DATASET_TASKS: dict[str, tuple[str, ...]] = {
     "shapes": TASKS,
     "coco": TASKS,
-    "ade20k": ("panoptic", "semantic"),
-    "cityscapes": ("semantic",),
+    "ade20k": TASKS,
+    "cityscapes": ("semantic", "panoptic", "instance"),
     "custom": TASKS,
 }
 """Data set → its tasks, the first one where none is named."""
@@ -56,8 +56,11 @@ NUM_CLASSES = {
     ("coco", "instance"): 80,
     ("coco", "semantic"): 133,
     ("ade20k", "panoptic"): 150,
+    ("ade20k", "instance"): 100,
     ("ade20k", "semantic"): 150,
     ("cityscapes", "semantic"): 19,
+    ("cityscapes", "panoptic"): 19,
+    ("cityscapes", "instance"): 8,
 }
 """Published data set, task → its classes, without "no object"."""
 

@@ -147,6 +147,7 @@ def _downloads(*files: str, page: str) -> str:
 _COCO_IMAGES = ("train2017.zip", "val2017.zip")
 _COCO_PANOPTIC = _downloads(*_COCO_IMAGES, PANOPTIC_ZIP, page=COCO_DOWNLOAD)
 _ADE20K_TAR = f"{ade20k.INSTANCES}.tar (of the instance task)"
+_CITYSCAPES = _downloads(cityscapes.IMAGES_ZIP, cityscapes.LABELS_ZIP, page=cityscapes.DOWNLOAD)
 _CUSTOM = (
     "put images in images/train and images/val of one folder, with train.json and val.json in "
     "COCO's panoptic (PNGs in masks/train and masks/val) or instance format, or with PNGs of class "
@@ -172,18 +173,19 @@ DATASETS: dict[str, dict[str, Source]] = {
             ade20k.open_ade20k_panoptic,
             needs=_downloads(f"{ade20k.HOME}.zip", _ADE20K_TAR, page=ade20k.DOWNLOAD),
         ),
+        "instance": Source(
+            ade20k.Ade20kInstances,
+            needs=_downloads(f"{ade20k.HOME}.zip", _ADE20K_TAR, page=ade20k.DOWNLOAD),
+        ),
         "semantic": Source(
             ade20k.Ade20kSemantic,
             needs=_downloads(f"{ade20k.HOME}.zip", page=ade20k.DOWNLOAD),
         ),
     },
     "cityscapes": {
-        "semantic": Source(
-            cityscapes.CityscapesSemantic,
-            needs=_downloads(
-                cityscapes.IMAGES_ZIP, cityscapes.LABELS_ZIP, page=cityscapes.DOWNLOAD
-            ),
-        ),
+        "semantic": Source(cityscapes.CityscapesSemantic, needs=_CITYSCAPES),
+        "panoptic": Source(cityscapes.CityscapesPanoptic, needs=_CITYSCAPES),
+        "instance": Source(cityscapes.CityscapesPanoptic, as_instances, needs=_CITYSCAPES),
     },
     "custom": {
         task: Source(partial(open_custom, task=task), partial(custom_view, task=task), _CUSTOM)

@@ -261,3 +261,12 @@ def write_voc(root, *, labelmap=True, objects=True):
                 path = root / kind / f"{name}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 picture.save(path)
+
+
+WRITERS = {
+    "yolo": write_yolo,
+    "roboflow": write_roboflow,
+    "cvat": write_cvat,
+    "labelme": write_labelme,
+    "voc": write_voc,
+}

@@ -173,7 +173,7 @@ class _File:
                 continue
             except KeyError as error:
                 what = f"lacks the field {error}"
-            except (ValueError, TypeError, AttributeError) as error:
+            except (ValueError, TypeError, AttributeError, OverflowError) as error:
                 if isinstance(error, DataError):
                     raise
                 what = str(error)

@@ -197,8 +197,9 @@ class _Split:
         # With maps, whose names end in .png; and on many disks case tells no files apart.
         key = (photo.name if self._form == "instance" else stem).casefold()
         if key in self._taken:
+            where = f"{self._source.root}: {photo.name}"
             what = f"another image of {self._split} has that name; rename one of them."
-            self._source.report(FileError("duplicate id", photo.name, what))
+            self._source.report(FileError("duplicate id", where, what))
             return
         self._taken.add(key)
         _link(photo.image, self._folder / "images" / self._split / photo.name)
@@ -231,7 +232,7 @@ class _Split:
     def _add_object(self, one: Drawn, size: tuple[int, int], image: int) -> None:
         try:
             check_outline(one.outline, size)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             kind = error.kind if isinstance(error, EntryError) else "malformed entry"
             self._source.report(FileError(kind, one.where, f"{error}; draw it again."))
             return

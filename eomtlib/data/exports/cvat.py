@@ -116,7 +116,7 @@ def _photos(
         try:
             name = source.below(node.values["name"], place).relative_to(source.root).as_posix()
             said = int(node.values["height"]), int(node.values["width"])
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OverflowError) as error:
             if isinstance(error, DataError):
                 raise
             source.report(FileError("malformed entry", place, f"an image lacks {error}."))
@@ -135,7 +135,7 @@ def _photos(
                     objects.append(_drawn(shape, size, known, where=own))
             except KeyError as error:
                 source.report(FileError("malformed entry", own, f"{shape.name} lacks {error}."))
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 source.report(FileError("malformed entry", own, f"{shape.name}: {error}."))
         yield Photo(image=image, name=name, size=size, objects=joined(objects, size))
 

@@ -125,6 +125,17 @@ class Source:
                 f"{path}: cannot be read ({error.strerror}); export the data set again."
             ) from error
 
+    def lines(self, path: Path) -> list[str]:
+        """The lines of a text file.
+
+        Raises:
+            DataError: when it cannot be read, or is not in UTF-8.
+        """
+        try:
+            return self.read(path).decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is no text in UTF-8 ({error}); save it as such.") from error
+
     def below(self, name: str, where: object) -> Path:
         """The path of a name that an export's file gives, relative to ``root``.
 

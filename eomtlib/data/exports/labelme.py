@@ -74,7 +74,7 @@ def open_labelme(source: Source) -> Export:
             labels |= {str(shape.get("label")) for shape in shapes if _has_area(shape)}
             kinds.update(str(shape.get("shape_type")) for shape in shapes)
     listed = source.root / _LABELS
-    order = source.read(listed).decode().split("\n") if listed.is_file() else []
+    order = source.lines(listed) if listed.is_file() else []
     known = [label.strip() for label in order if label.strip()]
     known += sorted(labels.difference(known))
     known = [label for label in known if label not in _NO_CLASS]
@@ -199,7 +199,7 @@ def _objects(
             )
         except KeyError as error:
             source.report(FileError("malformed entry", own, f"lacks the field {error}."))
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             source.report(FileError("malformed entry", own, f"{error}; draw it again."))
 
 

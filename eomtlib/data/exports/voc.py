@@ -77,8 +77,7 @@ def _home(root: Path) -> Path | None:
 
 
 def _listed(source: Source, path: Path) -> list[str]:
-    lines = source.read(path).decode("utf-8-sig", errors="replace").splitlines()
-    names = [line.strip().strip('"') for line in lines if line.strip()]
+    names = [line.strip().strip('"') for line in source.lines(path) if line.strip()]
     for name in names:
         source.below(name, path)
     return names
@@ -218,7 +217,7 @@ def _opened(path: Path, size: tuple[int, int]) -> Image.Image:
 
 def _labelmap(source: Source, path: Path) -> dict[str, tuple[int, int, int]]:
     """Name → colour, from lines ``name:r,g,b:parts:actions``; those with # in front say nothing."""
-    lines = enumerate(source.read(path).decode("utf-8-sig").splitlines(), start=1)
+    lines = enumerate(source.lines(path), start=1)
     said = [(number, line) for number, line in lines if line.strip() and line[0] != "#"]
     found: dict[str, tuple[int, int, int]] = {}
     for (number, line), usual in zip(said, _colours(len(said)), strict=True):

@@ -106,7 +106,7 @@ def _images(source: Source, place: Any, base: Any, path: Path) -> list[str]:
     for text in place if isinstance(place, list) else [place]:
         found = _below(source, str(text), str(base or ""), path)
         if found.suffix == ".txt":
-            lines = source.read(found).decode(errors="replace").split("\n")
+            lines = source.lines(found)
             own = [
                 _below(source, line.strip(), str(base or ""), found)
                 for line in lines
@@ -182,14 +182,13 @@ def _labels_of(name: str) -> str:
 def _objects(
     source: Source, path: Path, size: tuple[int, int], label_of: Mapping[int, str]
 ) -> Iterator[Drawn]:
-    lines = source.read(path).decode("utf-8-sig", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(source.lines(path), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
         try:
             label, polygon = _object(line.split(), size, label_of)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             source.report(FileError("malformed entry", where, f"{error}."))
             continue
         yield Drawn(label=label, outline=[polygon], where=where)
