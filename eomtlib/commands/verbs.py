@@ -61,7 +61,7 @@ def benchmark(parser: _Parser) -> None:
 def check_data(parser: _Parser) -> None:
     """Read all files of a data set and name each that is missing, damaged or contradictory."""
     parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASET_TASKS)}")
-    _as_described(parser, "data_path", "task", "exif")
+    _as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
     parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
     parser.add_argument("--workers", type=int, default=-1, help="processes; -1 for cores - 1")
 
@@ -82,7 +82,7 @@ def convert(parser: _Parser) -> None:
 def evaluate(parser: _Parser) -> None:
     """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
     _add_checkpoint(parser)
-    _as_described(parser, "dataset", "data_path", "exif", "on_bad")
+    _as_described(parser, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
     parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
     parser.add_argument("--val-images", type=int, default=0, help="how many images; 0: all")
     parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")

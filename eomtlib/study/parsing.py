@@ -6,6 +6,7 @@ has a default of its own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,6 +169,17 @@ def read_path(name: str, value: str | Path) -> Path:
     """
     path = Path(text_of(name, value)).expanduser()
     return inside if (inside := _project() / path).exists() else path
+
+
+def read_split(name: str, value: str) -> str:
+    """``IMAGES:ANNOTATIONS`` of one's own data, each path as of ``read_path``."""
+    parts = [part.strip() for part in text_of(name, value).split(os.pathsep)]
+    if len(parts) not in (2, 3) or not all(parts):
+        raise ConfigurationError(
+            f"{name}={value!r} names no images and annotations; write "
+            f"IMAGES{os.pathsep}ANNOTATIONS, a folder and a JSON file or folder of PNGs."
+        )
+    return os.pathsep.join(str(read_path(name, part)) for part in parts)
 
 
 def read_loggers(name: str, value: str | Sequence[str]) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ CHANGED = {
     "loggers": (),
     "checkpoint_every": "3steps",
     "data_path": None,
+    "train_data": None,
+    "val_data": None,
     "exif": None,
     "on_bad": None,
     "timing_modes": "compiled",
