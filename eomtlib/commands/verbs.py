@@ -121,6 +121,12 @@ def predict(parser: _Parser) -> None:
         help="names, things and ids of the model's classes, where the file lacks them: a "
         "classes.json, or an annotation file in COCO's format, such as panoptic_val2017.json",
     )
+    parser.add_argument(
+        "--image-info",
+        default="",
+        help="a list of the images in COCO's format, such as image_info_test-dev2017.json: "
+        "results have its ids and, without --classes, its classes, as the official servers ask",
+    )
     parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
     parser.add_argument(
         "--compile", action="store_true", help="faster after the first image, which takes minutes"

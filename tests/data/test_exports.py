@@ -1,6 +1,7 @@
 """Data sets as annotation tools export them, converted and read, beside what was drawn."""
 
 import base64
+import json
 import re
 import shutil
 import zipfile
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 from eomtlib.commands import main
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.exports.conversion import convert
+from eomtlib.data.formats.image_lists import read_image_ids
 from eomtlib.data.registry import open_dataset
 from tests.data import export_files
 from tests.data.export_files import BORDER, DRAWN, LABELS, SIZE, WRITERS, voc_maps
@@ -195,7 +197,8 @@ def test_a_test_split_without_labels_is_images_alone(tmp_path):
     path.write_text(path.read_text() + "test: images/test\n")
     folder, _ = converted(tmp_path / "set")
     assert (folder / "images/test/t.jpg").is_file()
-    assert not (folder / "test.json").exists()
+    assert read_image_ids(folder / "test.json") == {"t.jpg": 1}
+    assert "annotations" not in json.loads((folder / "test.json").read_text())
 
 
 def add_line(line):

@@ -215,15 +215,17 @@ class _Split:
             self._add_map(photo, f"{stem}.png", number)
 
     def finish(self) -> None:
-        """Writes the annotation file, if anything is annotated."""
+        """Writes the annotation file; of a split that is not annotated, its images and classes."""
         if self._invisible:
             where = self._invisible[0]
             text = f"{len(self._invisible)} object(s) have no pixel and are left out, first {where}"
             self._source.remark(f"{self._split}: {text}")
-        if self._form == "semantic" or not self.counts.is_annotated:
+        if self._form == "semantic":
             return
         classes = [msgspec.json.encode(_described(info)) for info in self._classes]
-        lists = {"images": self._images, "categories": classes, "annotations": self._annotations}
+        lists = {"images": self._images, "categories": classes}
+        if self.counts.is_annotated:
+            lists["annotations"] = self._annotations
         text = b",\n".join(
             b'"%s": [\n%s\n]' % (name.encode(), b",\n".join(own)) for name, own in lists.items()
         )
