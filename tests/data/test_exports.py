@@ -261,7 +261,7 @@ WRONG = [
     (
         "cvat",
         remove(f"images/val/{IMAGE}"),
-        rf"images/val/{IMAGE}: missing, and .*xml:\d+ is for it",
+        rf"images/val/{IMAGE}: missing, and .*xml:\d+ names it",
     ),
     ("cvat", replace(XML, 'rle="', 'rle="7, '), r"xml:\d+: mask: run lengths do not add up"),
     (
@@ -409,6 +409,41 @@ def test_cocos_format_as_other_tools_have_it(tmp_path):
         file.rename(root / f"annotations/instances_{split}.json")
     counts = convert(root, tmp_path / "out", say=lambda _: None)
     assert {split: own.objects.total() for split, own in counts.items()} == {"train": 5, "val": 3}
+
+
+def test_parts_may_be_of_several_kinds_and_masks_have_holes(tmp_path):
+    """A polygon and a mask with holes in one group, as CVAT has it, and masks in LabelMe's."""
+    holes = noise((100, 150), 1, 5).astype(bool)
+    holes[0, 0] = holes[-1, -1] = True
+    truth = np.zeros(SIZE, bool)
+    truth[20:120, 30:180] = holes
+    flips = np.flatnonzero(np.diff(holes.ravel())) + 1
+    runs = [0, *np.diff([0, *flips, holes.size])]
+    square = "200.00,10.00;300.00,10.00;300.00,90.00;200.00,90.00"
+    export_files.write_cvat(tmp_path / "set")
+    own = 'label="cat" group_id="4"'
+    shapes = f'<polygon {own} points="{square}"></polygon><mask {own} left="30" top="20" '
+    shapes += f'width="150" height="100" rle="{", ".join(map(str, runs))}"></mask>'
+    path = tmp_path / "set" / XML
+    text = path.read_text(encoding="utf-8")
+    head, _, _ = text.partition('<image id="3"')
+    image = f'<image id="3" name="{IMAGE}" subset="val" width="320" height="240">{shapes}</image>'
+    path.write_text(f"{head}{image}</annotations>", encoding="utf-8")
+    folder, _ = converted(tmp_path / "set")
+    dataset = open_dataset("custom", "val", task="instance", data_path=folder)
+    (mask,) = masks_of(dataset.read(0)[1])
+    truth[10:90, 200:300] = True
+    assert np.array_equal(mask, truth)
+
+
+def test_labelme_counts_what_nobody_has_annotated(tmp_path):
+    export_files.write_labelme(tmp_path / "set")
+    write_image(tmp_path / "set/val/new.jpg", noise(SIZE, 255, 1, (3,)))
+    write_image(tmp_path / "set/test/t.jpg", noise(SIZE, 255, 1, (3,)))
+    folder, said = converted(tmp_path / "set")
+    assert "note: 1 image(s) have no JSON file and are left out, first val/new.jpg" in said
+    assert [path.name for path in (folder / "images/val").iterdir()] == [IMAGE]
+    assert read_image_ids(folder / "test.json") == {"t.jpg": 1}
 
 
 def test_the_verb_says_what_there_is(tmp_path, capsys):

@@ -98,7 +98,7 @@ def _open(source: Source, places: dict[Path, tuple[str, list[str]]]) -> Export:
 
 
 class _File:
-    """One annotation file, its entries in memory.
+    """One annotation file; its entries stay the text that they are, which takes less room.
 
     Attributes:
         names: category id → name.
@@ -114,7 +114,7 @@ class _File:
         self.used: set[int] = set()
         self._known: set[str] = set()
         self._images: list[tuple[Any, str, tuple[int, int]]] = []
-        self._of: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+        self._of: dict[str, list[tuple[int, msgspec.Raw]]] = defaultdict(list)
         self._each(lists, "categories", self._add_category)
         self._each(lists, "images", self._add_image)
         self._each(lists, "annotations", self._add_annotation)
@@ -131,7 +131,8 @@ class _File:
             objects = tuple(self._drawn(*entry) for entry in self._of[str(number)])
             yield Photo(image=image, name=name, size=size, objects=objects)
 
-    def _drawn(self, position: int, entry: dict[str, Any]) -> Drawn:
+    def _drawn(self, position: int, text: msgspec.Raw) -> Drawn:
+        entry = msgspec.json.decode(text)
         return Drawn(
             label=self.names[whole(entry["category_id"])],
             outline=as_polygons(entry["segmentation"]),
@@ -139,20 +140,20 @@ class _File:
             is_crowd=flag(entry.get("iscrowd", 0)),
         )
 
-    def _add_category(self, position: int, entry: dict[str, Any]) -> None:
+    def _add_category(self, position: int, entry: dict[str, Any], text: msgspec.Raw) -> None:
         self.names[whole(entry["id"])] = str(entry["name"])
         parent = str(entry.get("supercategory", ""))
         if parent != entry["name"]:
             self.above.add(parent)
 
-    def _add_image(self, position: int, entry: dict[str, Any]) -> None:
+    def _add_image(self, position: int, entry: dict[str, Any], text: msgspec.Raw) -> None:
         size = whole(entry["height"]), whole(entry["width"])
         # Label Studio writes a path that begins with the folder.
         name = self._source.below(str(entry["file_name"]), self._path)
         self._known.add(str(entry["id"]))
         self._images.append((entry["id"], name.relative_to(self._source.root).as_posix(), size))
 
-    def _add_annotation(self, position: int, entry: dict[str, Any]) -> None:
+    def _add_annotation(self, position: int, entry: dict[str, Any], text: msgspec.Raw) -> None:
         if not entry["segmentation"]:
             raise ValueError("has a box and no outline; export the data set for segmentation")
         number = whole(entry["category_id"])
@@ -162,14 +163,14 @@ class _File:
             raise ValueError(f"image_id {entry['image_id']!r} is not among the images")
         flag(entry.get("iscrowd", 0))
         self.used.add(number)
-        self._of[str(entry["image_id"])].append((position, entry))
+        self._of[str(entry["image_id"])].append((position, text))
 
     def _each(
-        self, lists: JsonLists, part: str, add: Callable[[int, dict[str, Any]], None]
+        self, lists: JsonLists, part: str, add: Callable[[int, dict, msgspec.Raw], None]
     ) -> None:
         for position, text in enumerate(lists.entries(part)):
             try:
-                add(position, msgspec.json.decode(text))
+                add(position, msgspec.json.decode(text), text)
                 continue
             except KeyError as error:
                 what = f"lacks the field {error}"

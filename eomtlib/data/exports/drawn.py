@@ -158,7 +158,7 @@ class Source:
                 (spelled,) = as_spelled([path.name], there)
                 if (path.parent / spelled).is_file():
                     return path.parent / spelled
-        what = f"missing, and {where} is for it; put it there, or take it out of the export."
+        what = f"missing, and {where} names it; put it there, or take it out of the export."
         self.report(FileError("missing image", str(tried[0]), what))
         return None
 

@@ -52,8 +52,8 @@ def open_labelme(source: Source) -> Export:
     """Reads every JSON file for its labels; images when they are asked for.
 
     Polygons, rectangles, circles and masks are outlines, each whole, whatever lies over it. Those
-    of one label and one ``group_id`` are one object. An image without a JSON file is background
-    where others of its split have one, and so is one whose file has no shape.
+    of one label and one ``group_id`` are one object. An image whose file has no shape is
+    background; one without a file is left out, but for a test split that has none at all.
 
     Raises:
         DataError: when no file holds a label.
@@ -66,10 +66,12 @@ def open_labelme(source: Source) -> Export:
     files: dict[str, list[str]] = defaultdict(list)
     kinds: Counter[str] = Counter()
     labels: set[str] = set()
+    is_there: set[str] = set()
     for name in (name for name in names if name.endswith(".json")):
-        described = _parsed(source, name)
-        if described is not None:
-            files[_split_of(name)].append(name)
+        split, described = _split_of(name), _parsed(source, name)
+        is_there |= {split} if described != {} else set()
+        if described:
+            files[split].append(name)
             shapes = _shapes(described)
             labels |= {str(shape.get("label")) for shape in shapes if _has_area(shape)}
             kinds.update(str(shape.get("shape_type")) for shape in shapes)
@@ -87,9 +89,9 @@ def open_labelme(source: Source) -> Export:
         form="instance",
         classes=things(known),
         splits={
-            split: partial(_photos, source, files[split], images[split])
+            split: partial(_photos, source, files[split], images[split], is_test=split == "test")
             for split in ("train", "val", "test")
-            if files[split] or images[split]
+            if split in is_there or (split == "test" and images[split])
         },
     )
 
@@ -108,7 +110,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _parsed(source: Source, name: str) -> dict[str, Any] | None:
-    """What a JSON file holds; None for one of something else, and for a damaged one."""
+    """What a JSON file holds; nothing for one of something else, and None for a damaged one."""
     path = source.root / name
     try:
         described = json.loads(source.read(path))
@@ -117,7 +119,7 @@ def _parsed(source: Source, name: str) -> dict[str, Any] | None:
         source.report(FileError("malformed entry", str(path), what))
         return None
     own = isinstance(described, dict) and {"shapes", "imagePath"} <= described.keys()
-    return described if own else None
+    return described if own else {}
 
 
 def _shapes(described: dict[str, Any]) -> list[dict[str, Any]]:
@@ -131,11 +133,13 @@ def _has_area(shape: dict[str, Any]) -> bool:
     return shape.get("shape_type") not in _WITHOUT_AREA and shape.get("label") not in _NO_CLASS
 
 
-def _photos(source: Source, files: list[str], images: set[str]) -> Iterator[Photo]:
+def _photos(
+    source: Source, files: list[str], images: set[str], *, is_test: bool
+) -> Iterator[Photo]:
     seen = set()
     for name in files:
         described, where = _parsed(source, name), str(source.root / name)
-        if described is None:  # it has changed since
+        if not described:  # it has changed since
             continue
         image, own = _image(source, name, described)
         if image is None:
@@ -147,11 +151,16 @@ def _photos(source: Source, files: list[str], images: set[str]) -> Iterator[Phot
             continue
         objects = list(_objects(source, where, _shapes(described), size))
         yield Photo(image=image, name=_in_split(own), size=size, objects=joined(objects, size))
-    for own in sorted(images - seen):
+    unnamed = sorted(images - seen)
+    if unnamed and (files or not is_test):
+        text = f"{len(unnamed)} image(s) have no JSON file and are left out, first {unnamed[0]}"
+        source.remark(text)
+        return
+    for own in unnamed:
         image = source.root / own
         size = source.size_of(image, where=str(image))
         if size:
-            yield Photo(image=image, name=_in_split(own), size=size, is_annotated=bool(files))
+            yield Photo(image=image, name=_in_split(own), size=size, is_annotated=False)
 
 
 def _in_split(name: str) -> str:

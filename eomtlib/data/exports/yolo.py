@@ -58,7 +58,7 @@ def open_yolo(source: Source) -> Export:
     if not any(places.values()):  # of tools that write the names alone
         places = _usual_places(source.root)
     images = {
-        split: _images(source, place, described.get("path"), path)
+        split: _images(source, split, place, described.get("path"), path)
         for split, place in places.items()
         if place
     }
@@ -68,7 +68,7 @@ def open_yolo(source: Source) -> Export:
         form="instance",
         classes=classes,
         splits={
-            split: partial(_photos, source, names, classes, is_test=split == "test")
+            split: partial(_photos, source, names, classes, str(path), is_test=split == "test")
             for split, names in images.items()
             if names
         },
@@ -100,7 +100,7 @@ def _usual_places(root: Path) -> dict[str, Any]:
     return found or {"train": "images" if (root / "images").is_dir() else "."}
 
 
-def _images(source: Source, place: Any, base: Any, path: Path) -> list[str]:
+def _images(source: Source, split: str, place: Any, base: Any, path: Path) -> list[str]:
     """Names of a split's images, relative to the root."""
     listed: list[str] = []
     for text in place if isinstance(place, list) else [place]:
@@ -113,6 +113,9 @@ def _images(source: Source, place: Any, base: Any, path: Path) -> list[str]:
                 if line.strip()
             ]
             listed += [image.relative_to(source.root).as_posix() for image in own]
+            continue
+        if not found.is_dir() and split == "test":  # which some tools name without having it
+            source.remark(f"{path} names {text} for {split}, which is not there")
             continue
         if not found.is_dir():
             what = f"missing, and {path} names it; put the images there, or correct the file."
@@ -147,14 +150,19 @@ def _below(source: Source, text: str, base: str, path: Path) -> Path:
 
 
 def _photos(
-    source: Source, names: list[str], classes: tuple[ClassInfo, ...], *, is_test: bool
+    source: Source,
+    names: list[str],
+    classes: tuple[ClassInfo, ...],
+    where: str,
+    *,
+    is_test: bool,
 ) -> Iterator[Photo]:
     above = os.path.commonpath([os.path.dirname(name) or "." for name in names])
     label_of = {info.category_id: info.name for info in classes}
     labelled = [_labels_of(name) for name in names]
     is_annotated = not is_test or any((source.root / own).is_file() for own in labelled)
     for name, labels in zip(names, labelled, strict=True):
-        image = source.find(name, [""], "a list of images")
+        image = source.find(name, [""], where)
         size = image and source.size_of(image, where=str(image))
         if not size:
             continue
