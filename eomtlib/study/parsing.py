@@ -16,6 +16,7 @@ import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import RUNGS
+from eomtlib.data.decoding.names import split_paths
 from eomtlib.training.duration import parse_duration
 
 Reader = Callable[[str, Any], Any]
@@ -173,12 +174,7 @@ def read_path(name: str, value: str | Path) -> Path:
 
 def read_split(name: str, value: str) -> str:
     """``IMAGES:ANNOTATIONS`` of one's own data, each path as of ``read_path``."""
-    parts = [part.strip() for part in text_of(name, value).split(os.pathsep)]
-    if len(parts) not in (2, 3) or not all(parts):
-        raise ConfigurationError(
-            f"{name}={value!r} names no images and annotations; write "
-            f"IMAGES{os.pathsep}ANNOTATIONS, a folder and a JSON file or folder of PNGs."
-        )
+    parts = split_paths(name, text_of(name, value))
     return os.pathsep.join(str(read_path(name, part)) for part in parts)
 
 

@@ -69,7 +69,8 @@ def open_labelme(source: Source) -> Export:
     is_there: set[str] = set()
     for name in (name for name in names if name.endswith(".json")):
         split, described = _split_of(name), _parsed(source, name)
-        is_there |= {split} if described != {} else set()
+        if described != {}:
+            is_there.add(split)
         if described:
             files[split].append(name)
             shapes = _shapes(described)

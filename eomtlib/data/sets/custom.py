@@ -35,6 +35,7 @@ from eomtlib.core.words import EXIF
 from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
 from eomtlib.data.decoding.archives import FolderStore
 from eomtlib.data.decoding.json_lists import JsonLists
+from eomtlib.data.decoding.names import split_paths
 from eomtlib.data.decoding.problems import Report, refuse
 from eomtlib.data.formats.class_files import read_classes
 from eomtlib.data.formats.class_masks import MaskFiles
@@ -96,13 +97,8 @@ def named_parts(files: str, split: str) -> Parts:
         DataError: when there are no annotations.
     """
     check_choice("split", split, SPLITS)
-    named = [Path(part).expanduser() for part in files.split(os.pathsep) if part]
-    if len(named) not in (2, 3):
-        raise ConfigurationError(
-            f"{split}_data={files!r} does not name images and annotations; write "
-            f"IMAGES{os.pathsep}ANNOTATIONS, a folder and a JSON file or folder of PNGs."
-        )
-    images, annotations, third = (*named, None)[:3]
+    named = map(Path, split_paths(f"{split}_data", files))
+    images, annotations, third = (*(path.expanduser() for path in named), None)[:3]
     if annotations.is_dir():
         tried = (annotations / "classes.json", annotations.parent / "classes.json")
         classes = third or next((path for path in tried if path.is_file()), tried[0])

@@ -116,7 +116,7 @@ def test_images_and_annotations_lie_where_one_says(tmp_path, form):
 def test_what_is_named_must_be_there(tmp_path):
     folder, images, annotations = elsewhere(tmp_path, "instance")
     for files, message in (
-        (str(images), "val_data=.* does not name images and annotations"),
+        (str(images), "val_data=.* names no images and annotations"),
         (f"{images}{os.pathsep}{annotations}x", "labels.jsonx: no such file or folder"),
         (f"{images}x{os.pathsep}{annotations}", "photosx: no such folder"),
     ):
