@@ -270,3 +270,15 @@ WRITERS = {
     "labelme": write_labelme,
     "voc": write_voc,
 }
+
+
+def replace(name, old, new):
+    """What changes a text file below a root: the first of ``old`` into ``new``."""
+
+    def change(root):
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
