@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,14 @@ import torch
 
 from eomtlib.core.errors import EomtlibError
 from eomtlib.data.checking import Findings, check_split
-from eomtlib.data.registry import open_dataset
+from eomtlib.data.exports.conversion import convert
+from eomtlib.data.registry import open_dataset, open_files
 from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import ModelConfig, load_model, save_model
 from eomtlib.study.records.store import ResultStore
 from eomtlib.training.resuming import sound_state
 from tests.data.custom_files import write_instances, write_masks, write_panoptic
+from tests.data.export_files import WRITERS
 from tests.samples import evaluation, timing, training
 
 SECONDS = 20
@@ -190,6 +193,32 @@ def read_state(root):
     return [str(warning.message) for warning in caught]
 
 
+def exported(form):
+    def write(root):
+        WRITERS[form](root)
+        return root
+
+    return write
+
+
+def read_export(form, root):
+    """Converts it as it is, and without what is wrong; what is written is read."""
+    said, folder = [], root.parent / "converted"
+    for on_bad in ("refuse", "skip"):
+        try:
+            convert(root, folder, form=form, on_bad=on_bad, say=said.append)
+            for split in ("train", "val"):
+                files = open_files("custom", split, task="instance", data_path=folder)
+                for index in range(len(files)):
+                    files.read_segments(index)
+        except EomtlibError as error:
+            said.append(str(error))
+        shutil.rmtree(folder, ignore_errors=True)
+    own = [text for text in said if not text.startswith("note: ")]
+    # Of a split without any object that is in order.
+    return [text for text in own if "converted" not in text]
+
+
 KINDS = {
     "panoptic": (write_panoptic, lambda root: read_set("custom", "panoptic", root), 500),
     "instances": (write_instances, lambda root: read_set("custom", "instance", root), 400),
@@ -198,7 +227,7 @@ KINDS = {
     "checkpoints": (checkpoint, read_checkpoint, 100),
     "records": (records, read_records, 250),
     "states": (state, read_state, 100),
-}
+} | {form: (exported(form), partial(read_export, form), 150) for form in WRITERS}
 
 
 @pytest.mark.slow

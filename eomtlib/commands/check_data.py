@@ -10,7 +10,8 @@ from eomtlib.data.checking import Findings, check_both, check_split
 from eomtlib.data.dataset import SPLITS
 from eomtlib.data.feed.loaders import shared_memory_remark
 from eomtlib.data.registry import DATASETS
-from eomtlib.data.sets.custom import custom_form
+from eomtlib.data.sets.custom import custom_form, custom_parts
+from eomtlib.study.parsing import read_split
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -18,14 +19,17 @@ def run(chosen: argparse.Namespace) -> int:
     check_choice("dataset", chosen.dataset, DATASETS)
     root = Path(chosen.data_path).expanduser() if chosen.data_path else None
     findings = Findings(print)
+    named = {"train": chosen.train_data, "val": chosen.val_data}
     opened = []
     for split in [chosen.split] if chosen.split else SPLITS:
+        files = read_split(f"{split}_data", given) if (given := named.get(split)) else ""
         opened.append(
             check_split(
                 chosen.dataset,
                 split,
-                task=chosen.task or _default_task(chosen.dataset, root, split),
+                task=chosen.task or _default_task(chosen.dataset, root, split, files),
                 data_path=root,
+                files=files,
                 findings=findings,
                 exif=chosen.exif,
                 workers=None if chosen.workers < 0 else chosen.workers,
@@ -39,10 +43,10 @@ def run(chosen: argparse.Namespace) -> int:
     return 1 if findings.kinds else 0
 
 
-def _default_task(name: str, root: Path | None, split: str) -> str:
-    if name == "custom" and root is not None:
+def _default_task(name: str, root: Path | None, split: str, files: str) -> str:
+    if name == "custom" and (root is not None or files):
         try:
-            return custom_form(root, split)
+            return custom_form(custom_parts(root, split, files))
         except DataError:
             pass  # it is found again, and counted, when the set is opened
     return next(iter(DATASETS[name]))

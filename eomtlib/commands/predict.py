@@ -15,13 +15,14 @@ import torch
 from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.formats.class_files import read_classes
+from eomtlib.data.formats.image_lists import read_image_ids
 from eomtlib.evaluation.official_files import ResultFiles, ResultImage, save_png, told_apart
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
@@ -35,14 +36,16 @@ def run(chosen: argparse.Namespace) -> int:
         The exit status: 1 where files could not be read.
     """
     paths = _by_name(chosen.images, image_files(chosen.images, subfolders=chosen.recursive))
+    ids = _ids(paths, Path(chosen.image_info).expanduser()) if chosen.image_info else {}
     output = Path(chosen.output).expanduser()
     partial = _partial(output, resume=chosen.resume)
     device = resolve_device(chosen.device)
     model, config = open_checkpoint(chosen)
     name = task_of(chosen, config)
+    listed = chosen.classes or chosen.image_info
     classes = (
-        _classes_of_file(Path(chosen.classes).expanduser(), len(config.class_names))
-        if chosen.classes
+        _classes_of_file(Path(listed).expanduser(), len(config.class_names))
+        if listed
         else _classes(config.class_names, config.is_thing, task=name)
     )
     options = get_task(name).class_options(classes)
@@ -65,12 +68,13 @@ def run(chosen: argparse.Namespace) -> int:
         results = ResultFiles(partial / "segments", task=name, classes=classes)
         asked = {"model": digest, "image_size": config.image_size, "task": name}
         asked |= {"classes": [vars(info) for info in classes], "threshold": chosen.threshold}
+        asked |= {"ids": config_hash(ids)}
         _same_as_before(partial, asked)
         for unfinished in partial.rglob(".*.tmp"):  # of a process that was killed
             unfinished.unlink()
         try:
-            unreadable = _segment_all(segmenter, paths, results, partial / "overlays")
-            results.finish()
+            unreadable = _segment_all(segmenter, paths, results, partial / "overlays", ids)
+            results.finish(as_list=bool(ids))
             if unreadable:
                 # Names that are no UTF-8 as they are.
                 lines = "".join(f"{line}\n" for line in unreadable)
@@ -88,9 +92,13 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _segment_all(
-    segmenter: Segmenter, paths: Mapping[str, Path], results: ResultFiles, overlays: Path
+    segmenter: Segmenter,
+    paths: Mapping[str, Path],
+    results: ResultFiles,
+    overlays: Path,
+    ids: Mapping[str, int | str],
 ) -> list[str]:
-    """Adds each image that is not there yet.
+    """Adds each image that is not there yet, under its id or, without one, its number.
 
     Returns:
         What was wrong with those that cannot be read, a line each.
@@ -117,7 +125,8 @@ def _segment_all(
         stem = stems[file_name]
         save_png(shown, overlays / f"{stem}.png")
         # Last, as what was added is not done again.
-        results.add(segmented, ResultImage(len(results.done), file_name, stem))
+        number = ids.get(file_name, len(results.done))
+        results.add(segmented, ResultImage(number, file_name, stem))
     return unreadable
 
 
@@ -128,6 +137,28 @@ def _by_name(named: Sequence[str], paths: Sequence[Path]) -> dict[str, Path]:
     ]
     common = os.path.commonpath([os.path.abspath(folder) for folder in folders])
     return {Path(os.path.relpath(path, common)).as_posix(): path for path in paths}
+
+
+def _ids(paths: Mapping[str, Path], info: Path) -> dict[str, int | str]:
+    """The id that a list gives each file, by its name with its folders or without.
+
+    Raises:
+        ConfigurationError: when a file is not in the list, or two are called the same there.
+    """
+    known = read_image_ids(info)
+    found = {name: name if name in known else Path(name).name for name in paths}
+    missing = [name for name, own in found.items() if own not in known]
+    if missing:
+        raise ConfigurationError(
+            f"image_info: {info} lists no {missing[0]} ({len(missing)} such file(s)); name the "
+            "list of these images."
+        )
+    if len(set(found.values())) < len(found):
+        raise ConfigurationError(
+            f"image_info: of the images two files stand for one that {info} lists, which names no "
+            "folders; give the images of one folder."
+        )
+    return {name: known[own] for name, own in found.items()}
 
 
 def _partial(output: Path, *, resume: bool) -> Path:
@@ -156,7 +187,7 @@ def _same_as_before(partial: Path, asked: Mapping[str, Any]) -> None:
     path, asked = partial / "options.json", json.loads(json.dumps(asked))
     before = json.loads(path.read_text("utf-8")) if path.exists() else asked
     for name, value in asked.items():
-        if before[name] != value:
+        if before.get(name, value) != value:
             raise ConfigurationError(
                 f"{partial} was begun with another {name}; ask for the same, or for a new folder."
             )

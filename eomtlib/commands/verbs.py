@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.core.words import DATASET_TASKS, SIZES, TASKS, TIMING_MODES
+from eomtlib.core.words import DATASET_TASKS, EXPORTS, SIZES, TASKS, TIMING_MODES
 from eomtlib.study.parameters import PARAMETERS
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
@@ -64,15 +64,28 @@ def benchmark(parser: _Parser) -> None:
 def check_data(parser: _Parser) -> None:
     """Read all files of a data set and name each that is missing, damaged or contradictory."""
     parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASET_TASKS)}")
-    _as_described(parser, "data_path", "task", "exif")
+    _as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
     parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
     parser.add_argument("--workers", type=int, default=-1, help="processes; -1 for cores - 1")
+
+
+def convert(parser: _Parser) -> None:
+    """Make of an annotation tool's export a data set that --dataset custom reads."""
+    parser.add_argument("source", help="the folder of the export, unpacked")
+    parser.add_argument("--output", required=True, help="a new folder; images are linked into it")
+    parser.add_argument("--format", default="auto", help=f"of {', '.join(EXPORTS)}")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        help="of the training images, for the val split where the export has none; 0 for none",
+    )
+    _as_described(parser, "exif", "on_bad")
 
 
 def evaluate(parser: _Parser) -> None:
     """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
     _add_checkpoint(parser)
-    _as_described(parser, "dataset", "data_path", "exif", "on_bad")
+    _as_described(parser, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
     parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
     parser.add_argument("--val-images", type=int, default=0, help="how many images; 0: all")
     parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
@@ -110,6 +123,12 @@ def predict(parser: _Parser) -> None:
         default="",
         help="names, things and ids of the model's classes, where the file lacks them: a "
         "classes.json, or an annotation file in COCO's format, such as panoptic_val2017.json",
+    )
+    parser.add_argument(
+        "--image-info",
+        default="",
+        help="a list of the images in COCO's format, such as image_info_test-dev2017.json: "
+        "results have its ids and, without --classes, its classes, as the official servers ask",
     )
     parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
     parser.add_argument(
@@ -150,6 +169,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "benchmark": benchmark,
     "book": book,
     "check-data": check_data,
+    "convert": convert,
     "evaluate": evaluate,
     "export": export,
     "fit": fit,

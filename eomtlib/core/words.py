@@ -46,14 +46,17 @@ EXIF = ("apply", "ignore")
 ON_BAD = ("refuse", "skip")
 """What is done with images that cannot be read, or of whose annotation anything is wrong."""
 
+EXPORTS = ("auto", "yolo", "roboflow", "cvat", "labelme", "voc", "coco")
+"""Annotation tools and formats whose data sets are converted; ``auto`` for what is found."""
+
 COST_IMAGE_SIZE = 640
 """The image size at which the papers state parameters, GMACs and FPS."""
 
 DATASET_TASKS: dict[str, tuple[str, ...]] = {
     "shapes": TASKS,
     "coco": TASKS,
-    "ade20k": ("panoptic", "semantic"),
-    "cityscapes": ("semantic",),
+    "ade20k": TASKS,
+    "cityscapes": ("semantic", "panoptic", "instance"),
     "custom": TASKS,
 }
 """Data set → its tasks, the first one where none is named."""
@@ -63,8 +66,11 @@ NUM_CLASSES = {
     ("coco", "instance"): 80,
     ("coco", "semantic"): 133,
     ("ade20k", "panoptic"): 150,
+    ("ade20k", "instance"): 100,
     ("ade20k", "semantic"): 150,
     ("cityscapes", "semantic"): 19,
+    ("cityscapes", "panoptic"): 19,
+    ("cityscapes", "instance"): 8,
 }
 """Published data set, task → its classes, without "no object"."""
 

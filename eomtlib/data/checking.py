@@ -73,6 +73,7 @@ def check_split(
     task: str,
     data_path: str | Path | None,
     findings: Findings,
+    files: str = "",
     exif: str = "apply",
     workers: int | None = None,
 ) -> FileDataset | None:
@@ -86,6 +87,7 @@ def check_split(
         task: that its annotations are read for.
         data_path: the folder that holds its files.
         findings: is added to.
+        files: as ``open_dataset`` takes it.
         exif: as ``open_dataset`` takes it.
         workers: processes; None for ``default_workers``.
 
@@ -97,7 +99,13 @@ def check_split(
     """
     try:
         dataset = open_files(
-            name, split, task=task, data_path=data_path, report=findings.add, exif=exif
+            name,
+            split,
+            task=task,
+            data_path=data_path,
+            files=files,
+            report=findings.add,
+            exif=exif,
         )
     except ConfigurationError:
         raise

@@ -51,6 +51,7 @@ def open_dataset(
     *,
     task: str = "panoptic",
     data_path: str | Path | None = None,
+    files: str = "",
     image_size: int | tuple[int, int] | None = None,
     train_images: int = 2000,
     val_images: int = 200,
@@ -64,6 +65,8 @@ def open_dataset(
         split: ``train`` or ``val``.
         task: a key of that entry: what the targets are.
         data_path: the folder that holds the files; for ``shapes``, where generated sets are kept.
+        files: of ``custom``, images and annotations that do not lie in ``data_path``
+            (``sets.custom.named_parts``).
         image_size: of the images that ``shapes`` generates; None for 64.
         train_images: how many ``shapes`` generates for training.
         val_images: how many ``shapes`` generates for evaluation.
@@ -76,11 +79,12 @@ def open_dataset(
         DataError: when the files cannot be used.
     """
     check_choice("on_bad", on_bad, ON_BAD)
-    files = open_files(
+    opened = open_files(
         name,
         split,
         task=task,
         data_path=data_path,
+        files=files,
         report=skip if on_bad == "skip" else refuse,
         exif=exif,
         image_size=image_size or 64,
@@ -89,9 +93,9 @@ def open_dataset(
     )
     source = DATASETS[name][task]
     if on_bad == "skip" and not source.generated:
-        leave_out_bad(files, where=str(data_path))
-    dataset = source.view(files)
-    pixels = int(np.prod(files.sizes.astype(np.int64), axis=1).sum())
+        leave_out_bad(opened, where=files or str(data_path))
+    dataset = source.view(opened)
+    pixels = int(np.prod(opened.sizes.astype(np.int64), axis=1).sum())
     small = pixels * _BYTES_PER_PIXEL <= _IN_MEMORY_BYTES
     return InMemory(dataset) if source.generated and small else dataset
 
@@ -102,6 +106,7 @@ def open_files(
     *,
     task: str = "panoptic",
     data_path: str | Path | None = None,
+    files: str = "",
     report: Report = refuse,
     exif: str = "apply",
     **generated: Any,
@@ -113,6 +118,7 @@ def open_files(
         split: ``train`` or ``val``.
         task: a key of that entry.
         data_path: the folder that holds the files.
+        files: as in ``open_dataset``.
         report: is given what is found to be wrong with the files before any is read.
         exif: as in ``open_dataset``.
         **generated: options of ``shapes``; ignored for any other data set.
@@ -129,14 +135,20 @@ def open_files(
             f"task={task!r} is not one of dataset={name!r}, which has: {', '.join(DATASETS[name])}."
         )
     source = DATASETS[name][task]
-    if source.needs and data_path is None:
+    if files and name != "custom":
+        raise ConfigurationError(
+            f"{split}_data={files!r} is for dataset='custom', and dataset={name!r} lies in one "
+            "folder; set data_path to it."
+        )
+    if source.needs and data_path is None and not files:
         raise ConfigurationError(
             f"data_path is not set, and dataset={name!r} needs it for task={task!r}: "
             f"{source.needs}, and set data_path to it."
+            + (" Or name both parts by train_data and val_data." if name == "custom" else "")
         )
     options = generated if source.generated else {}
     if name == "custom":
-        options = {"exif": exif}
+        options = {"exif": exif, "files": files}
     return source.open(data_path, split, report=report, **options)
 
 
@@ -147,6 +159,7 @@ def _downloads(*files: str, page: str) -> str:
 _COCO_IMAGES = ("train2017.zip", "val2017.zip")
 _COCO_PANOPTIC = _downloads(*_COCO_IMAGES, PANOPTIC_ZIP, page=COCO_DOWNLOAD)
 _ADE20K_TAR = f"{ade20k.INSTANCES}.tar (of the instance task)"
+_CITYSCAPES = _downloads(cityscapes.IMAGES_ZIP, cityscapes.LABELS_ZIP, page=cityscapes.DOWNLOAD)
 _CUSTOM = (
     "put images in images/train and images/val of one folder, with train.json and val.json in "
     "COCO's panoptic (PNGs in masks/train and masks/val) or instance format, or with PNGs of class "
@@ -172,18 +185,19 @@ DATASETS: dict[str, dict[str, Source]] = {
             ade20k.open_ade20k_panoptic,
             needs=_downloads(f"{ade20k.HOME}.zip", _ADE20K_TAR, page=ade20k.DOWNLOAD),
         ),
+        "instance": Source(
+            ade20k.Ade20kInstances,
+            needs=_downloads(f"{ade20k.HOME}.zip", _ADE20K_TAR, page=ade20k.DOWNLOAD),
+        ),
         "semantic": Source(
             ade20k.Ade20kSemantic,
             needs=_downloads(f"{ade20k.HOME}.zip", page=ade20k.DOWNLOAD),
         ),
     },
     "cityscapes": {
-        "semantic": Source(
-            cityscapes.CityscapesSemantic,
-            needs=_downloads(
-                cityscapes.IMAGES_ZIP, cityscapes.LABELS_ZIP, page=cityscapes.DOWNLOAD
-            ),
-        ),
+        "semantic": Source(cityscapes.CityscapesSemantic, needs=_CITYSCAPES),
+        "panoptic": Source(cityscapes.CityscapesPanoptic, needs=_CITYSCAPES),
+        "instance": Source(cityscapes.CityscapesPanoptic, as_instances, needs=_CITYSCAPES),
     },
     "custom": {
         task: Source(partial(open_custom, task=task), partial(custom_view, task=task), _CUSTOM)

@@ -76,13 +76,14 @@ class Materials:
                     split,
                     task=settings.task,
                     data_path=settings.data_path,
+                    files=files,
                     image_size=settings.image_size,
                     train_images=settings.train_images,
                     val_images=settings.drawn_val_images,
                     exif=settings.exif,
                     on_bad=settings.on_bad,
                 )
-                for split in ("train", "val")
+                for split, files in (("train", settings.train_data), ("val", settings.val_data))
             )
         self.classes = self.train_set.classes
         self.val_set = in_order_of(self.val_set, self.classes)

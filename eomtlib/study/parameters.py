@@ -94,6 +94,7 @@ _parts = otherwise(1, whole_from(1), 0)
 _count = optional(whole_from(1), 0)
 _yes_or_no = optional(parsing.switch)
 _path = optional(parsing.read_path)
+_split = otherwise("", parsing.read_split)
 _length = optional(parsing.read_duration)
 _size = optional(lambda _, value: parsing.parse_image_size(value), 0)
 _number = optional(whole_from(0), -1)
@@ -175,6 +176,10 @@ class Settings(_Checked):
         _path,
         "the data set's folder, with its folders or its zip files (docs/data.md)",
     )
+    train_data: str = _data(
+        _TRAIN, "", _split, "of custom, where it lies elsewhere: IMAGES:ANNOTATIONS (docs/data.md)"
+    )
+    val_data: str = _data("evaluation", "", _split, "the same of the validation images")
     exif: str = _data(
         _LEARNT, "apply", one_of(EXIF), "of own data: apply or ignore the turn that photos ask for"
     )

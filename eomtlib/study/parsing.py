@@ -7,6 +7,7 @@ has a default of its own.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import RUNGS, TIMM_PREFIX
+from eomtlib.data.decoding.names import split_paths
 from eomtlib.training.duration import parse_duration, parse_interval
 
 Reader = Callable[[str, Any], Any]
@@ -210,6 +212,12 @@ def read_path(name: str, value: str | Path) -> Path:
 def path_or(word: str) -> Reader:
     """A reader of paths, and of one word that is none."""
     return lambda name, value: word if value == word else read_path(name, value)
+
+
+def read_split(name: str, value: str) -> str:
+    """``IMAGES:ANNOTATIONS`` of one's own data, each path as of ``read_path``."""
+    parts = split_paths(name, text_of(name, value))
+    return os.pathsep.join(str(read_path(name, part)) for part in parts)
 
 
 def read_loggers(name: str, value: str | Sequence[str]) -> tuple[str, ...]:

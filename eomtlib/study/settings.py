@@ -13,7 +13,7 @@ from typing import Any
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.precision import resolve_device, resolve_precision
 from eomtlib.core.words import DATASET_TASKS, RANDOM_WEIGHTS, TRAINING_FOLDERS
-from eomtlib.data.sets.custom import custom_form
+from eomtlib.data.sets.custom import custom_form, custom_parts, named_parts
 from eomtlib.models.checkpoints import identify
 from eomtlib.models.encoders import encoder_size
 from eomtlib.models.parts.deformable_attention import available_samplers, check_sampler
@@ -135,8 +135,9 @@ def _of_checkpoint(settings: Settings) -> Settings:
 
 def _task(settings: Settings) -> str:
     """The task of that name, or the data set's first; of one's own data, what its files are for."""
-    if settings.task is None and settings.dataset == "custom" and settings.data_path:
-        return custom_form(settings.data_path, "train")
+    is_known = settings.data_path or settings.train_data
+    if settings.task is None and settings.dataset == "custom" and is_known:
+        return custom_form(custom_parts(settings.data_path, "train", settings.train_data))
     tasks = DATASET_TASKS[settings.dataset]
     return check_choice("task", settings.task or tasks[0], tasks)
 
@@ -174,6 +175,8 @@ def _unlabelled(settings: Settings) -> str:
     """What ``mim`` learns from by default: the data set's own training images."""
     if settings.dataset == "shapes":
         return "shapes"
+    if settings.dataset == "custom" and settings.train_data:
+        return str(named_parts(settings.train_data, "train").images)
     return str((settings.data_path or Path()) / TRAINING_FOLDERS[settings.dataset])
 
 

@@ -24,8 +24,11 @@ from eomtlib.training.hyperparameters import (
 INPUT_SIZES: dict[tuple[str, str], int] = {
     ("ade20k", "semantic"): 512,
     ("cityscapes", "semantic"): 1024,
+    ("cityscapes", "panoptic"): 1024,
+    ("cityscapes", "instance"): 1024,
 }
-"""Data set and task → the papers' input size, where it is not 640."""
+"""Data set and task → the input size, where it is not 640: the papers', and on Cityscapes for every
+task that of the one that they state, which is our choice."""
 
 _EPOCHS = {"shapes": 12, "coco": 12, "ade20k": 31, "cityscapes": 107, "custom": 12}
 

@@ -233,6 +233,41 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
     assert not output.exists()
 
 
+def test_a_test_split_has_the_ids_of_its_list(trained, photos, tmp_path, capsys):
+    """What COCO's servers take: its ids, and of instances the list alone."""
+    names = [path.relative_to(photos).as_posix() for path in sorted(photos.rglob("*.*"))]
+    images = [
+        {"id": 700 - k, "file_name": name.replace("b/t", "t"), "height": 64, "width": 64}
+        for k, name in enumerate(names)
+    ]
+    classes = [
+        {"name": f"class {k}", "isthing": 1, "id": 3 * k + 1} for k in range(len(trained.classes))
+    ]
+    info = tmp_path / "image_info_test.json"
+    info.write_text(json.dumps({"images": images[1:], "categories": classes}))
+    run = verb(trained, photos, tmp_path / "out")
+    more = ["--recursive", "--image-info", str(info)]
+    assert run(*more) == 2
+    assert f"lists no {names[0]} (1 such file(s))" in capsys.readouterr().err
+    of_one = [image | {"file_name": image["file_name"].rpartition("/")[2]} for image in images]
+    info.write_text(json.dumps({"images": of_one[:1] + of_one[2:], "categories": classes}))
+    assert run(*more) == 2
+    assert "two files stand for one" in capsys.readouterr().err
+    info.write_text(json.dumps({"images": images, "categories": classes}))
+    assert run(*more) == 0
+    (file,) = (tmp_path / "out/segments").glob("*.json")
+    found = json.loads(file.read_text())
+    numbers = {image["id"] for image in images}
+    if trained.settings.task == "instance":
+        assert {entry["image_id"] for entry in found} <= numbers
+        assert {entry["category_id"] for entry in found} <= {info["id"] for info in classes}
+        assert found
+        assert set(found[0]) == {"image_id", "category_id", "segmentation", "score"}
+    else:
+        assert {image["id"] for image in found["images"]} == numbers
+        assert [info["id"] for info in found["categories"]] == [info["id"] for info in classes]
+
+
 def test_a_checkpoint_contradicts_what_it_is_not(trained):
     checkpoint = str(trained.runs[0].folder / "model")
     for name, value in (("pretraining", "mim"), ("num_queries", 7)):

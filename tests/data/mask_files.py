@@ -18,10 +18,18 @@ def write_cityscapes(root):
         labels[name] = noise(SIZE, 33, 10 + k)
         label = root / f"gtFine/val/{name}_gtFine_labelIds.png"
         write_image(label, labels[name])
-        for other in ("instanceIds", "color"):  # what else lies there
-            write_image(label.with_name(label.name.replace("labelIds", other)), labels[name])
+        write_image(label.with_name(label.name.replace("labelIds", "color")), labels[name])
+        path = label.with_name(label.name.replace("labelIds", "instanceIds"))
+        write_image(path, instance_ids(labels[name], k))
     (root / "README").write_text("hello")
     return labels
+
+
+def instance_ids(labels, seed):
+    """Cityscapes' values ``[H, W]`` uint16: some blocks of things are instances, others groups."""
+    number = noise(SIZE, 4, 30 + seed).astype(np.uint16)
+    is_instance = (labels >= 24) & (number > 0)
+    return np.where(is_instance, labels * np.uint16(1000) + number - 1, labels).astype(np.uint16)
 
 
 def write_ade20k(root, count=3):

@@ -50,6 +50,8 @@ def test_coco_opens_from_its_folder(coco, task, classes):
         ("coco", "semantic", "panoptic_annotations_trainval2017.zip"),
         ("ade20k", "panoptic", "ADEChallengeData2016.zip, annotations_instance.tar"),
         ("ade20k", "semantic", "ADEChallengeData2016.zip"),
+        ("ade20k", "instance", "ADEChallengeData2016.zip, annotations_instance.tar"),
+        ("cityscapes", "panoptic", "leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip"),
         ("cityscapes", "semantic", "leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip"),
         ("custom", "panoptic", "images/train and images/val"),
     ],
@@ -59,13 +61,14 @@ def test_without_a_path_it_says_what_to_download(name, task, files):
         open_dataset(name, "val", task=task)
 
 
-def test_unknown_names_meet_their_neighbours():
+def test_unknown_names_meet_their_neighbours(monkeypatch):
     with pytest.raises(ConfigurationError, match=r"dataset='coc' .*'coco'"):
         open_dataset("coc", "val")
     with pytest.raises(ConfigurationError, match="split='test'"):
         open_dataset("shapes", "test")
     with pytest.raises(ConfigurationError, match=r"task='instances' .*'instance'"):
         open_dataset("shapes", "val", task="instances")
+    monkeypatch.delitem(DATASETS["cityscapes"], "panoptic")
     with pytest.raises(ConfigurationError, match=r"task='panoptic' .*cityscapes.*has: semantic"):
         open_dataset("cityscapes", "val")
 

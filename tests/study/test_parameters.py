@@ -101,6 +101,8 @@ CHANGED = {
     "validate_on": 2,
     "early_stopping": None,  # with validate_every alone
     "data_path": None,
+    "train_data": None,
+    "val_data": None,
     "exif": None,
     "on_bad": None,
     "timing_modes": "compiled",

@@ -137,6 +137,8 @@ def test_learning_rates_of_every_parameter_group(rung, dataset, pretraining, lr,
         ("panoptic", "coco", "eomt", "large", "dinov2", 12),
         ("panoptic", "ade20k", "eomt", "giant", "dinov2", 31),
         ("semantic", "cityscapes", "eomt", "large", "dinov2", 107),
+        ("panoptic", "cityscapes", "eomt", "large", "dinov2", 107),
+        ("instance", "ade20k", "eomt", "large", "dinov2", 31),
         ("panoptic", "coco", "eomt", "small", "dinov3", 24),
         ("instance", "coco", "eomt", "large", "dinov3", 12),
         ("semantic", "ade20k", "eomt", "large", "dinov3", 16),
@@ -155,7 +157,8 @@ def test_epochs_and_augmentation(task, dataset, rung, size, pretraining, epochs)
     assert (loss.num_points, loss.no_object_weight) == (12544, 0.1)
 
 
-def test_a_task_that_a_data_set_has_not_is_refused():
+def test_a_task_that_a_data_set_has_not_is_refused(monkeypatch):
+    monkeypatch.setitem(DATASET_TASKS, "ade20k", ("panoptic", "semantic"))
     with pytest.raises(ConfigurationError, match=r"instance.*ade20k.*panoptic and semantic"):
         recipe("instance", "ade20k", "eomt", size="large", pretraining="dinov2")
     with pytest.raises(ConfigurationError, match="Did you mean 'cityscapes'"):

@@ -162,15 +162,19 @@ def image_pixels(
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image, without decoding it.
+def image_size(
+    file: str | Path | bytes, *, upright: bool = False, where: str = ""
+) -> tuple[int, int]:
+    """Height and width of an image, without decoding it; arguments as of ``open_image``.
 
     Raises:
         FileError: when it is none.
     """
-    with _named("unreadable image", str(path), data := _content(path)):
+    where, data = where or str(file), _content(file)
+    with _named("unreadable image", where, data):
         image = _lazily(data)
-        return image.height, image.width
+        across = upright and orientation(image) >= 5
+        return (image.width, image.height) if across else (image.height, image.width)
 
 
 def orientation(image: Image.Image) -> int:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from eomtlib.core.errors import DataError
+from eomtlib.core.errors import ConfigurationError, DataError
 
 MAX_NAME_BYTES = 255
 """Of a file or folder, which no file system exceeds."""
@@ -72,6 +72,21 @@ def check_name(name: str, where: object) -> str:
             "relative name such as '000000000139.png'."
         )
     return name
+
+
+def split_paths(parameter: str, text: str) -> list[str]:
+    """The paths of ``IMAGES:ANNOTATIONS``, or of three; separated as those of ``PATH`` are.
+
+    Raises:
+        ConfigurationError: naming the parameter, for any other number of them.
+    """
+    parts = [part.strip() for part in text.split(os.pathsep)]
+    if len(parts) not in (2, 3) or not all(parts):
+        raise ConfigurationError(
+            f"{parameter}={text!r} names no images and annotations; write "
+            f"IMAGES{os.pathsep}ANNOTATIONS, a folder and a JSON file or folder of PNGs."
+        )
+    return parts
 
 
 def as_spelled(wanted: Iterable[str], there: Iterable[str]) -> list[str]:

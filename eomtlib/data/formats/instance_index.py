@@ -62,7 +62,7 @@ class InstanceIndex(CocoIndex):
             segment: position among the T.
         """
         begin, end = self._bounds[segment : segment + 2].tolist()
-        return _as_polygons(msgspec.json.decode(self._text[begin:end].numpy())["segmentation"])
+        return as_polygons(msgspec.json.decode(self._text[begin:end].numpy())["segmentation"])
 
     def _add_annotation(self, position: int, entry: dict, text: Raw) -> None:
         row = self.row_of(entry)
@@ -78,7 +78,7 @@ class InstanceIndex(CocoIndex):
         if self._totals[row] > MAX_SEGMENTS:
             raise ValueError(f"its image has more than {MAX_SEGMENTS} segments")
         is_crowd = flag(entry.get("iscrowd", 0))
-        _check_outline(_as_polygons(entry["segmentation"]), self._sizes_of(row))
+        check_outline(as_polygons(entry["segmentation"]), self._sizes_of(row))
         label = self.class_of[category]
         for part, value in zip(self._segments, (row, label, is_crowd), strict=True):
             part.append(value)
@@ -89,14 +89,18 @@ class InstanceIndex(CocoIndex):
         return int(self.sizes[row, 0]), int(self.sizes[row, 1])
 
 
-def _as_polygons(outline: Any) -> Any:
+def as_polygons(outline: Any) -> Any:
     """One polygon as a list of its numbers is a list of one; all else is as it is."""
     flat = isinstance(outline, list) and outline and isinstance(outline[0], int | float)
     return [outline] if flat else outline
 
 
-def _check_outline(outline: Any, size: tuple[int, int]) -> None:
-    """Refuses what pycocotools would make no mask of, or a mask of any size."""
+def check_outline(outline: Any, size: tuple[int, int]) -> None:
+    """Refuses what pycocotools would make no mask of, or a mask of any size.
+
+    Raises:
+        ValueError, KeyError, TypeError: for an outline that cannot be used.
+    """
     height, width = size
     if not outline:
         raise EntryError("zero-area segment", "segmentation is empty")

@@ -1,4 +1,4 @@
-"""ADE20K of the scene parsing benchmark (Zhou et al., CVPR 2017): semantic and panoptic."""
+"""ADE20K of the scene parsing benchmark (Zhou et al., CVPR 2017), for every task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import FileError, Report, refuse
 from eomtlib.data.formats.class_masks import MaskFiles, by_class
 from eomtlib.data.formats.coco_files import PanopticFiles
-from eomtlib.data.sets.ade20k_classes import CLASSES, THING_NUMBERS
+from eomtlib.data.sets.ade20k_classes import CLASSES, THING_NUMBERS, THINGS
 
 DOWNLOAD = "http://sceneparsing.csail.mit.edu/"
 HOME = "ADEChallengeData2016"
@@ -97,23 +97,65 @@ class Ade20kPanoptic(Ade20kSemantic):
         covered = coded[..., 1] > 0
         drawn[covered] = coded[covered, 1].astype(np.int16) + count
         segments = by_class(drawn, count + 256)
-        class_of = np.concatenate((np.arange(count), self._categories(coded[covered], index)))
+        where = self._instances.where(self._mask_names[index].decode())
+        category = _categories(coded[covered], where)
+        index_of = np.array([VOID, *THING_NUMBERS]) - 1
+        class_of = np.concatenate((np.arange(count), index_of[np.maximum(category, 0)]))
         return replace(segments, labels=torch.from_numpy(class_of)[segments.labels])
 
-    def _categories(self, coded: np.ndarray, index: int) -> np.ndarray:
-        """The class index of each instance number, ``[256]``, from ``[N, 3]`` colours."""
-        where = self._instances.where(self._mask_names[index].decode())
-        pairs = np.unique(coded[:, 1].astype(np.int64) * 256 + coded[:, 0])
-        found = np.full(256, VOID)
-        for number, category in zip((pairs // 256).tolist(), (pairs % 256).tolist(), strict=True):
-            if not 1 <= category <= len(THING_NUMBERS):
-                what = f"instance {number} is of category {category}; there are 1 to 100."
-                raise FileError("unknown class", where, what)
-            if found[number] != VOID:
-                what = f"instance {number} is of two categories; fetch the file again."
-                raise FileError("duplicate id", where, what)
-            found[number] = THING_NUMBERS[category - 1] - 1
-        return found
+
+class Ade20kInstances(MaskFiles):
+    """One split with the instances of its 100 classes of things, numbered as their PNGs have it.
+
+    Of what ``Ade20kPanoptic`` reads, the images and ``annotations_instance``. Segments are in the
+    order of the instances' numbers.
+
+    Args:
+        root: the folder.
+        split: ``train`` or ``val``.
+        report: as of ``MaskFiles``.
+
+    Raises:
+        ConfigurationError: for an unknown split.
+        DataError: when a part is missing.
+    """
+
+    def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
+        root, split = Path(root).expanduser(), check_choice("split", split, SPLITS)
+        super().__init__(
+            _open(root, "images", split),
+            _open(root, INSTANCES, split),
+            classes=THINGS,
+            values={},
+            report=report,
+        )
+
+    def read_segments(self, index: int) -> SegmentMap:
+        """The segments ``[1, H, W]``."""
+        coded = self.read_values(self._masks, index, modes=("RGB",))
+        numbers = coded[..., 1].astype(np.int16)
+        categories = _categories(coded[numbers > 0], self.annotation_of(index))
+        segments = by_class(np.where(numbers > 0, numbers, VOID), 256)
+        return replace(segments, labels=torch.from_numpy(categories)[segments.labels] - 1)
+
+
+def _categories(coded: np.ndarray, where: str) -> np.ndarray:
+    """The category, 1 to 100, of each instance number, ``[256]``, from ``[N, 3]`` colours.
+
+    Raises:
+        FileError: for an instance of no category, or of two; names the file, ``where``.
+    """
+    pairs = np.unique(coded[:, 1].astype(np.int64) * 256 + coded[:, 0])
+    found = np.full(256, VOID)
+    for number, category in zip((pairs // 256).tolist(), (pairs % 256).tolist(), strict=True):
+        if not 1 <= category <= len(THING_NUMBERS):
+            what = f"instance {number} is of category {category}; there are 1 to 100."
+            raise FileError("unknown class", where, what)
+        if found[number] != VOID:
+            what = f"instance {number} is of two categories; fetch the file again."
+            raise FileError("duplicate id", where, what)
+        found[number] = category
+    return found
 
 
 def open_ade20k_panoptic(root: str | Path, split: str, *, report: Report = refuse) -> FileDataset:

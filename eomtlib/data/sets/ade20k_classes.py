@@ -41,3 +41,9 @@ CLASSES = tuple(
     for number, name in enumerate(_NAMES.replace("\n", " ").split(";"), start=1)
 )
 """In the order of the semantic PNGs' numbers, which start at 1: 0 is void."""
+
+THINGS = tuple(
+    ClassInfo(CLASSES[number - 1].name, True, category)
+    for category, number in enumerate(THING_NUMBERS, start=1)
+)
+"""In the order of the instance categories."""

@@ -1,4 +1,4 @@
-"""Cityscapes, semantic: 19 classes in street scenes (Cordts et al., CVPR 2016).
+"""Cityscapes: 19 classes in street scenes (Cordts et al., CVPR 2016), for every task.
 
 The label numbers are those of the publishers' cityscapesScripts (helpers/labels.py).
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from eomtlib.core.errors import check_choice
-from eomtlib.core.structures import VOID, ClassInfo
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
 from eomtlib.data.dataset import SPLITS
+from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
-from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.decoding.problems import FileError, Report, refuse
 from eomtlib.data.formats.class_masks import MaskFiles
 
 DOWNLOAD = "https://www.cityscapes-dataset.com/downloads/"
@@ -33,6 +37,10 @@ CLASSES = tuple(
 )
 """In the order of the publishers' train ids."""
 
+_INDEX_OF = {info.category_id: index for index, info in enumerate(CLASSES)}
+_INSTANCES = 1000
+_IMAGE_SUFFIX = "_leftImg8bit.png"
+
 
 class CityscapesSemantic(MaskFiles):
     """One split of Cityscapes' finely annotated images.
@@ -52,25 +60,87 @@ class CityscapesSemantic(MaskFiles):
     """
 
     def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
-        root, check = Path(root).expanduser(), check_choice("split", split, SPLITS)
-        stores = [
-            open_part(
-                root,
-                f"{part} for split={check!r}",
-                (Place(f"{folder}/{split}"), Place(archive, f"{folder}/{split}")),
-                download=DOWNLOAD,
-            )
-            for part, folder, archive in (
-                ("images", "leftImg8bit", IMAGES_ZIP),
-                ("labels", "gtFine", LABELS_ZIP),
-            )
-        ]
-        index_of = {info.category_id: index for index, info in enumerate(CLASSES)}
         super().__init__(
-            *stores,
+            *_stores(root, split),
             classes=CLASSES,
-            values={number: index_of.get(number, VOID) for number in range(_NUM_LABELS)},
-            image_suffix="_leftImg8bit.png",
+            values={number: _INDEX_OF.get(number, VOID) for number in range(_NUM_LABELS)},
+            image_suffix=_IMAGE_SUFFIX,
             mask_suffix="_gtFine_labelIds.png",
             report=report,
         )
+
+
+class CityscapesPanoptic(MaskFiles):
+    """The same images with their segments: stuff, and instances of the 8 classes of things.
+
+    Read from ``*_gtFine_instanceIds.png``, beside the PNGs that ``CityscapesSemantic`` reads. A
+    value below 1000 is a label number: of stuff its segment, and of a thing a group that nobody
+    told apart, a crowd. Any other is 1000 times the label number plus the instance's. Segments are
+    in the order of the values. It is the rule of cityscapesScripts
+    (preparation/createPanopticImgs.py).
+
+    Args:
+        root: the folder.
+        split: ``train`` or ``val``.
+        report: as of ``MaskFiles``.
+
+    Raises:
+        ConfigurationError: for an unknown split.
+        DataError: when a part is missing.
+    """
+
+    def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
+        super().__init__(
+            *_stores(root, split),
+            classes=CLASSES,
+            values={},
+            image_suffix=_IMAGE_SUFFIX,
+            mask_suffix="_gtFine_instanceIds.png",
+            report=report,
+        )
+
+    def read_segments(self, index: int) -> SegmentMap:
+        """The segments ``[1, H, W]``.
+
+        Raises:
+            FileError: for a damaged file, one of another size, or values that stand for nothing.
+        """
+        values = self.read_values(self._masks, index, modes=("I;16", "I", "L"))
+        values = values.astype(np.int64)
+        where = self.annotation_of(index)
+        if values.max(initial=0) >= _NUM_LABELS * _INSTANCES:
+            what = f"holds the value {values.max()}, which stands for no label; fetch it again."
+            raise FileError("unknown id", where, what)
+        found = np.flatnonzero(np.bincount(values.ravel()))
+        numbers = np.where(found < _INSTANCES, found, found // _INSTANCES)
+        if numbers.max(initial=0) >= _NUM_LABELS:
+            what = f"holds the value {found[numbers.argmax()]}, which stands for no label."
+            raise FileError("unknown id", where, f"{what} Fetch it again.")
+        labels = np.array([_INDEX_OF.get(number, VOID) for number in numbers.tolist()])
+        shown = labels != VOID
+        table = np.full(_NUM_LABELS * _INSTANCES, VOID, np.int16)
+        table[found[shown]] = np.arange(np.count_nonzero(shown))
+        return SegmentMap(
+            ids=torch.from_numpy(table[values])[None],
+            labels=torch.from_numpy(labels[shown]),
+            is_crowd=torch.from_numpy(
+                (found[shown] < _INSTANCES) & (numbers[shown] >= _FIRST_THING)
+            ),
+        )
+
+
+def _stores(root: str | Path, split: str) -> list[Store]:
+    """Files of the images and of the labels."""
+    root, check = Path(root).expanduser(), check_choice("split", split, SPLITS)
+    return [
+        open_part(
+            root,
+            f"{part} for split={check!r}",
+            (Place(f"{folder}/{split}"), Place(archive, f"{folder}/{split}")),
+            download=DOWNLOAD,
+        )
+        for part, folder, archive in (
+            ("images", "leftImg8bit", IMAGES_ZIP),
+            ("labels", "gtFine", LABELS_ZIP),
+        )
+    ]

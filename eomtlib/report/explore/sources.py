@@ -12,7 +12,7 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.decoding.image_files import image_files, open_image
 from eomtlib.data.registry import open_dataset
-from eomtlib.study.parsing import read_path
+from eomtlib.study.parsing import read_path, read_split
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
@@ -66,6 +66,7 @@ def open_pictures(
     dataset: str,
     task: str = "",
     data_path: str | Path | None,
+    val_data: str = "",
     image_size: tuple[int, int],
     count: int,
 ) -> tuple[list[Picture], tuple[ClassInfo, ...]]:
@@ -74,9 +75,10 @@ def open_pictures(
     Args:
         images: files or a folder, see ``own_pictures``; empty for the first validation images.
         dataset: whose validation images; with ``images`` of one's own it is opened for its classes
-            where ``data_path`` is given, and else not needed.
+            where one of these is given, and else not needed.
         task: whose targets and classes; empty for panoptic.
         data_path: the data set's folder; empty for ``shapes``.
+        val_data: of ``custom``, validation images and annotations that lie elsewhere.
         image_size: height and width of the images that ``shapes`` draws.
         count: how many.
 
@@ -85,7 +87,7 @@ def open_pictures(
     """
     if count < 1:
         raise ConfigurationError(f"num_images={count} must be at least 1.")
-    if images and not data_path:
+    if images and not (data_path or val_data):
         return own_pictures(images, count), ()
     # An image of shapes is the same in a set of any size: a few need not be drawn with thousands.
     opened = open_dataset(
@@ -93,6 +95,7 @@ def open_pictures(
         "val",
         task=task or "panoptic",
         data_path=data_path or None,
+        files=read_split("val_data", val_data) if val_data else "",
         image_size=image_size,
         train_images=1,
         val_images=count,

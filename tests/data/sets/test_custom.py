@@ -1,16 +1,23 @@
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from eomtlib.commands import main
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.sets.coco import CocoInstances, CocoPanoptic
-from eomtlib.data.sets.custom import custom_form, open_custom
+from eomtlib.data.sets.custom import custom_form, open_custom, usual_parts
+from eomtlib.study.materials import Materials
+from eomtlib.study.parameters import Settings
+from eomtlib.study.settings import resolve_settings
 from tests.data.custom_files import CLASSES, write_instances, write_masks, write_panoptic
 from tests.data.files import classes_of, masks_of, write_json
+from tests.samples import SMOKE
 
 
 def test_masks_of_class_numbers(tmp_path):
@@ -37,7 +44,7 @@ def test_cocos_formats_are_told_by_their_content(tmp_path):
         (panoptic, "panoptic", CocoPanoptic(tmp_path / "p/coco", "val")),
         (instances, "instance", CocoInstances(tmp_path / "i/coco", "val")),
     ):
-        assert custom_form(folder, "val") == form
+        assert custom_form(usual_parts(folder, "val")) == form
         dataset = open_dataset("custom", "val", task=form, data_path=folder)
         assert dataset.classes == reference.classes
         assert np.array_equal(dataset.image_ids, reference.image_ids)
@@ -60,6 +67,87 @@ def test_panoptic_annotations_serve_every_task(tmp_path):
     semantic = open_dataset("custom", "val", task="semantic", data_path=folder)
     assert semantic.read(0)[1].labels.tolist() == [0, 1]
     assert not semantic.read(0)[1].is_crowd.any()
+
+
+def elsewhere(root, form):
+    """The same data in no layout of ours: as ``data_path`` has it, and the parts by name."""
+    write = {"panoptic": write_panoptic, "instance": write_instances, "semantic": write_masks}[form]
+    folder = write(root / "usual")
+    folder = root / "usual" if form == "semantic" else folder
+    other = root / "else where"
+    shutil.copytree(folder / "images/val", other / "photos")
+    if form != "instance":
+        shutil.copytree(folder / "masks/val", other / "labels")
+    if form == "semantic":
+        shutil.copy(folder / "classes.json", other / "classes.json")
+        return folder, other / "photos", other / "labels"
+    shutil.copy(folder / "val.json", other / "labels.json")
+    return folder, other / "photos", other / "labels.json"
+
+
+def same(first, second):
+    assert first.classes == second.classes
+    assert first.source(0) == second.source(0)
+    for index in range(len(first)):
+        for one, other in zip(first.read(index), second.read(index), strict=True):
+            if isinstance(one, torch.Tensor):
+                assert torch.equal(one, other)
+            else:
+                assert torch.equal(one.ids, other.ids)
+                assert torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("form", ["panoptic", "instance", "semantic"])
+def test_images_and_annotations_lie_where_one_says(tmp_path, form):
+    folder, images, annotations = elsewhere(tmp_path, form)
+    usual = open_dataset("custom", "val", task=form, data_path=folder)
+    files = f"{images}{os.pathsep}{annotations}"
+    same(usual, open_dataset("custom", "val", task=form, files=files))
+    if form == "instance":
+        return
+    third = annotations.parent / ("labels" if form == "panoptic" else "classes.json")
+    moved = third.rename(tmp_path / f"third{third.suffix}")
+    with pytest.raises(DataError, match=rf"{third.name}: (missing|no such folder)"):
+        open_dataset("custom", "val", task=form, files=files)
+    named = open_dataset("custom", "val", task=form, files=f"{files}{os.pathsep}{moved}")
+    same(usual, named)
+
+
+def test_what_is_named_must_be_there(tmp_path):
+    folder, images, annotations = elsewhere(tmp_path, "instance")
+    for files, message in (
+        (str(images), "val_data=.* names no images and annotations"),
+        (f"{images}{os.pathsep}{annotations}x", "labels.jsonx: no such file or folder"),
+        (f"{images}x{os.pathsep}{annotations}", "photosx: no such folder"),
+    ):
+        with pytest.raises((DataError, ConfigurationError), match=message):
+            open_dataset("custom", "val", task="instance", files=files)
+    with pytest.raises(ConfigurationError, match=r"val_data=.*is for dataset='custom'"):
+        open_dataset("coco", "val", data_path=folder, files="a:b")
+    with pytest.raises(ConfigurationError, match=r"data_path is not set.*train_data and val_data"):
+        open_dataset("custom", "val", task="instance")
+
+
+def test_the_verbs_take_them_too(tmp_path, capsys):
+    _, images, annotations = elsewhere(tmp_path, "instance")
+    files = f"--val-data={images}{os.pathsep}{annotations}"
+    status = main(["check-data", "--dataset=custom", "--split=val", files])
+    said = capsys.readouterr().out
+    assert "custom: 3 image(s) with 5 segment(s)" in said
+    assert status == ("finding(s)" in said)
+
+
+def test_a_study_takes_them(tmp_path):
+    _, images, annotations = elsewhere(tmp_path, "semantic")
+    files = f"{images}{os.pathsep}{annotations}"
+    settings = resolve_settings(**SMOKE | {"dataset": "custom"}, train_data=files, val_data=files)
+    assert settings.task == "semantic"
+    assert settings.pretraining_images == str(images)
+    materials = Materials(settings, results_dir=tmp_path, progress=False)
+    assert len(materials.train_set) == len(materials.val_set) == 3
+    assert Settings(train_data=settings.train_data).train_data == files
+    with pytest.raises(ConfigurationError, match="train_data='photos' names no images and"):
+        Settings(train_data="photos")
 
 
 def test_a_task_that_annotations_do_not_serve_is_refused(tmp_path):

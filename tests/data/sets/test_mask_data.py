@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.data.registry import open_dataset
 from eomtlib.data.sets.ade20k import (
     INSTANCES,
     Ade20kPanoptic,
@@ -11,7 +12,7 @@ from eomtlib.data.sets.ade20k import (
 from eomtlib.data.sets.ade20k_classes import CLASSES, THING_NUMBERS
 from eomtlib.data.sets.cityscapes import IMAGES_ZIP, LABELS_ZIP, CityscapesSemantic
 from tests.data.files import classes_of, masks_of, pack, pack_tar, write_image, write_json
-from tests.data.mask_files import ADE, SIZE, write_ade20k, write_cityscapes
+from tests.data.mask_files import ADE, SIZE, instance_ids, write_ade20k, write_cityscapes
 
 # Of the publishers' table of train ids: 255 where a label is void.
 TRAIN_IDS = [255] * 7 + [0, 1, 255, 255, 2, 3, 4, 255, 255, 255, 5, 255, 6, 7, 8, 9, 10, 11, 12]
@@ -46,6 +47,56 @@ def test_cityscapes_has_its_19_classes(tmp_path, packed):
         assert np.array_equal(masks_of(segments), [expected == k for k in shown])
         assert not segments.is_crowd.any()
     assert dataset.sizes.tolist() == [list(SIZE)] * 2
+
+
+def naive_segments(values):
+    """Pixel by pixel: train id and whether it is a crowd → its pixels, for each value."""
+    found = {}
+    for place, value in np.ndenumerate(values):
+        label = value if value < 1000 else value // 1000
+        if TRAIN_IDS[label] < 255:
+            is_crowd = value < 1000 and label in (24, 25, 26, 27, 28, 31, 32, 33)
+            found.setdefault(int(value), (TRAIN_IDS[label], is_crowd, []))[2].append(place)
+    return [found[value] for value in sorted(found)]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folders", "zips"])
+def test_cityscapes_has_instances_and_groups_of_them(tmp_path, packed):
+    labels = write_cityscapes(tmp_path / "set")
+    root = as_published(tmp_path / "set", packed)
+    panoptic, instance = (
+        open_dataset("cityscapes", "val", task=task, data_path=root)
+        for task in ("panoptic", "instance")
+    )
+    assert [info.name for info in instance.classes] == (
+        ["person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"]
+    )
+    crowds = 0
+    for index, name in enumerate(sorted(labels)):
+        values = instance_ids(labels[name], list(labels).index(name))
+        expected = naive_segments(values)
+        for dataset, offset in ((panoptic, 0), (instance, 11)):
+            segments, masks = dataset.read(index)[1], []
+            own = [segment for segment in expected if segment[0] >= offset]
+            for _, _, places in own:
+                mask = np.zeros(SIZE, bool)
+                mask[tuple(np.transpose(places))] = True
+                masks.append(mask)
+            assert segments.labels.tolist() == [train_id - offset for train_id, _, _ in own]
+            assert segments.is_crowd.tolist() == [is_crowd for _, is_crowd, _ in own]
+            assert np.array_equal(masks_of(segments), masks)
+            crowds += sum(segments.is_crowd.tolist())
+    assert crowds
+
+
+@pytest.mark.parametrize("value", [34, 999, 34_000, 65_535])
+def test_cityscapes_instances_that_cannot_be_are_named(tmp_path, value):
+    write_cityscapes(tmp_path)
+    name = "gtFine/val/bonn/bonn_000000_000011_gtFine_instanceIds.png"
+    write_image(tmp_path / name, np.full(SIZE, value, np.uint16))
+    dataset = open_dataset("cityscapes", "val", task="panoptic", data_path=tmp_path)
+    with pytest.raises(DataError, match=rf"instanceIds\.png: holds the value {value}, .*no label"):
+        dataset.read(0)
 
 
 def test_cityscapes_without_labels_says_what_is_missing(tmp_path):
@@ -94,6 +145,26 @@ def test_ade20k_is_stuff_with_instances_over_it(tmp_path, layout):
         assert found == [value for value, _ in expected]
         assert np.array_equal(masks_of(segments), [mask for _, mask in expected])
         assert segments.ids.shape[0] == 1
+
+
+@pytest.mark.parametrize("layout", ["folders", "tar"])
+def test_ade20k_instances_are_those_of_their_pngs(tmp_path, layout):
+    written = write_ade20k(tmp_path / "set")
+    root = layouts(tmp_path / "set", layout)
+    dataset = open_dataset("ade20k", "val", task="instance", data_path=root)
+    assert [info.category_id for info in dataset.classes] == list(range(1, 101))
+    names = {info.category_id: info.name for info in CLASSES}
+    assert [info.name for info in dataset.classes] == [names[k] for k in THING_NUMBERS]
+    for index, (_, category, number) in enumerate(written.values()):
+        segments = dataset.read(index)[1]
+        found = zip(segments.labels.tolist(), masks_of(segments), strict=True)
+        expected = [
+            (int(category[number == own][0]) - 1, number == own)
+            for own in sorted(set(number.ravel().tolist()) - {0})
+        ]
+        for (label, mask), (known, truth) in zip(found, expected, strict=True):
+            assert label == known
+            assert np.array_equal(mask, truth)
 
 
 @pytest.mark.parametrize("layout", ["folders", "inside", "zips"])
@@ -165,6 +236,8 @@ def test_ade20k_instances_that_cannot_be_are_named(tmp_path, colour, message):
     write_image(tmp_path / INSTANCES / "validation" / "ADE_val_00000001.png", coded)
     with pytest.raises(DataError, match=rf"ADE_val_00000001\.png: {message}"):
         Ade20kPanoptic(tmp_path, "val").read(0)
+    with pytest.raises(DataError, match=rf"ADE_val_00000001\.png: {message}"):
+        open_dataset("ade20k", "val", task="instance", data_path=tmp_path).read(0)
 
 
 def test_values_without_a_class_are_named(tmp_path):

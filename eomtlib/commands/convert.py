@@ -1,0 +1,26 @@
+"""``convert``: an annotation tool's export as a data set that ``dataset=custom`` reads."""
+
+from __future__ import annotations
+
+import argparse
+
+from eomtlib.data.exports.conversion import convert
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Converts, and says what there is now."""
+    counts = convert(
+        chosen.source,
+        chosen.output,
+        form=chosen.format,
+        val_share=chosen.val_share,
+        exif=chosen.exif,
+        on_bad=chosen.on_bad,
+    )
+    for split, own in counts.items():
+        objects = f"{own.objects.total()} object(s)" if own.is_annotated else "no annotations"
+        named = ", ".join(f"{number} × {name}" for name, number in own.objects.most_common(8))
+        more = ", …" if len(own.objects) > 8 else ""
+        print(f"{split:>5}: {own.images} image(s), {objects}{f': {named}{more}' if named else ''}")
+    print(f"Written: {chosen.output}; look at it with")
+    print(f"  eomtlib check-data --dataset custom --data-path {chosen.output}")

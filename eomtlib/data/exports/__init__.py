@@ -1,0 +1,1 @@
+"""Data sets as annotation tools export them, turned into the layout of ``sets.custom``."""
