@@ -56,15 +56,16 @@ FAMILIES = {
     "FlexiViT": "flexivit_small.1200ep_in1k",
 }
 RUNGS = ("eomt-masked", "eomt", "pmt", "vit-adapter-m2f")
-ADAPTED = ("SigLIP 2", "DINOv2 without registers", "rotary, learned", "norms after")
-"""Those whose ViT-Adapter is built in every run of the tests; it takes seconds."""
+WHOLE_LADDERS = ("SigLIP 2", "DINOv2 without registers", "rotary, learned", "norms after")
+"""Those that ``eomt-masked`` and the ViT-Adapter, which takes seconds, always run on."""
+QUICK = ("eomt", "pmt")
 
 LEARNING = [
     pytest.param(
         name,
         rung,
         id=f"{family}, {rung}",
-        marks=[pytest.mark.slow] if rung == "vit-adapter-m2f" and family not in ADAPTED else [],
+        marks=[] if rung in QUICK or family in WHOLE_LADDERS else [pytest.mark.slow],
     )
     for family, name in FAMILIES.items()
     for rung in RUNGS
