@@ -62,7 +62,7 @@ def build_model(
     """
     spec = LADDER[check_choice("rung", rung, LADDER)]
     choices = ModelOptions(**options).chosen()
-    masking = choices.pop("masking", spec.masking)
+    masking, freeze = choices.pop("masking", spec.masking), choices.pop("freeze", spec.freeze)
     for name, value in choices.items():
         if name not in spec.choices:
             raise ConfigurationError(_no_such_choice(spec, name, value))
@@ -80,10 +80,11 @@ def build_model(
         "num_queries": num_queries,
         "masking": masking,
     }
+    encoder.freeze(freeze)
     if not spec.has_query_blocks:
         return _mask2former(spec, encoder, size=size, heads=heads)
     choices = {"query_blocks": _own_query_blocks(spec, size)} | choices
-    if spec.frozen_encoder:
+    if spec.has_own_blocks:
         return PMT(encoder=encoder, **heads, **choices)
     if not 1 <= choices["query_blocks"] <= encoder.depth:
         raise ConfigurationError(
@@ -122,21 +123,21 @@ def own_choices(rung: str, *, size: str, pretraining: str) -> ModelOptions:
     """
     spec = LADDER[check_choice("rung", rung, LADDER)]
     size = encoder_size(size, pretraining)
-    own: dict[str, Any] = {"masking": spec.masking}
+    own: dict[str, Any] = {"masking": spec.masking, "freeze": spec.freeze}
     if "query_blocks" in spec.choices:
         own["query_blocks"] = _own_query_blocks(spec, size)
     if "taps" in spec.choices:
         with torch.device("meta"):
             side = 4 * PATCH_SIZE
             encoder = build_encoder(size=size, pretraining=pretraining, image_size=(side, side))
-        own |= {"frozen_encoder": True, "lateral_connections": True}
+        own["lateral_connections"] = True
         own["taps"] = tap_blocks(encoder.depth)
     return ModelOptions(**own)
 
 
 def _own_query_blocks(spec: Rung, size: str) -> int:
     heads = HEAD_SIZES[size]
-    return heads.pmt_blocks if spec.frozen_encoder else heads.query_blocks
+    return heads.pmt_blocks if spec.has_own_blocks else heads.query_blocks
 
 
 def _no_such_choice(spec: Rung, name: str, value: object) -> str:

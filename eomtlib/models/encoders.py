@@ -66,6 +66,7 @@ class Encoder(nn.Module):
         num_heads: attention heads of a block.
         num_prefix: class and register tokens.
         patch_size: side of a patch in pixels.
+        frozen: what of it learns nothing (``freeze``).
     """
 
     mean: Tensor
@@ -85,8 +86,48 @@ class Encoder(nn.Module):
         self.num_heads: int = backbone.blocks[0].attn.num_heads
         self.num_prefix: int = backbone.num_prefix_tokens
         self.patch_size: int = backbone.patch_embed.patch_size[0]
+        self.frozen, self._frozen_parts = "none", list[nn.Module]()
         self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def freeze(self, what: str) -> None:
+        """Stops a part from learning: it gets no gradient, and stays in eval mode.
+
+        What nothing trained comes before is computed without a graph.
+
+        Args:
+            what: ``encoder`` for all, ``none``, or a number of blocks, with the embeddings before
+                them.
+
+        Raises:
+            ConfigurationError: where there are not so many blocks.
+        """
+        self.frozen, self._frozen_parts = what, []
+        self.requires_grad_(True)
+        if what == "encoder":
+            self._frozen_parts = [self.backbone]
+        elif what != "none":
+            count = int(what)
+            if not 1 <= count <= self.depth:
+                raise ConfigurationError(
+                    f"freeze={what!r} must be 'encoder', 'none', or a number of the encoder's "
+                    f"blocks, from 1 to {self.depth}."
+                )
+            after = {"blocks", "norm", "fc_norm"}
+            before = (part for name, part in self.backbone.named_children() if name not in after)
+            self._frozen_parts = [*before, *self.backbone.blocks[:count]]
+            for parameter in self.backbone.parameters(recurse=False):  # positions, class token
+                parameter.requires_grad_(False)
+        for part in self._frozen_parts:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Puts all but what is frozen into training mode."""
+        super().train(mode)
+        for part in self._frozen_parts:
+            part.eval()
+        return self
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -124,11 +165,12 @@ class Encoder(nn.Module):
 
     def call(self, block: Callable[..., Tensor], x: Tensor, **options: Tensor | None) -> Tensor:
         """Calls a block, of this encoder or on top of it, as ``activation_checkpointing`` says."""
-        if self.activation_checkpointing and torch.is_grad_enabled():
+        learns = x.requires_grad or block not in self._frozen_parts
+        if self.activation_checkpointing and torch.is_grad_enabled() and learns:
             return checkpoint(block, x, use_reentrant=False, **options)
         return block(x, **options)
 
-    def tap(self, images: Tensor, blocks: Sequence[int]) -> tuple[Tokens, list[Tensor]]:
+    def tap(self, images: Tensor, blocks: Sequence[int]) -> tuple[Tokens, list[Tokens]]:
         """Runs the encoder and looks at some blocks.
 
         Args:
@@ -136,15 +178,14 @@ class Encoder(nn.Module):
             blocks: indices, ascending; what comes after the last is not computed.
 
         Returns:
-            The tokens before the first block, for their layout and rotary table, and for each of
-            ``blocks`` its output after the final norm, ``[B, N, D]``.
+            The tokens before the first block, and those after each of ``blocks``.
         """
         embedded = tokens = self.embed(images)
         tapped = []
-        for index in range(blocks[-1] + 1):
+        for index in range(1 + max(blocks, default=-1)):
             tokens = self.run_block(index, tokens)
             if index in blocks:
-                tapped.append(self.norm(tokens.x))
+                tapped.append(tokens)
         return embedded, tapped
 
     def block_options(self, index: int, tokens: Tokens) -> dict[str, Tensor | None]:

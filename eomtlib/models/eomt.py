@@ -5,6 +5,8 @@ Kerssies et al., *Your ViT is Secretly an Image Segmentation Model*, CVPR 2025.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from eomtlib.core.structures import Tokens
@@ -27,11 +29,13 @@ class EoMT(QueryBlockModel):
         """The first of the ViT's blocks that queries join, from 0."""
         return self.encoder.depth - self.masking.num_blocks
 
-    def tokens(self, images: Tensor) -> Tokens:
-        tokens = self.encoder.embed(images)
-        for index in range(self.first_query_block):
-            tokens = self.encoder.run_block(index, tokens)
-        return tokens
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The block before the first that queries join, if there is one."""
+        return tuple(range(self.first_query_block)[-1:])
+
+    def tokens(self, embedded: Tokens, outputs: Sequence[Tokens]) -> Tokens:
+        return outputs[0] if outputs else embedded
 
     def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
         return self.encoder.run_block(self.first_query_block + index, tokens, attn_mask)

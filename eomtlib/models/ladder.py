@@ -35,8 +35,8 @@ class Rung:
         loses: what the step before it has and it has not.
         why: the paper's question behind the step, and its answer at ViT-L with DINOv2 on COCO.
         masking: how it is trained by default.
-        frozen_encoder: whether the encoder gets no gradient.
-        choices: what of ``ModelOptions`` can be chosen for it besides ``masking``.
+        freeze: what of the encoder learns nothing by default (``ModelOptions.freeze``).
+        choices: what of ``ModelOptions`` can be chosen for it besides ``masking`` and ``freeze``.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Rung:
     loses: str
     why: str
     masking: str = "masked"
-    frozen_encoder: bool = False
+    freeze: str = "none"
     choices: tuple[str, ...] = ()
 
     @property
@@ -57,6 +57,11 @@ class Rung:
     def has_query_blocks(self) -> bool:
         """Whether queries go through plain blocks, not through a Transformer decoder."""
         return "Transformer decoder" not in self.parts
+
+    @property
+    def has_own_blocks(self) -> bool:
+        """Whether the blocks that queries go through are a decoder's, not the ViT's."""
+        return "Plain Mask Decoder" in self.parts
 
     @property
     def inference_masking(self) -> str:
@@ -171,8 +176,8 @@ _RUNGS = (
         why="Must the ViT itself be trained? With DINOv3 a small plain decoder on a frozen encoder "
         "comes within a point of EoMT.",
         masking="annealed",
-        frozen_encoder=True,
-        choices=("query_blocks", "frozen_encoder", "lateral_connections", "taps"),
+        freeze="encoder",
+        choices=("query_blocks", "lateral_connections", "taps"),
     ),
 )
 LADDER: dict[str, Rung] = {rung.name: rung for rung in _RUNGS}

@@ -13,9 +13,12 @@ ViT and step by step without its parts: EoMT, Kerssies et al., CVPR 2025, Sectio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from eomtlib.core.predictions import Predictions
+from eomtlib.core.structures import Tokens
 from eomtlib.models.encoders import Encoder, check_multiple
 from eomtlib.models.parts.feature_pyramid import FeaturePyramid
 from eomtlib.models.parts.masked_attention import Masking, Pass
@@ -30,7 +33,7 @@ class Mask2Former(SegmentationModel):
 
     Args:
         encoder: the ViT.
-        features: runs the encoder and makes feature maps of it, finest first.
+        features: makes feature maps of the encoder's tokens, finest first; an adapter runs it, too.
         pixel_decoder: turns these into mask features and the scales that queries attend to.
         decoder: holds the queries and predicts.
 
@@ -64,8 +67,22 @@ class Mask2Former(SegmentationModel):
         check_multiple(image_size, self.size_divisor, why=_COARSEST)
         self.encoder.set_image_size(image_size)
 
+    @property
+    def reads(self) -> tuple[int, ...] | None:
+        """The ViT's last block, unless an adapter writes into the ViT."""
+        return None if isinstance(self.features, ViTAdapter) else (self.encoder.depth - 1,)
+
     def run(self, images: Tensor, way: Pass) -> Predictions:
-        mask_features, scales = self.pixel_decoder(self.features(self.encoder, images))
+        if self.reads is not None:
+            return super().run(images, way)
+        return self._decode(self.features(self.encoder, images), way)
+
+    def run_from(self, embedded: Tokens, outputs: Sequence[Tokens], way: Pass) -> Predictions:
+        (last,) = outputs
+        return self._decode(self.features(last.with_x(self.encoder.norm(last.x))), way)
+
+    def _decode(self, maps: tuple[Tensor, ...], way: Pass) -> Predictions:
+        mask_features, scales = self.pixel_decoder(maps)
         return self.decoder(mask_features, scales, way)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,7 +14,8 @@ class ModelOptions:
     Attributes:
         masking: how it is trained: ``masked``, ``annealed`` or ``unmasked``.
         query_blocks: blocks that process queries, of the ViT (EoMT) or of the decoder (PMT).
-        frozen_encoder: whether PMT's encoder gets no gradient.
+        freeze: what of the encoder learns nothing: ``encoder`` for all of it, ``none``, or a number
+            of its blocks, with all that stands before them.
         lateral_connections: whether PMT's decoder reads taps through lateral connections; without,
             it reads the encoder's last output, normalised, as it is.
         taps: the blocks of the encoder, from 0, whose outputs PMT's decoder takes.
@@ -21,9 +23,18 @@ class ModelOptions:
 
     masking: str | None = None
     query_blocks: int | None = None
-    frozen_encoder: bool | None = None
+    freeze: str | None = None
     lateral_connections: bool | None = None
     taps: tuple[int, ...] | None = None
+
+    @staticmethod
+    def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a file of an earlier version holds, under the names of today."""
+        found = dict(values)
+        if "frozen_encoder" in found:
+            is_frozen = found.pop("frozen_encoder")
+            found["freeze"] = {None: None, True: "encoder", False: "none"}[is_frozen]
+        return found
 
     def chosen(self) -> dict[str, Any]:
         """The choices that were made, by name."""
@@ -39,7 +50,7 @@ class ModelOptions:
 
     def of_architecture(self) -> dict[str, Any]:
         """Those among them that inference depends on, as JSON values."""
-        trained_only = ("masking", "frozen_encoder")
+        trained_only = ("masking", "freeze")
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in self.chosen().items()

@@ -109,11 +109,12 @@ def _check_taps(taps: tuple[int, ...] | None, depth: int, lateral_connections: b
 class PMT(QueryBlockModel):
     """A frozen encoder, lateral connections from four of its blocks, and the Plain Mask Decoder.
 
-    A frozen encoder gets no gradient and stays in eval mode whatever ``train`` says. The paper
-    builds it with taps, lateral connections and a frozen encoder; the rest is there to ask why.
+    The paper builds it with taps, lateral connections and a frozen encoder; the rest is there to
+    ask why. Of an encoder that is trained, the blocks behind the last tap are frozen: nothing reads
+    them.
 
     Args:
-        encoder: the ViT, frozen here.
+        encoder: the ViT, frozen or not.
         num_queries: Q.
         num_classes: without "no object".
         query_blocks: blocks of the decoder, 6 in the paper.
@@ -121,7 +122,6 @@ class PMT(QueryBlockModel):
         taps: indices of the encoder's blocks whose outputs the decoder takes, ascending; the last
             of each quarter when None.
         lateral_connections: False hands the encoder's last output, normalised, to the decoder.
-        frozen_encoder: False trains the encoder as well.
 
     Raises:
         ConfigurationError: for taps that the encoder does not have, or that nothing reads.
@@ -137,7 +137,6 @@ class PMT(QueryBlockModel):
         masking: str = "annealed",
         taps: tuple[int, ...] | None = None,
         lateral_connections: bool = True,
-        frozen_encoder: bool = True,
     ) -> None:
         _check_taps(taps, encoder.depth, lateral_connections)
         super().__init__(
@@ -167,33 +166,23 @@ class PMT(QueryBlockModel):
                 rotate_half=True,
                 rescale_coords=2.0,
             )
-        self.frozen_encoder = frozen_encoder
-        if frozen_encoder:
-            encoder.requires_grad_(False)
-            encoder.eval()
+        encoder.backbone.blocks[self.taps[-1] + 1 :].requires_grad_(False)
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:
         super().set_image_size(image_size)
         if self.rope is not None:
             self.rope.update_feat_shape(list(self.encoder.grid_size))
 
-    def train(self, mode: bool = True) -> PMT:
-        """Puts all but a frozen encoder into training mode."""
-        super().train(mode)
-        if self.frozen_encoder:
-            self.encoder.eval()
-        return self
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The blocks that are tapped."""
+        return self.taps
 
-    def tokens(self, images: Tensor) -> Tokens:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_encoder):
-            tokens, tapped = self.encoder.tap(images, self.taps)
-        return self.join(tokens, tapped)
-
-    def join(self, tokens: Tokens, tapped: Sequence[Tensor]) -> Tokens:
-        """The decoder's input, from what ``Encoder.tap`` returns for this decoder's ``taps``."""
+    def tokens(self, embedded: Tokens, outputs: Sequence[Tokens]) -> Tokens:
+        tapped = (self.encoder.norm(tokens.x) for tokens in outputs)
         x = sum(lateral(tap) for lateral, tap in zip(self.laterals, tapped, strict=True))
-        rope = tokens.rope if self.rope is None else self.rope.get_embed()
-        return Tokens(x, grid=tokens.grid, num_prefix=tokens.num_prefix, rope=rope)
+        rope = embedded.rope if self.rope is None else self.rope.get_embed()
+        return Tokens(x, grid=embedded.grid, num_prefix=embedded.num_prefix, rope=rope)
 
     def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
         def block(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""One frozen encoder under several decoders: computed once, read by all.
+"""One frozen encoder under several models: computed once, read by all.
 
 What freezing is for (PMT, Cavagnero et al., CVPR Workshops 2026): a fine-tuned encoder serves one
-task, a frozen one as many as have a decoder on it.
+task, a frozen one as many as have a head on it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,28 @@ from torch import Tensor, nn
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.predictions import Predictions
-from eomtlib.models.pmt import PMT
+from eomtlib.models.parts.segmentation_model import SegmentationModel
 
 
 class SharedEncoder(nn.Module):
-    """Several PMT decoders on the encoder of the first.
+    """Several models, of any rungs, on the encoder of the first.
+
+    Its blocks run once, as far as any model reads them: all of them for a decoder beside the ViT,
+    those before the query blocks for EoMT. A ViT-Adapter writes into the ViT, so that its model
+    shares the weights alone and runs them itself.
 
     Args:
-        models: name → PMT with a frozen encoder; all encoders must have the same weights, and of
-            all but the first the encoder is given up.
+        models: name → a model with a frozen encoder; all encoders must have the same weights, and
+            of all but the first the encoder is given up.
 
     Raises:
         ConfigurationError: when there is no model, one trains its encoder, or encoders differ.
     """
 
-    def __init__(self, models: Mapping[str, PMT]) -> None:
+    def __init__(self, models: Mapping[str, SegmentationModel]) -> None:
         super().__init__()
         if not models:
-            raise ConfigurationError("models is empty; give at least one PMT.")
+            raise ConfigurationError("models is empty; give at least one model.")
         first = next(iter(models.values()))
         for name, model in models.items():
             _check_same(name, model, first)
@@ -40,7 +44,7 @@ class SharedEncoder(nn.Module):
 
     @torch.no_grad()
     def predict_all(self, images: Tensor, *, masked: bool | None = None) -> dict[str, Predictions]:
-        """The final layer of every decoder.
+        """The final layer of every model.
 
         Args:
             images: ``[B, 3, H, W]``, values 0 to 255.
@@ -49,22 +53,27 @@ class SharedEncoder(nn.Module):
         Returns:
             Name → what that model alone would predict.
         """
-        blocks = sorted({tap for model in self.models.values() for tap in model.taps})
-        tokens, tapped = self.encoder.tap(images, blocks)
-        outputs = dict(zip(blocks, tapped, strict=True))
-        return {
-            name: model.run_on(
-                model.join(tokens, [outputs[tap] for tap in model.taps]),
-                model.masking.final_pass(masked),
-            )
-            for name, model in self.models.items()
-        }
+        reading = [model.reads for model in self.models.values() if model.reads is not None]
+        blocks = sorted({block for reads in reading for block in reads})
+        outputs = {}
+        if reading:
+            embedded, tapped = self.encoder.tap(images, blocks)
+            outputs = dict(zip(blocks, tapped, strict=True))
+        predictions = {}
+        for name, model in self.models.items():
+            if model.reads is None:
+                predictions[name] = model.predict_final(images, masked=masked)
+            else:
+                read = [outputs[block] for block in model.reads]
+                predictions[name] = model.run_from(embedded, read, model.masking.final_pass(masked))
+        return predictions
 
 
-def _check_same(name: str, model: PMT, first: PMT) -> None:
-    if not model.frozen_encoder:
+def _check_same(name: str, model: SegmentationModel, first: SegmentationModel) -> None:
+    if model.encoder.frozen != "encoder":
         raise ConfigurationError(
-            f"{name}: its encoder was trained, so that no other model can share it."
+            f"{name}: its encoder was trained, so that no other model can share it; "
+            "freeze='encoder' trains a model on one that can be shared."
         )
     own, other = model.encoder.state_dict(), first.encoder.state_dict()
     if own.keys() != other.keys() or not all(torch.equal(own[k], other[k]) for k in own):

@@ -98,6 +98,7 @@ _split = otherwise("", parsing.read_split)
 _length = optional(parsing.read_duration)
 _size = optional(lambda _, value: parsing.parse_image_size(value), 0)
 _number = optional(whole_from(0), -1)
+_frozen = optional(parsing.read_frozen)
 _interval = optional(parsing.read_interval)
 _all_or = otherwise(0, whole_from(0))
 _masked = optional(one_of(("masked", "unmasked")))
@@ -232,7 +233,9 @@ class Settings(_Checked):
     query_blocks: int | None = _model(
         _BOTH, "", _count, "blocks that process queries (EoMT), or of the decoder (PMT)"
     )
-    frozen_encoder: bool | None = _model(_TRAIN, "", _yes_or_no, "yes, no; the rung's (PMT)")
+    freeze: str | None = _model(
+        _TRAIN, "", _frozen, "encoder, none, or a number of its blocks; the rung's own by default"
+    )
     lateral_connections: bool | None = _model(_BOTH, "", _yes_or_no, "yes, no (PMT)")
     taps: tuple[int, ...] | None = _model(
         _BOTH, "", _taps, "blocks whose output the decoder gets, e.g. 2,3,4,5 (PMT)"

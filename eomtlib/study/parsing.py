@@ -193,6 +193,19 @@ def read_pause(name: str, value: str | float) -> str:
     return value if value == "auto" else read_duration(name, value)
 
 
+def read_frozen(name: str, value: str | int) -> str:
+    """``encoder``, ``none``, or a number of blocks, of which 0 is ``none``."""
+    if value in ("encoder", "none"):
+        return value
+    try:
+        count = whole(name, value, at_least=0)
+        return str(count) if count else "none"
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{name}={value!r} must be 'encoder', 'none', or a number of the encoder's blocks."
+        ) from None
+
+
 def read_interval(name: str, value: str | float) -> str:
     """What ``parse_interval`` reads, in its usual spelling."""
     found = parse_interval(value, parameter=name)

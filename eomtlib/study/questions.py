@@ -78,11 +78,16 @@ def frozen_points(
     other = tuple(last) if taps in ("", ()) else parse_numbers("taps", taps, at_least=0)
     models: dict[str, dict[str, Any]] = {
         "PMT": {"rung": "pmt"},
-        "PMT, encoder trained": {"rung": "pmt", "frozen_encoder": False},
+        "PMT, encoder trained": {"rung": "pmt", "freeze": "none"},
         "PMT without lateral connections": {"rung": "pmt", "lateral_connections": False},
         f"PMT, taps {', '.join(map(str, other))}": {"rung": "pmt", "taps": other},
         "EoMT (encoder trained)": {"rung": "eomt"},
     }
+    # The two of PMT are above.
+    for rung in (name for name in parse_rungs(rungs) if name != "pmt"):
+        trained = f"{LADDER[rung].title} (encoder trained)"
+        models[trained] = {"rung": rung}
+        models[trained.replace("trained", "frozen")] = {"rung": rung, "freeze": "encoder"}
     return [
         {"model": name, "seed": seed, **choice}
         for seed in parse_seeds(seeds)

@@ -120,7 +120,7 @@ class Study:
             given = _without_useless_weights({**shared, **own}, points)
             # On the papers' data a frozen encoder's decoder is trained for other numbers of epochs.
             has_epochs = given.get("dataset") not in (None, "", "shapes")
-            trained_as = rung if LADDER[rung].frozen_encoder and has_epochs else "eomt"
+            trained_as = rung if LADDER[rung].freeze == "encoder" and has_epochs else "eomt"
             key = (trained_as, *((name, shown[name]) for name in sorted(own)))
             if key not in settings_of:
                 settings_of[key] = resolve_settings(rung=trained_as, **given)

@@ -95,13 +95,13 @@ def recipe(
         )
     if size in OWN_SIZES:
         return SCRATCH
-    frozen = LADDER[rung].frozen_encoder and options.frozen_encoder is not False
-    if frozen:
+    as_published = LADDER[rung].freeze == "encoder" and options.freeze in (None, "encoder")
+    if as_published:
         chosen = _pmt(dataset)
     elif "dinov3" in pretraining:  # timm's names of it as well
         query_blocks = options.query_blocks or HEAD_SIZES[size].query_blocks
         # The blocks that process queries learn at the full rate, where there are such in the ViT.
-        in_encoder = LADDER[rung].has_query_blocks and not LADDER[rung].frozen_encoder
+        in_encoder = LADDER[rung].has_query_blocks and not LADDER[rung].has_own_blocks
         chosen = _dinov3(task, dataset, size, exempt=query_blocks if in_encoder else 0)
     else:
         chosen = replace(EOMT, epochs=_EPOCHS[dataset])

@@ -48,10 +48,10 @@ def test_gradients_reach_all_that_learns_and_nothing_that_is_frozen(rung):
                 parameter.copy_(0.1 * torch.randn_like(parameter))
     loss_of(model(images())).backward()
     for name, parameter in model.named_parameters():
-        frozen = LADDER[rung].frozen_encoder and name.startswith("encoder.")
+        frozen = LADDER[rung].freeze == "encoder" and name.startswith("encoder.")
         reached = parameter.grad is not None and bool(parameter.grad.any())
         assert reached != frozen, name
-    assert model.encoder.training != LADDER[rung].frozen_encoder
+    assert model.encoder.backbone.training != (LADDER[rung].freeze == "encoder")
 
 
 @pytest.mark.parametrize("rung", LADDER)

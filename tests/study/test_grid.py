@@ -70,7 +70,7 @@ def test_a_training_is_evaluated_with_and_without_its_masks_and_found_again(tmp_
 def test_choices_in_a_model_are_runs_of_their_own(tmp_path):
     points = [
         {"rung": "pmt"},
-        {"rung": "pmt", "frozen_encoder": False},
+        {"rung": "pmt", "freeze": "none"},
         {"rung": "pmt", "taps": (1, 5), "query_blocks": 2},
         {"rung": "pmt", "lateral_connections": False},
     ]
@@ -90,7 +90,7 @@ def test_choices_in_a_model_are_runs_of_their_own(tmp_path):
 
 
 def test_a_choice_that_is_the_rungs_own_is_the_rung_itself(tmp_path):
-    own = {"query_blocks": 4, "taps": "0,2,3,5", "frozen_encoder": "yes", "masking": "annealed"}
+    own = {"query_blocks": 4, "taps": "0,2,3,5", "freeze": "encoder", "masking": "annealed"}
     hashes = [
         Study([{"rung": rung, **choices}], results_dir=tmp_path, progress=False, **SMOKE)
         .runs[0]

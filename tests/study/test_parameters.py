@@ -88,7 +88,7 @@ CHANGED = {
     "masking": "unmasked",
     "inference_masking": "masked",
     "query_blocks": 2,
-    "frozen_encoder": "no",
+    "freeze": "none",
     "lateral_connections": "no",
     "taps": "1,5",
     "compile": "yes",

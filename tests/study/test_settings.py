@@ -87,7 +87,7 @@ def test_none_is_the_default_of_every_parameter(cls):
 @pytest.mark.parametrize("name", [*parameters_of(Settings), *parameters_of(StudyParameters)])
 def test_every_value_is_understood_or_refused_by_name(name, value):
     cls = Settings if name in parameters_of(Settings) else StudyParameters
-    switches = ("compile", "activation_checkpointing", "frozen_encoder", "lateral_connections")
+    switches = ("compile", "activation_checkpointing", "lateral_connections")
     if isinstance(value, bool) and name in (*switches, "train", "wait"):
         assert getattr(cls(**{name: value}), name) is value
         return

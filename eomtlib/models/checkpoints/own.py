@@ -34,7 +34,7 @@ class ModelConfig:
         class_names: in the order of the class head; ``unnamed_classes`` where they are not known.
         is_thing: for each class; None where the checkpoint does not say.
         task: what it was trained for; None where the checkpoint does not say.
-        masking, query_blocks, frozen_encoder, lateral_connections, taps: as in ``ModelOptions``.
+        masking, query_blocks, freeze, lateral_connections, taps: as in ``ModelOptions``.
     """
 
     rung: str
@@ -46,7 +46,7 @@ class ModelConfig:
     class_names: tuple[str, ...]
     is_thing: tuple[bool, ...] | None
     query_blocks: int | None = None
-    frozen_encoder: bool | None = None
+    freeze: str | None = None
     lateral_connections: bool | None = None
     taps: tuple[int, ...] | None = None
     task: str | None = None
@@ -95,6 +95,9 @@ def read_config(written: Fields) -> ModelConfig:
         kind, optional, _ = field.type.partition(" | None")
         default = {"default": None} if optional else {}
         values[field.name] = written.read(field.name, kind, **default)
+    is_frozen = written.read("frozen_encoder", "bool", default=None)  # of earlier versions
+    if is_frozen is not None:
+        values["freeze"] = ModelOptions.renamed({"frozen_encoder": is_frozen})["freeze"]
     if "task" not in written.values:
         values["task"] = "panoptic"  # what a file is of that does not name its task
     return ModelConfig(**values)

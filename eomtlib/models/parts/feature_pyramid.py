@@ -11,7 +11,7 @@ import math
 
 from torch import Tensor, nn
 
-from eomtlib.models.encoders import Encoder
+from eomtlib.core.structures import Tokens
 from eomtlib.models.parts.scale_block import ScaleBlock
 
 STRIDES = (4, 8, 16, 32)
@@ -25,7 +25,7 @@ def rescale(channels: int, *, patch_size: int, stride: int) -> nn.Sequential:
 
 
 class FeaturePyramid(nn.Module):
-    """Runs a plain ViT and makes several scales of its last feature map.
+    """Makes several scales of a plain ViT's last feature map.
 
     All scales keep the ViT's width. The map is taken after the ViT's final norm.
 
@@ -45,8 +45,7 @@ class FeaturePyramid(nn.Module):
             rescale(embed_dim, patch_size=patch_size, stride=stride) for stride in strides
         )
 
-    def forward(self, encoder: Encoder, images: Tensor) -> tuple[Tensor, ...]:
-        """``[B, 3, H, W]`` images of values 0 to 255 → one ``[B, D, H/s, W/s]`` per stride s."""
-        patches = encoder(images)[:, encoder.num_prefix :]
-        feature_map = patches.transpose(1, 2).unflatten(2, encoder.grid_size)
+    def forward(self, tokens: Tokens) -> tuple[Tensor, ...]:
+        """The ViT's last tokens, normed → one ``[B, D, H/s, W/s]`` per stride s."""
+        feature_map = tokens.patches.transpose(1, 2).unflatten(2, tokens.grid)
         return tuple(scale(feature_map) for scale in self.scales)

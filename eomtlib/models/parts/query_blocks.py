@@ -6,6 +6,8 @@ to, and once after the last (EoMT, Sections 3.2 and 3.3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +22,8 @@ from eomtlib.models.parts.segmentation_model import SegmentationModel
 class QueryBlockModel(SegmentationModel):
     """Base of the models whose queries are tokens among tokens.
 
-    A subclass says how images become tokens (``tokens``), what block k does (``run_query_block``)
-    and on which norm predictions are made (``norm``).
+    A subclass says which tokens queries join (``reads``, ``tokens``), what block k does
+    (``run_query_block``) and on which norm predictions are made (``norm``).
 
     Args:
         encoder: the ViT.
@@ -52,8 +54,8 @@ class QueryBlockModel(SegmentationModel):
     def set_image_size(self, image_size: tuple[int, int]) -> None:
         self.encoder.set_image_size(image_size)
 
-    def tokens(self, images: Tensor) -> Tokens:
-        """``[B, 3, H, W]`` images → the tokens that the queries will join."""
+    def tokens(self, embedded: Tokens, outputs: Sequence[Tokens]) -> Tokens:
+        """The tokens that the queries will join, of what ``run_from`` takes."""
         raise NotImplementedError
 
     def run_query_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tokens:
@@ -64,12 +66,9 @@ class QueryBlockModel(SegmentationModel):
         """The norm on which predictions are made."""
         raise NotImplementedError
 
-    def run(self, images: Tensor, way: Pass) -> Predictions:
-        return self.run_on(self.tokens(images), way)
-
-    def run_on(self, tokens: Tokens, way: Pass) -> Predictions:
-        """``run`` from what ``tokens`` returns."""
+    def run_from(self, embedded: Tokens, outputs: Sequence[Tokens], way: Pass) -> Predictions:
         layers: list[tuple[MaskLogits, Tensor]] = []
+        tokens = self.tokens(embedded, outputs)
         tokens = tokens.with_queries(self.queries.expand(tokens.x.shape[0], -1, -1))
         for index in range(self.masking.num_blocks):
             attn_mask = None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from eomtlib.core.predictions import Predictions
+from eomtlib.core.structures import Tokens
+from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.masked_attention import Masking, Pass
 
 
@@ -15,8 +19,12 @@ class SegmentationModel(nn.Module):
         masking: which blocks are masked, and how often.
         num_queries: Q.
         size_divisor: what the image's sides must be multiples of.
+        reads: the encoder's blocks whose outputs it goes on from, ascending; where several models
+            have one encoder it need run but once. None for a model that runs through the encoder.
     """
 
+    encoder: Encoder
+    reads: tuple[int, ...] | None
     masking: Masking
     num_queries: int
     size_divisor: int
@@ -27,6 +35,11 @@ class SegmentationModel(nn.Module):
 
     def run(self, images: Tensor, way: Pass) -> Predictions:
         """``[B, 3, H, W]`` images of values 0 to 255 → what ``way`` asks for."""
+        embedded, outputs = self.encoder.tap(images, self.reads)
+        return self.run_from(embedded, outputs, way)
+
+    def run_from(self, embedded: Tokens, outputs: Sequence[Tokens], way: Pass) -> Predictions:
+        """``run`` from the tokens before the first block and those after each of ``reads``."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, mask_draws: Tensor | None = None) -> Predictions:

@@ -58,7 +58,7 @@ def recipe_table() -> pd.DataFrame:
     columns = {}
     for name, (task, dataset, rung, size, pretraining) in _RECIPES.items():
         found = recipe(task, dataset, rung, size=size, pretraining=pretraining)
-        columns[name] = _stated(found, frozen=LADDER[rung].frozen_encoder)
+        columns[name] = _stated(found, frozen=LADDER[rung].freeze == "encoder")
     return pd.DataFrame(columns)
 
 

@@ -101,7 +101,10 @@ class TrainingKey:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> TrainingKey:
         """From what a record holds; what it lacks becomes None, and is in ``unsaid``."""
-        return cls(**{f.name: config.get(f.name, _default(f)) for f in fields(cls)})
+        values = {f.name: config.get(f.name, _default(f)) for f in fields(cls)}
+        if isinstance(values["options"], Mapping):
+            values["options"] = ModelOptions.renamed(values["options"])
+        return cls(**values)
 
     @property
     def unsaid(self) -> tuple[str, ...]:

@@ -70,10 +70,15 @@ def test_frozen_parameters_of_a_block_are_left_alone():
     assert all(parameter.grad is None for parameter in block.parameters())
 
 
+def normed(encoder, images):
+    _, (last,) = encoder.tap(images, (encoder.depth - 1,))
+    return last.with_x(encoder.norm(last.x))
+
+
 def test_each_scale_is_made_from_the_normed_output(encoder):
     pyramid = FeaturePyramid(encoder.embed_dim, patch_size=encoder.patch_size)
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
-    maps = pyramid(encoder, images)
+    maps = pyramid(normed(encoder, images))
     assert [tuple(x.shape) for x in maps] == [
         (2, 128, 64 // stride, 96 // stride) for stride in (4, 8, 16, 32)
     ]
@@ -85,5 +90,5 @@ def test_each_scale_is_made_from_the_normed_output(encoder):
 
 def test_single_scale_keeps_two_maps(encoder):
     pyramid = FeaturePyramid(encoder.embed_dim, patch_size=8, strides=(4, 8))
-    maps = pyramid(encoder, torch.zeros(1, 3, 64, 96))
+    maps = pyramid(normed(encoder, torch.zeros(1, 3, 64, 96)))
     assert [x.shape[-2:] for x in maps] == [(16, 24), (8, 12)]
