@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import yaml
 
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.hyperparameters import value_of
+from eomtlib.study.identity import chosen_recipe
+from eomtlib.study.overriding import overrides_of
 from eomtlib.study.parameters import (
     PARAMETERS,
     Settings,
@@ -19,6 +23,7 @@ from eomtlib.study.parameters import (
 from eomtlib.study.parsing import plain
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
+from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -26,6 +31,8 @@ def run(chosen: argparse.Namespace) -> None:
     given = read_configuration(chosen)
     if chosen.print_config:
         print(write_configuration(given if chosen.raw else resolved(given)), end="")
+        if not chosen.raw:
+            print(write_recipes(given), end="")
         return
     distributed.join(str(given.get("device", "auto")))
     try:
@@ -54,7 +61,7 @@ def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:
         ConfigurationError: when the file cannot be read, or names something else.
     """
     given = _read_file(Path(chosen.config).expanduser()) if chosen.config else {}
-    known = [name for name in PARAMETERS if name not in ("seed", "train")]
+    known = [name for name in PARAMETERS if name not in ("seed", "train")] + list(HYPERPARAMETERS)
     for name in given:
         check_choice(f"{chosen.config}: parameter", name, known)
     given |= {name: value for name, value in vars(chosen).items() if name in known}
@@ -67,16 +74,31 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: naming the parameter, its value and the fix.
     """
+    study, settings = _resolved(given)
+    values = {name: getattr(study, name) for name in parameters_of(StudyParameters)}
+    values |= {name: getattr(settings, name) for name in parameters_of(Settings)}
+    return {name: value for name, value in values.items() if name not in ("train", "seed")}
+
+
+def _resolved(given: dict[str, Any]) -> tuple[StudyParameters, Settings]:
     own = parameters_of(StudyParameters)
     study = StudyParameters(
         **{"rungs": "eomt"} | {name: value for name, value in given.items() if name in own}
     )
-    shared = {name: value for name, value in given.items() if name not in own}
-    settings = resolve_settings(**shared)
-    values = {name: getattr(study, name) for name in own if name != "train"}
-    return values | {
-        name: getattr(settings, name) for name in parameters_of(Settings) if name != "seed"
-    }
+    return study, resolve_settings(**{n: value for n, value in given.items() if n not in own})
+
+
+def write_recipes(given: dict[str, Any]) -> str:
+    """The hyper-parameters of each rung as comments of YAML, and which of them were given."""
+    study, settings = _resolved(given)
+    own, lines = overrides_of(settings.overrides), []
+    for rung in study.rungs:
+        recipe = chosen_recipe(rung, settings)
+        lines.append(f"# hyper-parameters of {rung}:")
+        for name, known in HYPERPARAMETERS.items():
+            source = "given" if name in own else "recipe"
+            lines.append(f"#   {name}: {value_of(recipe, known)} ({source})")
+    return "\n".join(lines) + "\n"
 
 
 def write_configuration(parameters: dict[str, Any]) -> str:
@@ -109,10 +131,21 @@ def _read_file(path: Path) -> dict[str, Any]:
             f"config={str(path)!r} must hold names and values, such as 'size: large'."
         )
     for name, value in content.items():
-        parts = value if isinstance(value, list) else [value]
+        parts = [value] if isinstance(value, str) else list(_leaves(name, value))
         if not all(isinstance(part, str) for part in parts):
             raise ConfigurationError(
                 f"config={str(path)!r}: {name} must be a number, a text, true, false, or a list "
                 f"of these, and is {value!r}."
             )
     return content
+
+
+def _leaves(name: str, value: Any) -> Iterator[Any]:
+    """What is in a list, or behind the names of ``overrides``."""
+    if isinstance(value, list):
+        yield from value
+    elif name == "overrides" and isinstance(value, dict):
+        for item in value.values():
+            yield from item if isinstance(item, list) else [item]
+    else:
+        yield value

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from eomtlib.core.words import DATASET_TASKS, SIZES, TASKS, TIMING_MODES
 from eomtlib.study.parameters import PARAMETERS
+from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
 _Parser = argparse.ArgumentParser
 _SPLITS = ("train", "val")
@@ -168,6 +169,10 @@ def _add_study(parser: _Parser) -> None:
     for group in dict.fromkeys(PARAMETERS[name].group for name in names):
         own = [name for name in names if PARAMETERS[name].group == group]
         _as_described(parser.add_argument_group(group), *own, given_alone=True, rungs="eomt")
+    options = parser.add_argument_group("hyper-parameters, by default the recipe's")
+    for name, known in HYPERPARAMETERS.items():
+        option = f"--{name.replace('_', '-')}"
+        options.add_argument(option, default=argparse.SUPPRESS, metavar="VALUE", help=known.help)
 
 
 def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:

@@ -60,7 +60,7 @@ _REAL_DATA_CPU = Defaults(COST_IMAGE_SIZE, "20steps", 1, val_images=10)
 
 
 def defaults_for(
-    dataset: str, *, size: str, pretraining: str, task: str, device: str
+    dataset: str, *, size: str, pretraining: str, task: str, device: str, rung: str = "eomt"
 ) -> tuple[Defaults, Defaults]:
     """What holds where nothing else is said, and what a full schedule would be.
 
@@ -70,6 +70,7 @@ def defaults_for(
         pretraining: likewise, or ``auto``.
         task: its name.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        rung: its name.
 
     Returns:
         Both, alike on ``shapes``.
@@ -80,7 +81,10 @@ def defaults_for(
     default = embedded_defaults(size, device)
     if dataset == "shapes":
         return default, default
-    full = _full_schedule(dataset, size, "none" if pretraining == "auto" else pretraining, task)
+    known = "none" if pretraining == "auto" else pretraining
+    paper = recipe(task, dataset, rung, size=size, pretraining=known)
+    side = INPUT_SIZES.get((dataset, task), COST_IMAGE_SIZE)
+    full = Defaults(side, f"{paper.epochs}epochs", paper.batch_size, val_images=0)
     if size not in OWN_SIZES:
         default = full if device.startswith("cuda") else _REAL_DATA_CPU
     return default, full
@@ -105,10 +109,3 @@ def is_short(duration: str, full: Defaults, *, dataset: str, batch_size: int) ->
         # A hundredth less, for images without segments are left out.
         return given.value < 0.99 * needed.value * images / batch_size
     return needed.unit == "epochs"
-
-
-def _full_schedule(dataset: str, size: str, pretraining: str, task: str) -> Defaults:
-    """The paper's, on real data. All rungs of a study train alike, as long as EoMT does."""
-    paper = recipe(task, dataset, "eomt", size=size, pretraining=pretraining)
-    side = INPUT_SIZES.get((dataset, task), COST_IMAGE_SIZE)
-    return Defaults(side, f"{paper.epochs}epochs", paper.batch_size, val_images=0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from eomtlib.core.environment import environment
+from eomtlib.core.hyperparameters import in_key, with_values
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD
@@ -15,10 +16,31 @@ from eomtlib.models.checkpoints import ModelConfig
 from eomtlib.models.ladder import LADDER, Rung, masking_after
 from eomtlib.models.options import ModelOptions
 from eomtlib.study.materials import Materials
+from eomtlib.study.overriding import overrides_of
 from eomtlib.study.parameters import Settings
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
 from eomtlib.training.fit import TRAINING_METHOD
-from eomtlib.training.recipes import Recipe, recipe
+from eomtlib.training.hyperparameters import HYPERPARAMETERS, Recipe
+from eomtlib.training.recipes import recipe
+
+
+def chosen_options(rung: str, s: Settings) -> ModelOptions:
+    """What of a rung is not as the papers build it under these settings."""
+    own = own_choices(rung, size=s.size, pretraining=s.pretraining)
+    return s.options.beside(own) if s.options.chosen() else s.options
+
+
+def chosen_recipe(rung: str, s: Settings) -> Recipe:
+    """The recipe of a rung under these settings, with what overrides it."""
+    papers = recipe(
+        s.task,
+        s.dataset,
+        rung,
+        size=s.size,
+        pretraining=s.pretraining,
+        options=chosen_options(rung, s),
+    )
+    return with_values(papers, overrides_of(s.overrides), HYPERPARAMETERS)
 
 
 @dataclass(frozen=True)
@@ -46,9 +68,7 @@ class Identity:
     @cached_property
     def options(self) -> ModelOptions:
         """What of the rung is not as the papers build it; choices of its own are none."""
-        s = self.settings
-        own = own_choices(self.name, size=s.size, pretraining=s.pretraining)
-        return s.options.beside(own) if s.options.chosen() else s.options
+        return chosen_options(self.name, self.settings)
 
     @property
     def masking(self) -> str:
@@ -63,15 +83,7 @@ class Identity:
     @cached_property
     def recipe(self) -> Recipe:
         """All hyper-parameters."""
-        s = self.settings
-        return recipe(
-            s.task,
-            s.dataset,
-            self.name,
-            size=s.size,
-            pretraining=s.pretraining,
-            options=self.options,
-        )
+        return chosen_recipe(self.name, self.settings)
 
     @cached_property
     def training_key(self) -> TrainingKey:
@@ -92,7 +104,7 @@ class Identity:
             seed=s.seed,
             precision=s.precision,
             device=s.kind,
-            recipe=asdict(self.recipe),
+            recipe=in_key(self.recipe),
             task=s.task,
             checkpoint=None if s.checkpoint is None else made_of.weights_digest,
             options=self.options.chosen(),

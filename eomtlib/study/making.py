@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import load_model
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.study.identity import Identity
+from eomtlib.training.hyperparameters import FREQUENCIES
+from eomtlib.training.masking import windows_of
 from eomtlib.training.module import SegmentationModule, TrainingPlan
 
 
@@ -52,9 +55,18 @@ class Maker:
         for image_size in {self.settings.image_size, self.settings.cost_image_size}:
             try:
                 with torch.device("meta"):
-                    self.model(image_size, load_weights=False)
+                    model = self.model(image_size, load_weights=False)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{rung}: {error}") from error
+        recipe, classes = self.identity.recipe, self.materials.classes
+        given = recipe.loss.class_weights
+        if given and given != FREQUENCIES and len(given) != len(classes):
+            raise ConfigurationError(
+                f"class_weights holds {len(given)} numbers, and there are {len(classes)} classes; "
+                f"give one for each, in this order: {', '.join(info.name for info in classes)}."
+            )
+        if model.masking.mode == "annealed":
+            windows_of(recipe.annealing, model.masking.num_blocks, total_steps=1_000_000)
         self._checked = True
 
     def model(self, image_size: tuple[int, int], *, load_weights: bool = True) -> SegmentationModel:
@@ -75,6 +87,9 @@ class Maker:
     def module(self, steps: int) -> SegmentationModule:
         """What Lightning trains: model, recipe and stream of samples, all keyed by the seed."""
         s, recipe = self.settings, self.identity.recipe
+        if recipe.loss.class_weights == FREQUENCIES:
+            loss = replace(recipe.loss, class_weights=self.materials.frequency_weights)
+            recipe = replace(recipe, loss=loss)
         torch.manual_seed(keyed_seed(s.seed, "weights"))
         model = self._initial_model()
         model.encoder.activation_checkpointing = s.activation_checkpointing

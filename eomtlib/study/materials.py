@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS
 from eomtlib.data.checking import Tally
 from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.loaders import default_workers
+from eomtlib.data.frequencies import frequency_weights
 from eomtlib.data.looking import look_at
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.task_views import TaskView, in_order_of
@@ -105,6 +107,12 @@ class Materials:
         return self.pretraining is not None and not find_pretrained(
             self.pretraining, self._results_dir
         )
+
+    @cached_property
+    def frequency_weights(self) -> tuple[float, ...]:
+        """Of the classes, where the loss is to weigh rare ones more."""
+        self.say("counting the segments of each class in the training set, once.")
+        return distributed.on_first(lambda: frequency_weights(self.train_set))
 
     def remarks(self) -> list[str]:
         """What is to be known of one's own data, from a look at some of the training images."""

@@ -31,7 +31,9 @@ from eomtlib.core.words import (
 )
 from eomtlib.models.options import ModelOptions
 from eomtlib.study import parsing
+from eomtlib.study.overriding import read_overrides
 from eomtlib.study.parsing import Reader, one_of, optional, otherwise, some_of, whole_from
+from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +183,12 @@ class Settings(_Checked):
     duration: str = _training(
         _TRAIN, "", _length, "300steps, 12epochs, 5min; a number is a number of steps"
     )
+    overrides: str = _training(
+        _TRAIN,
+        "",
+        otherwise("", read_overrides),
+        'hyper-parameters, where not the recipe\'s: "lr=2e-4; layer_decay=0.9"',
+    )
     batch_size: int = _training(_TRAIN, 0, _count, "in total, over all devices")
     gradient_accumulation: int = _training(
         _NONE, 1, _parts, "parts that a step is computed in, where memory is short"
@@ -321,5 +329,15 @@ def parameters_table() -> str:
     rows += [
         f"| `{name}` | `{p.default!r}` | {p.help} | {', '.join(p.tells) or '–'} |"
         for name, p in PARAMETERS.items()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def hyperparameters_table() -> str:
+    """All hyper-parameters of a recipe as a table in Markdown."""
+    rows = ["| hyper-parameter | with DINOv2 on COCO | what it is |", "| --- | --- | --- |"]
+    rows += [
+        f"| `{name}` | `{hyper.default!r}` | {hyper.help} |"
+        for name, hyper in HYPERPARAMETERS.items()
     ]
     return "\n".join(rows) + "\n"

@@ -6,6 +6,7 @@ has a default of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -167,6 +168,17 @@ def whole(name: str, value: object, *, at_least: int) -> int:
     if isinstance(value, bool) or number is None or number != float(value) or number < at_least:
         raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}.")
     return number
+
+
+def number(name: str, value: object) -> float:
+    """A finite number, however it is written."""
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ConfigurationError(f"{name}={value!r} must be a number.")
+    return found
 
 
 def read_duration(name: str, value: str | float) -> str:

@@ -20,27 +20,34 @@ from eomtlib.models.parts.deformable_attention import available_samplers, check_
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.encoder import resolve_pretraining
 from eomtlib.study.defaults import Defaults, defaults_for, is_short
+from eomtlib.study.overriding import assignments, overrides_of
 from eomtlib.study.parameters import Settings, parameters_of
+from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from eomtlib.training.pretraining import PretrainingConfig, default_config
 
 
-def resolve_settings(**given: Any) -> Settings:
+def resolve_settings(*, rung: str = "eomt", **given: Any) -> Settings:
     """Checks every parameter and fills in what was not given.
 
     With a ``checkpoint``, the size, pretraining, queries, image size and options are its own. A
     pretraining that is one of timm's names decides the size.
 
     Args:
-        given: of ``parameters.Settings``.
+        rung: whose recipe says how long a full schedule is.
+        given: of ``parameters.Settings``, and hyper-parameters, which go before ``overrides``.
 
     Raises:
         ConfigurationError: naming the parameter, its value and the fix.
     """
+    hyper = {name: given.pop(name) for name in HYPERPARAMETERS if name in given}
     for name in given:
-        check_choice("parameter", name, parameters_of(Settings))
+        check_choice("parameter", name, [*parameters_of(Settings), *HYPERPARAMETERS])
+    if hyper:
+        given["overrides"] = assignments("overrides", given.get("overrides") or "") | hyper
     settings = Settings(**given)
     if is_timm(settings.pretraining):
         settings = replace(settings, pretraining=timm_vit(settings.pretraining).pretraining)
+    overrides = overrides_of(settings.overrides)
     if settings.checkpoint is not None:
         settings = _of_checkpoint(settings)
     elif is_timm(settings.pretraining):
@@ -54,7 +61,16 @@ def resolve_settings(**given: Any) -> Settings:
         pretraining=settings.pretraining,
         task=settings.task,
         device=device,
+        rung=rung,
     )
+    if "epochs" in overrides:
+        full_length = f"{overrides['epochs']}epochs"
+        if settings.duration not in ("", None, full_length):
+            raise ConfigurationError(
+                f"duration={settings.duration!r} and epochs={overrides['epochs']} both say how "
+                "long to train; leave one out."
+            )
+        default = replace(default, duration=full_length)
     settings = replace(
         settings,
         image_size=settings.image_size or default.image_size,

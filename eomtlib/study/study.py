@@ -14,12 +14,13 @@ from typing import Any
 
 from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.environment import environment
-from eomtlib.core.errors import ConfigurationError, EomtlibError
+from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.models.encoders import TIMM_NAMES, has_encoder
+from eomtlib.models.ladder import LADDER
 from eomtlib.study.materials import Materials
 from eomtlib.study.parameters import Settings, StudyParameters
 from eomtlib.study.parsing import parse_rungs, parse_seeds
@@ -35,7 +36,7 @@ _LONGEST_PART = 100
 """Letters of a folder's name that sizes, pretrainings or seeds may take; file systems have 255."""
 
 Point = Mapping[str, Any]
-"""``rung``, and those parameters of ``Settings`` in which a run differs from others."""
+"""``rung``, and the parameters and hyper-parameters in which a run differs from others."""
 
 
 def grid(**axes: str | Sequence[Any]) -> list[Point]:
@@ -71,7 +72,7 @@ class Study:
             several ``jobs`` each training has a process of its own, and a script must start them
             under ``if __name__ == "__main__"``.
         progress: whether progress bars and notices are shown.
-        shared: of ``Settings``, for all runs; a point's own come first.
+        shared: of ``Settings``, and hyper-parameters, for all runs; a point's own come first.
 
     Attributes:
         points: what tells each run from the others.
@@ -107,23 +108,30 @@ class Study:
         self.store = ResultStore(given.results_dir)
         self._jobs = check_jobs(given.jobs)
         # Rungs of one configuration share it: resolving may ask the network for weights.
-        materials: dict[tuple, Materials] = {}
+        settings_of: dict[tuple, Settings] = {}
+        materials: dict[Settings, Materials] = {}
         # Those that differ in a seed or a model read the same data, which need not be in memory
         # twice. The next study opens them anew: they may have changed.
         open_data = lru_cache(maxsize=4)(open_dataset)
         self.runs: list[Run] = []
         for point, shown in zip(points, self.points, strict=True):
             own = {name: value for name, value in point.items() if name != "rung"}
-            key = tuple((name, shown[name]) for name in sorted(own))
-            if key not in materials:
-                settings = resolve_settings(**_without_useless_weights({**shared, **own}, points))
-                materials[key] = Materials(
+            rung = check_choice("rung", point["rung"], LADDER)
+            # The papers train a frozen encoder's decoder for another number of epochs.
+            trained_as = rung if LADDER[rung].frozen_encoder else "eomt"
+            key = (trained_as, *((name, shown[name]) for name in sorted(own)))
+            if key not in settings_of:
+                given = _without_useless_weights({**shared, **own}, points)
+                settings_of[key] = resolve_settings(rung=trained_as, **given)
+            settings = settings_of[key]
+            if settings not in materials:
+                materials[settings] = Materials(
                     settings,
                     results_dir=self.store.root,
                     progress=progress,
                     open_data=open_data,
                 )
-            self.runs.append(Run(point["rung"], materials[key], self.store, train=self.train))
+            self.runs.append(Run(rung, materials[settings], self.store, train=self.train))
 
     @property
     def settings(self) -> Settings:

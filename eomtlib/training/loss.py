@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eomtlib.core.distributed import mean
-from eomtlib.core.errors import DataError
+from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.predictions import Predictions, matched_masks
 from eomtlib.core.structures import SegmentMap
 from eomtlib.training.hyperparameters import LossConfig
@@ -85,7 +85,10 @@ class SegmentationLoss(nn.Module):
 
     Args:
         num_classes: without "no object".
-        config: weights and numbers of points.
+        config: weights and numbers of points; its ``class_weights`` are numbers by now.
+
+    Raises:
+        ConfigurationError: where these are not as many as the classes.
     """
 
     class_weights: Tensor
@@ -94,8 +97,13 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.config = config or LossConfig()
         self.num_classes = num_classes
-        weights = torch.ones(num_classes + 1)
-        weights[-1] = self.config.no_object_weight
+        given = self.config.class_weights or (1.0,) * num_classes
+        if len(given) != num_classes:
+            raise ConfigurationError(
+                f"class_weights holds {len(given)} numbers, and there are {num_classes} classes; "
+                "give one for each, in their order."
+            )
+        weights = torch.tensor((*given, self.config.no_object_weight))
         self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(
@@ -158,7 +166,11 @@ class SegmentationLoss(nn.Module):
         """
         counts = torch.stack([(~target.is_crowd).sum() for target in targets]).float()
         matched = counts.clamp(max=num_queries)
-        weights = matched + (num_queries - matched) * self.config.no_object_weight
+        # Of more segments than queries it is not known yet which are matched: their mean weight.
+        own = self.class_weights.to(counts.device)
+        summed = torch.stack([(own[t.labels] * ~t.is_crowd).sum() for t in targets])
+        weights = summed * (matched / counts.clamp(min=1))
+        weights = weights + (num_queries - matched) * self.config.no_object_weight
         num_masks, class_weight = mean(torch.stack((counts.sum(), weights.sum())))
         return LossScale(num_masks.clamp(min=1), class_weight)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.training.hyperparameters import AnnealingConfig
 
 Window = tuple[float, float]
 
@@ -22,8 +23,8 @@ def annealing_windows(num_blocks: int, *, first_window: Window | None = None) ->
 
     Args:
         num_blocks: masked blocks, earliest first.
-        first_window: replaces the first block's window: PMT and EoMT-L with DINOv3 anneal it in
-            the first 3000 steps of 88,692.
+        first_window: replaces the first block's window: PMT and EoMT with DINOv3 (but for
+            instances) anneal it in the first 3000 steps.
 
     Raises:
         ConfigurationError: when there is no block, or ``first_window`` does not lie in [0, 1].
@@ -42,6 +43,28 @@ def annealing_windows(num_blocks: int, *, first_window: Window | None = None) ->
             )
         windows[0] = (start, end)
     return windows
+
+
+def windows_of(config: AnnealingConfig, num_blocks: int, *, total_steps: int) -> list[Window]:
+    """The windows of a run's masked blocks, as given or by the common rule.
+
+    Args:
+        config: of its recipe.
+        num_blocks: masked blocks, earliest first.
+        total_steps: of the run.
+
+    Raises:
+        ConfigurationError: where windows are given for another number of blocks.
+    """
+    given = config.given_windows(total_steps)
+    if given is None:
+        return annealing_windows(num_blocks, first_window=config.first_window(total_steps))
+    if len(given) != num_blocks:
+        raise ConfigurationError(
+            f"annealing_start and annealing_end hold {len(given)} windows, and {num_blocks} blocks "
+            "are masked; give one for each, the earliest first."
+        )
+    return given
 
 
 def masking_probabilities(

@@ -19,10 +19,10 @@ from eomtlib.core.distributed import mean, world_size
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.randomness import keyed_generator, keyed_seed
 from eomtlib.core.structures import Batch
+from eomtlib.training.hyperparameters import Recipe
 from eomtlib.training.loss import LossOutput, LossScale, SegmentationLoss, sum_of_parts
-from eomtlib.training.masking import annealing_windows, masking_probabilities
+from eomtlib.training.masking import masking_probabilities, windows_of
 from eomtlib.training.optimization import build_optimizer
-from eomtlib.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,9 @@ class SegmentationModule(L.LightningModule):
         masking = self.model.masking
         if masking.mode != "annealed":
             return [1.0 if masking.mode == "masked" else 0.0] * masking.num_blocks
-        values = masking_probabilities(
-            self.progress,
-            annealing_windows(
-                masking.num_blocks,
-                first_window=self.recipe.annealing.first_window(self.plan.steps),
-            ),
-            power=self.recipe.annealing.power,
-        )
+        annealing = self.recipe.annealing
+        windows = windows_of(annealing, masking.num_blocks, total_steps=self.plan.steps)
+        values = masking_probabilities(self.progress, windows, power=annealing.power)
         masking.probabilities.copy_(torch.tensor(values), non_blocking=True)
         return list(values)
 

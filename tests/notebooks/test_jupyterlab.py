@@ -157,13 +157,23 @@ def test_notebooks_run_in_jupyterlab_and_the_explorer_answers(browser, lab):
 
 
 def _opened(browser, lab, name):
-    """A notebook in a workspace of its own, its kernel ready."""
+    """A notebook in a workspace of its own, its kernel ready and connected."""
     page = browser.new_page()
     page.bring_to_front()
     page.set_default_timeout(120_000)
     page.add_locator_handler(page.locator("dialog.jp-Dialog"), _accept)
     page.goto(f"{lab}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}")
     page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
+    # The page calls a notebook idle before it has a kernel, and cells that are run then are
+    # dropped or ask for one, so the server is asked.
+    for _ in range(1200):
+        answer = page.request.get(f"{lab}api/sessions?token={TOKEN}").json()
+        kernels = [session["kernel"] for session in answer if session["path"] == f"{name}.ipynb"]
+        if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels):
+            break
+        page.wait_for_timeout(100)
+    else:
+        pytest.fail(f"{name}.ipynb has no kernel after two minutes: {answer}")
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
     return page
 
@@ -224,6 +234,7 @@ def _address(server, runtime, log):
         if server.poll() is not None:
             break
         for file in runtime.glob("jpserver-*.json"):
-            return json.loads(file.read_text())["url"]
+            if text := file.read_text():  # opened and not yet written, it is empty
+                return json.loads(text)["url"]
         time.sleep(0.1)
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")

@@ -14,10 +14,12 @@ from eomtlib.study.parameters import (
     PARAMETERS,
     Settings,
     cell_line,
+    hyperparameters_table,
     parameters_of,
     parameters_table,
 )
 from eomtlib.study.settings import resolve_settings
+from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from tests.samples import SMOKE
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +43,9 @@ def test_parameter_cells_are_as_described(notebook):
 
 
 def test_the_docs_list_every_parameter():
-    assert parameters_table() in (ROOT / "docs" / "parameters.md").read_text()
+    text = (ROOT / "docs" / "parameters.md").read_text()
+    assert parameters_table() in text
+    assert hyperparameters_table() in text
 
 
 def test_fit_has_an_option_for_every_parameter_but_two():
@@ -56,7 +60,9 @@ def test_fit_has_an_option_for_every_parameter_but_two():
     VERBS["fit"](options)
     own = ["--config", "--print-config", "--raw", "--no-wait"]
     others = ("seed", "train", "wait")
-    named = [f"--{name.replace('_', '-')}" for name in PARAMETERS if name not in others]
+    assert not PARAMETERS.keys() & HYPERPARAMETERS.keys()
+    known = [*PARAMETERS, *HYPERPARAMETERS]
+    named = [f"--{name.replace('_', '-')}" for name in known if name not in others]
     assert sorted(options) == sorted(own + named)
 
 
@@ -67,6 +73,7 @@ CHANGED = {
     "task": "instance",
     "image_size": 128,
     "duration": "7steps",
+    "overrides": "lr=3e-4",
     "batch_size": 4,
     "num_queries": 9,
     "train_images": 11,

@@ -1,16 +1,20 @@
 import multiprocessing
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch.nn import functional as F
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from eomtlib.core.errors import DataError
+from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.predictions import MaskLogits, Predictions
 from eomtlib.core.structures import SegmentMap
 from eomtlib.training.hyperparameters import LossConfig
 from eomtlib.training.loss import SegmentationLoss
+from eomtlib.training.matching import match
+from eomtlib.training.point_sampling import stack_maps
 
 NUM_CLASSES = 6
 CONFIG = LossConfig(num_points=160)
@@ -133,6 +137,36 @@ def test_loss_and_gradients_equal_transformers_on_the_same_points(monkeypatch, f
     for ours, theirs in zip(gradients, expected, strict=True):
         assert theirs.abs().max() > 1e-3
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_weights_of_classes_are_those_of_a_weighted_mean():
+    targets = [random_target(count, seed) for seed, count in enumerate((4, 1, 6))]
+    predictions = random_predictions(len(targets))
+    given = (1.0, 4.0, 0.5, 2.0, 0.0, 1.0)
+    config = replace(CONFIG, class_weights=given)
+    out = SegmentationLoss(NUM_CLASSES, config)(
+        predictions, targets, generators=generators(0, 1, 2)
+    )
+    plain = SegmentationLoss(NUM_CLASSES, CONFIG)(
+        predictions, targets, generators=generators(0, 1, 2)
+    )
+    torch.testing.assert_close(out.mask_loss, plain.mask_loss)
+    # The matching does not look at them, so the pairs are those of a plain run.
+    maps, points = (
+        stack_maps(targets),
+        torch.stack([torch.rand(160, 2, generator=g) for g in generators(0, 1, 2)]),
+    )
+    pairs = match(predictions, targets, maps=maps, points=points, config=CONFIG)
+    weight = torch.tensor((*given, CONFIG.no_object_weight))
+    for layer, logits in enumerate(predictions.class_logits):
+        wanted = torch.full(logits.shape[:2], NUM_CLASSES)
+        columns = pairs.images, pairs.queries[layer], pairs.segments[layer]
+        for image, query, segment in zip(*columns, strict=True):
+            wanted[image, query] = targets[image].labels[segment]
+        expected = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weight)
+        torch.testing.assert_close(out.class_loss[layer], expected.detach())
+    with pytest.raises(ConfigurationError, match="2 numbers, and there are 6 classes"):
+        SegmentationLoss(NUM_CLASSES, replace(CONFIG, class_weights=(1.0, 2.0)))
 
 
 def test_images_do_not_depend_on_their_batch():

@@ -7,8 +7,6 @@ Pillow. Every draw comes from the generator that is passed in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from PIL import Image
@@ -16,47 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as colour_ops
 
-from eomtlib.core.errors import ConfigurationError, DataError, check_ranges
+from eomtlib.core.errors import DataError
 from eomtlib.core.structures import VOID, SegmentMap, fitted_size
+from eomtlib.data.feed.augmentation import AugmentationConfig
 from eomtlib.data.feed.resampling import Window, draw_image, draw_segments, nearest, renumber
 
 
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """What is drawn for a training image (EoMT, supplementary: flip, scale jitter, crop).
-
-    Attributes:
-        flip: probability of a horizontal flip.
-        scale: range of the uniform scale; at 1 the image just fits inside the crop (large-scale
-            jitter: Ghiasi et al., Simple Copy-Paste, CVPR 2021).
-        brightness, contrast, saturation: the factor is uniform in [1 − x, 1 + x]; 0 for off.
-        hue: the shift is uniform in [−x, x] of a turn; 0 for off.
-        colour: probability of each colour change that is on (SSD's photometric distortion, Liu et
-            al., ECCV 2016, section 3.6).
-        crop_attempts: draws of scale and crop before one without any segment is accepted.
-
-    Raises:
-        ConfigurationError: for a value out of range.
-    """
-
-    flip: float = 0.5
-    scale: tuple[float, float] = (0.1, 2.0)
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    colour: float = 0.5
-    crop_attempts: int = 5
-
-    def __post_init__(self) -> None:
-        shares = dict.fromkeys(("flip", "brightness", "contrast", "saturation", "colour"), "[0, 1]")
-        check_ranges(self, **shares, hue="[0, 0.5]", crop_attempts="[1, inf)")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ConfigurationError(f"scale={self.scale} must be a range above 0, low ≤ high.")
-
-
 class TrainTransform:
-    """Flip, scale jitter, pad, random crop and colour jitter to images of one size.
+    """Colours, flip, scale jitter, pad and random crop to images of one size.
 
     Args:
         size: height and width of the result.
@@ -86,9 +51,10 @@ class TrainTransform:
         Returns:
             The image ``[3, *size]``, padded with 0 at the bottom and right, and its segments,
             padded with void. Segments that the crop does not show are gone and the rest
-            renumbered; none may be left. Before colours change, the image is within one grey level
-            of what Pillow makes of the same crop.
+            renumbered; none may be left. The image is within one grey level of what Pillow makes of
+            the same crop of the image with its colours changed.
         """
+        image = self._jitter_colours(image, generator)
         flip = torch.rand((), generator=generator).item() < self.config.flip
         for _ in range(self.config.crop_attempts):
             window = self._draw_window(segments.size, generator)
@@ -99,7 +65,6 @@ class TrainTransform:
         if canvas is None:
             canvas = torch.empty((3, *self.size), dtype=torch.uint8)
         draw_image(image.permute(1, 2, 0).numpy(), window, canvas.numpy(), flip=flip)
-        self._jitter_colours(canvas[:, : window.size[0], : window.size[1]], generator)
         return canvas, cropped
 
     def _draw_window(self, original: tuple[int, int], generator: torch.Generator) -> Window:
@@ -114,10 +79,11 @@ class TrainTransform:
         ]
         return Window((resized[0], resized[1]), (offset[0], offset[1]), (size[0], size[1]))
 
-    def _jitter_colours(self, shown: Tensor, generator: torch.Generator) -> None:
-        config, image = self.config, shown
+    def _jitter_colours(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """On the whole image, as the authors do: contrast is around the mean of all of it."""
+        config = self.config
         if not (config.brightness or config.contrast or config.saturation or config.hue):
-            return
+            return image
         switches = (torch.rand(4, generator=generator) < config.colour).tolist()
         *draws, order = (torch.rand(5, generator=generator) * 2 - 1).tolist()
         steps = [
@@ -131,8 +97,7 @@ class TrainTransform:
         for (name, strength, adjust), on, draw in zip(steps, switches, draws, strict=True):
             if on and strength:
                 image = adjust(image, draw * strength + (0.0 if name == "hue" else 1.0))
-        if image is not shown:
-            shown.copy_(image)
+        return image
 
 
 class EvalTransform:

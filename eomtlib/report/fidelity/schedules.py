@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from eomtlib.core.words import NUM_CLASSES
 from eomtlib.models.build import build_model
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
-from eomtlib.training.masking import Window, annealing_windows, masking_probabilities
+from eomtlib.training.hyperparameters import Recipe
+from eomtlib.training.masking import Window, masking_probabilities, windows_of
 from eomtlib.training.optimization import lr_factor, parameter_groups, warmup_lengths
-from eomtlib.training.recipes import Recipe, recipe
+from eomtlib.training.recipes import recipe
 
 COCO_STEPS = 12 * 7391
 """Steps of the released COCO configurations: 12 epochs of batch 16."""
@@ -43,6 +44,7 @@ _RECIPES = {
     "EoMT, DINOv2, ADE20K semantic": ("semantic", "ade20k", "eomt", "large", "dinov2"),
     "EoMT, DINOv2, Cityscapes": ("semantic", "cityscapes", "eomt", "large", "dinov2"),
     "EoMT, DINOv3, COCO": ("panoptic", "coco", "eomt", "large", "dinov3"),
+    "EoMT, DINOv3, COCO instance": ("instance", "coco", "eomt", "large", "dinov3"),
     "EoMT-S, DINOv3, COCO": ("panoptic", "coco", "eomt", "small", "dinov3"),
     "EoMT, DINOv3, ADE20K semantic": ("semantic", "ade20k", "eomt", "large", "dinov3"),
     "PMT, DINOv3, COCO": ("panoptic", "coco", "pmt", "large", "dinov3"),
@@ -200,5 +202,6 @@ def coco_recipe(rung: str, pretraining: str) -> Recipe:
 
 def coco_windows(rung: str, pretraining: str) -> list[Window]:
     """Its masking windows at the length of the released configurations, as shares of the run."""
-    first = coco_recipe(rung, pretraining).annealing.first_window(COCO_STEPS)
-    return annealing_windows(len(RELEASED_WINDOWS[rung, pretraining]), first_window=first)
+    annealing = coco_recipe(rung, pretraining).annealing
+    blocks = len(RELEASED_WINDOWS[rung, pretraining])
+    return windows_of(annealing, blocks, total_steps=COCO_STEPS)

@@ -5,8 +5,8 @@ from PIL import Image
 
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.structures import SegmentMap
+from eomtlib.data.feed.augmentation import AugmentationConfig
 from eomtlib.data.feed.transforms import (
-    AugmentationConfig,
     EvalTransform,
     TrainTransform,
     Window,
@@ -181,6 +181,20 @@ def test_colours_change_only_where_they_are_asked_to():
         still_grey = shown[:, (image[0] == 130) & (image[1] == 130)]
         assert (still_grey.int() - grey.int()).abs().max() <= 1
         assert torch.equal(cropped.labels[cropped.ids.long()], segments.labels[segments.ids.long()])
+
+
+def test_contrast_is_around_the_mean_of_the_whole_image():
+    image = torch.full((3, 40, 400), 50, dtype=torch.uint8)
+    image[:, :, 200:] = 200
+    segments = SegmentMap(
+        torch.zeros(1, 40, 400, dtype=torch.int16), torch.tensor([0]), torch.tensor([False])
+    )
+    config = AugmentationConfig(scale=(10.0, 10.0), contrast=0.5, colour=1.0)
+    for seed in range(8):
+        shown, _ = TrainTransform((40, 40), config)(image, segments, generator(seed))
+        seen = shown.unique()
+        # Around the mean of a crop of one colour alone, nothing would change.
+        assert len(seen) > 1 or seen.item() not in (50, 200)
 
 
 def test_empty_crops_are_drawn_again():
