@@ -192,7 +192,9 @@ def _add_study(parser: _Parser) -> None:
     options = parser.add_argument_group("hyper-parameters, by default the recipe's")
     for name, known in HYPERPARAMETERS.items():
         option = f"--{name.replace('_', '-')}"
-        options.add_argument(option, default=argparse.SUPPRESS, metavar="VALUE", help=known.help)
+        options.add_argument(
+            option, default=argparse.SUPPRESS, metavar="VALUE", help=_literal(known.help)
+        )
 
 
 def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
@@ -228,5 +230,10 @@ def _as_described(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS if given_alone else default,
             metavar="VALUE",
-            help=parameter.help + shown,
+            help=_literal(parameter.help + shown),
         )
+
+
+def _literal(said: str) -> str:
+    """A help text in which argparse finds nothing to fill in."""
+    return said.replace("%", "%%")

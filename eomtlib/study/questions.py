@@ -11,6 +11,7 @@ from eomtlib.core.precision import resolve_device
 from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES
 from eomtlib.models.build import own_choices
 from eomtlib.models.encoders import has_encoder
+from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.study.parsing import (
     as_list,
@@ -61,8 +62,9 @@ def frozen_points(
     pretraining: str = "none",
     seeds: str | int | Sequence[int],
     taps: str | Sequence[int] = "",
+    rungs: str | Sequence[str] = "all",
 ) -> list[dict[str, Any]]:
-    """EoMT, PMT, and PMT with one thing changed, each with its name as ``model``.
+    """Each rung with its encoder trained and frozen, and PMT with one thing changed.
 
     Args:
         size: of the encoder.
@@ -70,6 +72,11 @@ def frozen_points(
         seeds: as ``parse_seeds`` takes them.
         taps: another set of tapped blocks; the encoder's last ones, as many as PMT taps, by
             default.
+        rungs: that are compared with themselves; PMT always is.
+
+    Returns:
+        Points, PMT's first, with two more names: ``model`` tells each from the others, ``encoder``
+        is ``trained`` or ``frozen``, and empty for PMT with something else changed.
     """
     of_timm = is_timm(pretraining)
     own = own_choices("pmt", size=size, pretraining=pretraining if of_timm else "none").taps
@@ -77,19 +84,21 @@ def frozen_points(
     last = range(depth - len(own), depth)
     other = tuple(last) if taps in ("", ()) else parse_numbers("taps", taps, at_least=0)
     models: dict[str, dict[str, Any]] = {
-        "PMT": {"rung": "pmt"},
-        "PMT, encoder trained": {"rung": "pmt", "freeze": "none"},
+        "PMT": {"rung": "pmt", "encoder": "frozen"},
+        "PMT, encoder trained": {"rung": "pmt", "freeze": "none", "encoder": "trained"},
         "PMT without lateral connections": {"rung": "pmt", "lateral_connections": False},
         f"PMT, taps {', '.join(map(str, other))}": {"rung": "pmt", "taps": other},
-        "EoMT (encoder trained)": {"rung": "eomt"},
     }
-    # The two of PMT are above.
     for rung in (name for name in parse_rungs(rungs) if name != "pmt"):
-        trained = f"{LADDER[rung].title} (encoder trained)"
-        models[trained] = {"rung": rung}
-        models[trained.replace("trained", "frozen")] = {"rung": rung, "freeze": "encoder"}
+        title = LADDER[rung].title
+        models[title] = {"rung": rung, "encoder": "trained"}
+        models[f"{title}, encoder frozen"] = {
+            "rung": rung,
+            "freeze": "encoder",
+            "encoder": "frozen",
+        }
     return [
-        {"model": name, "seed": seed, **choice}
+        {"model": name, "encoder": "", "seed": seed, **choice}
         for seed in parse_seeds(seeds)
         for name, choice in models.items()
     ]

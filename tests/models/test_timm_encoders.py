@@ -19,6 +19,7 @@ from eomtlib.models.checkpoints import ModelConfig, load_model, save_model
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
 from eomtlib.models.timm_vits import PAPER_VITS, nearest_size, timm_options, timm_vit
+from eomtlib.models.weights import encoder as encoder_weights
 from eomtlib.models.weights.encoder import load_pretrained
 from eomtlib.report.fidelity.inputs import normalized, random_images, spread_weights
 from eomtlib.training.hyperparameters import OptimizerConfig
@@ -191,6 +192,22 @@ def test_a_file_is_resampled_as_timm_does_it(family, narrow, tmp_path):
     judge = timms_own(name, (96, 128), **overlay).state_dict()
     for entry, value in encoder.backbone.state_dict().items():
         torch.testing.assert_close(value, judge[entry], rtol=0, atol=0, msg=entry)
+
+
+def test_weights_come_from_timms_hub(narrow, monkeypatch, tmp_path):
+    name, asked = FAMILIES["MAE"], []
+    release = timm.create_model(name, **NARROW)
+    save_file(release.state_dict(), tmp_path / "model.safetensors")
+
+    def fetch(repository, file_name):
+        asked.append((repository, file_name))
+        return tmp_path / file_name
+
+    monkeypatch.setattr(encoder_weights, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(encoder_weights, "hf_hub_download", fetch)
+    model = build("eomt", name, weights=None)
+    assert asked == [(f"timm/{name}", "model.safetensors")]
+    torch.testing.assert_close(model.encoder.backbone.cls_token, release.cls_token)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from eomtlib.report.tables.encoders import encoders_table
 from eomtlib.report.tables.formats import style, style_plain
+from eomtlib.report.tables.frozen import frozen_table
 from eomtlib.report.tables.measured import (
     ablation_table,
     beside_paper,
@@ -20,6 +21,7 @@ __all__ = [
     "change_table",
     "closing_table",
     "encoders_table",
+    "frozen_table",
     "ladder_table",
     "measured_table",
     "records_table",
