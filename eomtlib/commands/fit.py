@@ -52,6 +52,22 @@ def _fit(parameters: dict[str, Any]) -> None:
             shown = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
             print(f"{one.rung}, seed {one.settings.seed}: {shown}")
             print(f"Written: {result.folder / 'model'}", flush=True)
+    if study.factors and distributed.is_first():
+        print(_answer(study), flush=True)
+
+
+def _answer(study: Study) -> str:
+    """What the values of what was varied come to, as a table and in words."""
+    # Drawing libraries come with it, which no other fit needs.
+    from eomtlib.report.frame import accuracies, accuracy_of
+    from eomtlib.report.tables import answer
+    from eomtlib.report.uncertainty import over_seeds
+
+    frame, factors = accuracies(study), list(study.factors)
+    figure = accuracy_of(frame)
+    table = over_seeds(frame, factors)[[figure, f"{figure}_std", "seeds"]]
+    lines = [table.round(2).to_string(), *answer(frame, factors)]
+    return "\n".join(lines + ([f"({study.label})"] if study.label else []))
 
 
 def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -141,10 +157,10 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _leaves(name: str, value: Any) -> Iterator[Any]:
-    """What is in a list, or behind the names of ``overrides``."""
+    """What is in a list, or behind the names of ``overrides`` and ``vary``."""
     if isinstance(value, list):
         yield from value
-    elif name == "overrides" and isinstance(value, dict):
+    elif name in ("overrides", "vary") and isinstance(value, dict):
         for item in value.values():
             yield from item if isinstance(item, list) else [item]
     else:

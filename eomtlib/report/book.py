@@ -52,6 +52,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("mask_annealing", _NANO, _SMALL),
     Chapter("query_blocks", _NANO, _SMALL),
     Chapter("frozen_encoder", _NANO, _SMALL | {"pretraining": "mim"}),
+    Chapter("own_question", _NANO, _SMALL),
     Chapter("speed", {"sizes": "nano"}, takes_seeds=False),
     Chapter("fidelity", takes_seeds=False),
     Chapter("paper_tables", _HERE, _HERE, takes_seeds=False),

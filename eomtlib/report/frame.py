@@ -54,6 +54,17 @@ def to_frame(study: Study) -> pd.DataFrame:
     return pd.DataFrame([_run_row(*row) for row in rows])
 
 
+def accuracies(study: Study) -> pd.DataFrame:
+    """One row for each run: what tells it from others, its seed, and its accuracies in percent."""
+    rows = []
+    for point, run, result in zip(study.points, study.runs, study.results, strict=True):
+        figures = result.evaluation.metrics if result.evaluation else {}
+        names = FIGURES[run.settings.task]
+        own = {name: figures.get(name, float("nan")) for name in names}
+        rows.append({"rung": run.rung, "seed": run.settings.seed, **point, **own})
+    return pd.DataFrame(rows)
+
+
 def note_beside(study: Study) -> str:
     """What must stand beside accuracies and FPS of a study; empty where nothing must."""
     results = study.results

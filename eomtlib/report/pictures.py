@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +66,20 @@ def curves(study: Study, *, masking: str | None = None) -> dict[str, pd.DataFram
     first = [run for run in alike if run.settings.seed == study.settings.seed]
     chosen = study.first_runs if masking is None else first
     return {run.rung: read_curves(run.folder) for run in _trained(chosen)}
+
+
+def curves_of_runs(study: Study, factors: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The values that tell a run of the first seed → what was logged while it was trained.
+
+    Args:
+        study: whose runs were trained.
+        factors: what was varied.
+    """
+    return {
+        ", ".join(f"{name} {point[name]}" for name in factors): read_curves(run.folder)
+        for run, point in zip(study.runs, study.points, strict=True)
+        if run.settings.seed == study.settings.seed and run.result().training is not None
+    }
 
 
 def reconstructions(study: Study, *, num_images: int = 4) -> dict[str, list[np.ndarray]]:

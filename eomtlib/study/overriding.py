@@ -55,6 +55,19 @@ def axes(name: str, value: str | Mapping[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
+def read_vary(name: str, value: str | Mapping[str, Any]) -> str:
+    """What is varied in its one spelling; raises as ``axes``."""
+    found = axes(name, value)
+    return "; ".join(
+        f"{key}={','.join(_listed(item) for item in items)}" for key, items in found.items()
+    )
+
+
+def _listed(item: Any) -> str:
+    text = ",".join(map(str, item)) if isinstance(item, list | tuple) else str(item)
+    return f"[{text}]" if "," in text else text
+
+
 def read_overrides(name: str, value: str | Mapping[str, Any]) -> str:
     """Hyper-parameters in their one spelling, in the order of ``HYPERPARAMETERS``.
 

@@ -31,7 +31,7 @@ from eomtlib.core.words import (
 )
 from eomtlib.models.options import ModelOptions
 from eomtlib.study import parsing
-from eomtlib.study.overriding import read_overrides
+from eomtlib.study.overriding import read_overrides, read_vary
 from eomtlib.study.parsing import Reader, one_of, optional, otherwise, some_of, whole_from
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
@@ -125,6 +125,9 @@ class StudyParameters(_Checked):
     seeds: tuple[int, ...] = _study(
         _NONE, "0", _alone(parsing.parse_seeds), 'or several, "0,1,2": means and intervals'
     )
+    vary: str = _study(
+        _NONE, "", otherwise("", read_vary), "any parameters and their values (docs/parameters.md)"
+    )
     jobs: int = _study(
         _NONE, 0, otherwise(0, whole_from(0)), "trainings at once; 0: small models share a CPU"
     )
@@ -195,7 +198,7 @@ class Settings(_Checked):
         _TRAIN,
         "",
         otherwise("", read_overrides),
-        'hyper-parameters, where not the recipe\'s: "lr=2e-4; layer_decay=0.9"',
+        "hyper-parameters, where not the recipe's (docs/parameters.md)",
     )
     batch_size: int = _training(_TRAIN, 0, _count, "in total, over all devices")
     gradient_accumulation: int = _training(
@@ -315,6 +318,11 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
             "",
             "a folder of encoder weights under timm's names, for use without network; or random",
         ),
+    },
+    "own_question": {
+        "vary": ("", "written as above; empty for three learning rates"),
+        "rungs": ("eomt", "where vary does not say it: all, or some"),
+        "seeds": ("0,1,2", "one settles nothing"),
     },
     "paper_tables": {"results_dir": ("results/runs", "tables are written here")},
     "pretraining": {

@@ -22,6 +22,7 @@ from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.models.encoders import TIMM_NAMES, has_encoder
 from eomtlib.models.ladder import LADDER
 from eomtlib.study.materials import Materials
+from eomtlib.study.overriding import axes
 from eomtlib.study.parameters import Settings, StudyParameters
 from eomtlib.study.parsing import parse_rungs, parse_seeds
 from eomtlib.study.planning import Plan, make_plan
@@ -67,15 +68,17 @@ class Study:
     """Runs, their plan, the doing, and what came out.
 
     Args:
-        points: as ``grid`` returns them, or written out; by default ``rungs`` × ``seeds``.
-        rungs, seeds, jobs, train, wait, results_dir: as ``StudyParameters`` describes them. With
-            several ``jobs`` each training has a process of its own, and a script must start them
-            under ``if __name__ == "__main__"``.
+        points: as ``grid`` returns them, or written out; by default ``rungs`` × ``seeds`` × what
+            ``vary`` says, which may vary the rung as well.
+        rungs, seeds, vary, jobs, train, wait, results_dir: as ``StudyParameters`` describes them.
+            With several ``jobs`` each training has a process of its own, and a script must start
+            them under ``if __name__ == "__main__"``.
         progress: whether progress bars and notices are shown.
         shared: of ``Settings``, and hyper-parameters, for all runs; a point's own come first.
 
     Attributes:
         points: what tells each run from the others.
+        factors: the names that ``vary`` has, in its order.
         runs: in the same order.
 
     Raises:
@@ -89,6 +92,7 @@ class Study:
         *,
         rungs: str | Sequence[str] = "all",
         seeds: str | int | Sequence[int] = "0",
+        vary: str | Mapping[str, Any] = "",
         jobs: int | str = 1,
         train: bool | str = True,
         wait: bool | str = True,
@@ -97,10 +101,22 @@ class Study:
         **shared: Any,
     ) -> None:
         given = StudyParameters(
-            rungs=rungs, seeds=seeds, jobs=jobs, train=train, wait=wait, results_dir=results_dir
+            rungs=rungs,
+            seeds=seeds,
+            vary=vary,
+            jobs=jobs,
+            train=train,
+            wait=wait,
+            results_dir=results_dir,
         )
+        varied = axes("vary", given.vary)
+        if varied and points is not None:
+            raise ConfigurationError(f"vary={given.vary!r} and points both say what is run.")
+        if "seed" in varied:
+            raise ConfigurationError(f"vary={given.vary!r}: seeds are a parameter of their own.")
         if points is None:
-            points = grid(seed=given.seeds, rung=given.rungs)
+            points = grid(**{"seed": given.seeds, "rung": given.rungs} | varied)
+        self.factors = tuple(varied)
         if not points:
             raise ConfigurationError("a study needs at least one point; name a model to run.")
         self.points = [{name: _shown(value) for name, value in point.items()} for point in points]

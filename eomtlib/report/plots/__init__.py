@@ -7,6 +7,7 @@ from eomtlib.report.plots.ladder import plot_ladder
 from eomtlib.report.plots.lines import plot_lines
 from eomtlib.report.plots.overlays import enlarge, overlay
 from eomtlib.report.plots.pareto import plot_pareto
+from eomtlib.report.plots.question import plot_factors, plot_validation
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, save_figure
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "plot_attention",
     "plot_changes",
     "plot_curves",
+    "plot_factors",
     "plot_ladder",
     "plot_lines",
     "plot_pareto",
     "plot_pictures",
     "plot_segmentations",
+    "plot_validation",
     "save_figure",
 ]

@@ -38,7 +38,7 @@ def plot_pareto(
         table: one row per point, with the columns ``rung``, ``x`` and ``y``, and ``along`` if
             given; the spread of ``y`` over seeds as error bars where there is a column ``y_std``.
             Rows without ``x`` or ``y`` are left out, and said so in the figure.
-        along: ``size`` or ``pretraining``, what changes along a rung's curve.
+        along: what changes along a rung's curve, such as ``size`` or ``pretraining``.
         x: column of the speed.
         y: column of the accuracy; found by itself when empty.
         title: of the figure.
@@ -91,8 +91,8 @@ def plot_pareto(
 
 
 def _in_order(column: pd.Series) -> list[str]:
-    """All values of a column in their order; names of timm's last, as they come."""
-    return list(dict.fromkeys((*_ORDERS[column.name], *column)))
+    """All values of a column in their order; what is in no order comes last, as it stands."""
+    return list(dict.fromkeys((*_ORDERS.get(column.name, ()), *column)))
 
 
 def _labels(shown: pd.DataFrame, along: str | None) -> list[str]:

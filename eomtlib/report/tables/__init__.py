@@ -13,13 +13,16 @@ from eomtlib.report.tables.measured import (
     records_table,
     seeds_note,
 )
+from eomtlib.report.tables.question import answer, effects
 from eomtlib.report.tables.writing import save_table
 
 __all__ = [
     "ablation_table",
+    "answer",
     "beside_paper",
     "change_table",
     "closing_table",
+    "effects",
     "encoders_table",
     "frozen_table",
     "ladder_table",
