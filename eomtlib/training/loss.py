@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.core.distributed import mean
+from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.predictions import Predictions, matched_masks
 from eomtlib.core.structures import SegmentMap
@@ -28,7 +28,7 @@ from eomtlib.training.point_sampling import (
 
 
 @dataclass(frozen=True)
-class LossScale:
+class LossNormalizer:
     """What a step's sums are divided by, the same however its images are split.
 
     Means over processes, since gradients are averaged over them.
@@ -62,7 +62,7 @@ class LossOutput:
 
 
 def sum_of_parts(parts: Sequence[LossOutput]) -> LossOutput:
-    """What the loss says of a step that was computed in parts under one ``LossScale``."""
+    """What the loss says of a step that was computed in parts under one ``LossNormalizer``."""
     return LossOutput(
         total=sum(part.total.detach() for part in parts),
         class_loss=sum(part.class_loss for part in parts),
@@ -112,7 +112,7 @@ class SegmentationLoss(nn.Module):
         targets: Sequence[SegmentMap],
         *,
         generators: Sequence[torch.Generator],
-        scale: LossScale | None = None,
+        normalizer: LossNormalizer | None = None,
     ) -> LossOutput:
         """The loss of one batch, computed in float32 whatever autocast says.
 
@@ -121,8 +121,8 @@ class SegmentationLoss(nn.Module):
             targets: one for each image, all of one size, on the device of the predictions. Each
                 segment is a target, except crowds; a loader drops those that a crop cut away.
             generators: one for each image, on any device.
-            scale: of the whole step, where these images are a part of it; then the step's loss
-                is the sum of its parts'.
+            normalizer: of the whole step, where these images are a part of it; then the step's
+                loss is the sum of its parts'.
 
         Raises:
             DataError: when the numbers of images, targets and generators differ, or the targets'
@@ -139,11 +139,12 @@ class SegmentationLoss(nn.Module):
             maps = stack_maps(targets)
             points = torch.stack([_draw(g, (self.config.num_points,), device) for g in generators])
             matches = match(predictions, targets, maps=maps, points=points, config=self.config)
-            scale = scale or self.scale(targets, predictions.class_logits[0].shape[1])
+            num_queries = predictions.class_logits[0].shape[1]
+            normalizer = normalizer or self.normalizer(targets, num_queries)
             class_sum = self._class_sum(predictions.class_logits, targets, matches)
-            class_loss = class_sum / scale.class_weight
+            class_loss = class_sum / normalizer.class_weight
             mask_loss, dice_loss = (
-                part / scale.num_masks
+                part / normalizer.num_masks
                 for part in self._mask_sums(predictions, maps, matches, generators)
             )
             layers = (
@@ -159,7 +160,7 @@ class SegmentationLoss(nn.Module):
             num_surplus=matches.num_surplus,
         )
 
-    def scale(self, targets: Sequence[SegmentMap], num_queries: int) -> LossScale:
+    def normalizer(self, targets: Sequence[SegmentMap], num_queries: int) -> LossNormalizer:
         """What to divide by in a step that has these targets here, and others elsewhere.
 
         Every process must call it equally often. Nothing is moved from a GPU.
@@ -171,8 +172,8 @@ class SegmentationLoss(nn.Module):
         summed = torch.stack([(own[t.labels] * ~t.is_crowd).sum() for t in targets])
         weights = summed * (matched / counts.clamp(min=1))
         weights = weights + (num_queries - matched) * self.config.no_object_weight
-        num_masks, class_weight = mean(torch.stack((counts.sum(), weights.sum())))
-        return LossScale(num_masks.clamp(min=1), class_weight)
+        num_masks, class_weight = distributed.mean(torch.stack((counts.sum(), weights.sum())))
+        return LossNormalizer(num_masks.clamp(min=1), class_weight)
 
     def _class_sum(
         self, class_logits: Sequence[Tensor], targets: Sequence[SegmentMap], matches: Matches

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from eomtlib.core import distributed
-from eomtlib.core.distributed import mean, world_size
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.memory import peak_so_far
 from eomtlib.core.randomness import keyed_generator, keyed_seed
 from eomtlib.core.structures import Batch
 from eomtlib.training.averaging import AveragedModel
 from eomtlib.training.hyperparameters import Recipe
-from eomtlib.training.loss import LossOutput, LossScale, SegmentationLoss, sum_of_parts
+from eomtlib.training.loss import LossNormalizer, LossOutput, SegmentationLoss, sum_of_parts
 from eomtlib.training.masking import masking_probabilities, windows_of
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.pace import Pace
@@ -90,7 +89,7 @@ class SegmentationModule(L.LightningModule):
         self.averaged = AveragedModel(model, recipe.ema_decay) if recipe.ema_decay else None
         if plan.compile:
             # In place, so that names in a checkpoint are the same with and without.
-            model.compile(fullgraph=world_size() == 1)
+            model.compile(fullgraph=distributed.world_size() == 1)
 
     @property
     def final_model(self) -> nn.Module:
@@ -117,12 +116,12 @@ class SegmentationModule(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> None:
         self._pace.step_begins()
         probabilities = self._set_masking()
-        scale = self.loss.scale(batch.segments, self.model.num_queries)
+        normalizer = self.loss.normalizer(batch.segments, self.model.num_queries)
         parts = batch.split(self.plan.accumulation)
         outputs = []
         for number, part in enumerate(parts, start=1):
             with self._exchange_gradients(number == len(parts)):
-                outputs.append(self._backward(part, scale))
+                outputs.append(self._backward(part, normalizer))
         optimizer = self.optimizers()
         rates = [group["lr"] for group in optimizer.param_groups]
         optimizer.step()
@@ -130,7 +129,7 @@ class SegmentationModule(L.LightningModule):
         self.lr_schedulers().step()
         if self.averaged is not None:
             self.averaged.update(self.model)
-        self._pace.step_ends(len(batch) * world_size())
+        self._pace.step_ends(len(batch) * distributed.world_size())
         self._report(sum_of_parts(outputs), probabilities, rates)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -174,7 +173,7 @@ class SegmentationModule(L.LightningModule):
         self.surplus_segments = checkpoint["surplus_segments"] if distributed.is_first() else 0
         self.skipped_steps = checkpoint.get("skipped_steps", 0)
 
-    def _backward(self, part: Batch, scale: LossScale) -> LossOutput:
+    def _backward(self, part: Batch, normalizer: LossNormalizer) -> LossOutput:
         """The loss of a part of a step, its gradients added to those that are there."""
         # Covers what draws from torch's global generator, such as rotary augmentation: alike for
         # all parts and on all processes.
@@ -184,7 +183,7 @@ class SegmentationModule(L.LightningModule):
             keyed_generator(self.plan.seed, "points", index, device=self.device)
             for index in part.indices
         ]
-        out = self.loss(predictions, part.segments, generators=generators, scale=scale)
+        out = self.loss(predictions, part.segments, generators=generators, normalizer=normalizer)
         self.manual_backward(out.total)
         return out
 
@@ -231,7 +230,9 @@ class SegmentationModule(L.LightningModule):
         if self.global_step % self.trainer.log_every_n_steps:
             return
         parts = torch.stack((out.class_loss, out.mask_loss, out.dice_loss))
-        means = mean(torch.cat((out.total.detach().view(1, 1).expand(3, 1), parts), dim=1)).tolist()
+        means = distributed.mean(
+            torch.cat((out.total.detach().view(1, 1).expand(3, 1), parts), dim=1)
+        ).tolist()
         layers = len(out.class_loss)
         values = {"loss": means[0][0] / layers}
         names = ("class", "mask", "dice")

@@ -50,7 +50,7 @@ SCRATCH = replace(
     # The mask logits of a 64-pixel image are 16 × 16: as dense as 12,544 points at 640 pixels.
     # What the texture and the form are is learned last, so classes weigh more.
     loss=LossConfig(num_points=128, class_weight=6.0),
-    augmentation=AugmentationConfig(scale=(1.0, 1.0)),
+    augmentation=AugmentationConfig(scale=(1.0, 1.0), crop_attempts=5),
     gradient_clip=0.1,
 )
 """Our own, for encoders of our own sizes: they are trained from nothing on small images, so all

@@ -17,7 +17,7 @@ from eomtlib.core.words import FIGURES, TASKS
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
-from tests.samples import SMOKE
+from tests.samples import SMOKE, Batches
 
 OPTIONS = SMOKE | {"batch_size": 4, "val_images": 5}
 # A few steps: later, the last digits decide which query is matched.
@@ -33,11 +33,15 @@ import torch
 from eomtlib.core import distributed
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.study.study import Study
+from tests.training.test_loop import spoil
 
 distributed.join("cpu")
 folder = Path(sys.argv[1])
 for name, rung, options in json.loads((folder / "jobs.json").read_text()):
-    Study(results_dir=folder / name, rungs=rung, progress=False, **options).learn()
+    study = Study(results_dir=folder / name, rungs=rung, progress=False, **options)
+    if "spoiled" in name and distributed.is_first():  # of one process alone
+        spoil(study, {1})
+    study.learn()
 rank = distributed.rank()
 norm, (x, gradient) = BatchNorm(3), torch.load(folder / "norm")
 x = x.chunk(2)[rank].requires_grad_()
@@ -45,6 +49,41 @@ norm(x).backward(gradient.chunk(2)[rank])
 torch.save([x.grad, norm.running_mean, norm.running_var], folder / f"norm.{rank}")
 distributed.leave()
 """
+
+
+# What else several processes do in other ways than one.
+OTHERWISE = {
+    "parts": ("eomt", FEW | {"gradient_accumulation": 2}),
+    "bfloat16": ("eomt", FEW | {"precision": "bfloat16"}),
+    "taps": ("pmt", FEW | {"taps": "1,3", "freeze": "none"}),
+    "validated": ("eomt", FEW | {"validate_every": "1steps", "overrides": "ema_decay=0.5"}),
+    "resumed": ("eomt", FEW | {"checkpoint_every": "1steps"}),
+    "spoiled": ("eomt", FEW),
+}
+
+
+def interrupt(folder):
+    """Leaves the state of one process after two of three steps."""
+    rung, options = OTHERWISE["resumed"]
+    run = Study(results_dir=folder, rungs=rung, progress=False, **options).runs[0]
+    make = run.maker.module
+
+    def module(steps):
+        made = make(steps)
+        loader = made.make_loader
+
+        def ends(**when):
+            for batch in loader(**when):
+                if batch.step == 2:
+                    raise RuntimeError("the machine went away")
+                yield batch
+
+        made.make_loader = lambda **when: Batches(ends(**when), when["steps"])
+        return made
+
+    run.maker.module = module
+    with pytest.raises(RuntimeError, match="went away"):
+        run.learn()
 
 
 def options_of(task):
@@ -73,6 +112,9 @@ def done(tmp_path_factory, one_thread):
             for record in (two / "records").glob("evaluation-*"):
                 record.unlink()
             jobs.append((f"{task}/two", "eomt", options))
+        for name, (rung, options) in OTHERWISE.items():
+            jobs.append((f"{name}/two", rung, options))
+        interrupt(folder / "resumed" / "two")
         (folder / "jobs.json").write_text(json.dumps(jobs))
         torch.save(norm_input(), folder / "norm")
         (folder / "script.py").write_text(TWO_PROCESSES)
@@ -109,6 +151,38 @@ def test_two_processes_train_what_one_trains(rung, done):
     assert trained[1].final_loss == pytest.approx(trained[0].final_loss, rel=1e-4)
     one, two, _ = (store.find("evaluation").metrics for store in stores)
     assert two == pytest.approx(one, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in OTHERWISE if name != "spoiled"])
+def test_two_processes_do_otherwise_what_one_does(name, done):
+    rung, options = OTHERWISE[name]
+    Study(results_dir=done / name / "one", rungs=rung, progress=False, **options).learn()
+    one, two = (
+        load_file(next((done / name / side).glob("*/model/*.safetensors")))
+        for side in ("one", "two")
+    )
+    # Gradients of 16 bits are summed in another order.
+    tolerance = 2e-3 if name == "bfloat16" else 2e-5
+    for entry, value in one.items():
+        torch.testing.assert_close(two[entry], value, rtol=0, atol=tolerance, msg=entry)
+    trained = [ResultStore(done / name / side).find("training") for side in ("one", "two")]
+    assert trained[1].processes == 2
+    assert trained[1].interrupted_resumes == (name == "resumed")
+    assert trained[1].best == pytest.approx(trained[0].best, abs=1e-6)
+    assert bool(trained[1].best) == (name == "validated")
+
+
+@pytest.mark.slow
+def test_a_gradient_that_is_not_finite_on_one_process_leaves_the_step_out_on_both(done):
+    trained = ResultStore(done / "spoiled" / "two").find("training")
+    assert (trained.processes, trained.skipped_steps) == (2, 1)
+    two, whole = (
+        load_file(next((done / name / side).glob("*/model/*.safetensors")))
+        for name, side in (("spoiled", "two"), ("eomt", "two"))
+    )
+    assert all(value.isfinite().all() for value in two.values())
+    assert any((two[name] != value).any() for name, value in whole.items())
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ class AugmentationConfig:
     saturation: float = hyper(0.0, "likewise")
     hue: float = hyper(0.0, "the shift is uniform in [-x, x] of a turn; 0 for off")
     colour: float = hyper(0.5, "probability of each colour change that is on")
-    crop_attempts: int = hyper(5, "draws of a crop before one without any segment is accepted")
+    crop_attempts: int = hyper(1000, "draws of a crop before one without any segment is accepted")
 
     def __post_init__(self) -> None:
         shares = dict.fromkeys(("flip", "brightness", "contrast", "saturation", "colour"), "[0, 1]")

@@ -60,7 +60,7 @@ class TrainTransform:
             window = self._draw_window(segments.size, generator)
             cropped = resize_segments(segments, window, size=self.size, flip=flip, only_shown=True)
             # Crowds are no training target, so a crop of nothing else teaches nothing.
-            if not cropped.is_crowd.all():
+            if not cropped.is_crowd.all() or segments.is_crowd.all():
                 break
         if canvas is None:
             canvas = torch.empty((3, *self.size), dtype=torch.uint8)
