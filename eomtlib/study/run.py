@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,29 +18,25 @@ from eomtlib.core import distributed
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.holding import HELD_FILE, held
-from eomtlib.core.hyperparameters import value_of
 from eomtlib.core.memory import PeakMemory
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, merge_timings, time_model
 from eomtlib.models.checkpoints import save_model
-from eomtlib.models.checkpoints.own import MODEL, save_unfinished
+from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
-from eomtlib.models.parts.segmentation_model import SegmentationModel
+from eomtlib.study.fitting import begin, fit_options
 from eomtlib.study.identity import Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore, RunResult
-from eomtlib.training.duration import parse_duration, parse_interval
+from eomtlib.training.duration import parse_duration
 from eomtlib.training.fit import FitResult, fit, log_figures, measure_step
-from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from eomtlib.training.module import SegmentationModule
-from eomtlib.training.plan_file import saved_steps, write_plan
+from eomtlib.training.plan_file import saved_steps
 from eomtlib.training.resuming import forget_states, states
-from eomtlib.training.trainer import FitOptions
-from eomtlib.training.validation import ValidationPlan
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.
@@ -181,66 +177,9 @@ class Run:
         )
         with PeakMemory(s.device) as memory:
             module = self.maker.module(steps)
-            distributed.on_first(lambda: self._begin(steps))
-            result = fit(module, self._fit_options(steps))
+            distributed.on_first(lambda: begin(self.identity, folder, steps=steps))
+            result = fit(module, fit_options(self.maker, folder, steps=steps))
         return distributed.on_first(partial(self._finish, module, result, memory))
-
-    def _begin(self, steps: int) -> None:
-        """What is to be known of a training by whoever finds it unfinished."""
-        write_plan(self.folder, steps=steps)
-        averaged = self.identity.recipe.ema_decay > 0
-        save_unfinished(self.folder, self.identity.model_config(), averaged=averaged)
-
-    def _fit_options(self, steps: int) -> FitOptions:
-        s = self.settings
-        return FitOptions(
-            run_dir=self.folder,
-            device=s.device,
-            precision=s.precision,
-            checkpoint_every=self._checkpoint_every(),
-            loggers=s.loggers,
-            config=self._told_to_loggers(),
-            validation=self._validation(steps),
-            progress=self.materials.progress,
-            name=self.folder.name,
-        )
-
-    def _told_to_loggers(self) -> dict[str, Any]:
-        recipe = self.identity.recipe
-        values = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
-        values |= {name: value_of(recipe, known) for name, known in HYPERPARAMETERS.items()}
-        simple = (int, float, str, bool, type(None))
-        told = {n: v if isinstance(v, simple) else str(v) for n, v in values.items()}
-        return {"rung": self.rung} | told
-
-    def _validation(self, steps: int) -> ValidationPlan | None:
-        s = self.settings
-        if not s.validate_every:
-            return None
-        every = parse_interval(s.validate_every, parameter="validate_every")
-        if isinstance(every, float):
-            every = max(1, round(every * steps))
-        else:
-            every = every.steps(samples=len(self.materials.train_set), batch_size=s.batch_size)
-
-        def measure(model: SegmentationModel) -> dict[str, float]:
-            found = evaluate(
-                self.maker.segmenter(model),
-                self.maker.val_loader(self.identity.num_validated),
-                classes=self.materials.classes,
-                progress=False,
-            )
-            return {name: found.metrics[name] for name in FIGURES[s.task]}
-
-        return ValidationPlan(
-            every=every,
-            figure=FIGURES[s.task][0],
-            measure=measure,
-            keep=lambda model: save_model(
-                self.folder / "best", model, self.identity.model_config()
-            ),
-            patience=s.early_stopping,
-        )
 
     def _finish(
         self, module: SegmentationModule, result: FitResult, memory: PeakMemory
@@ -268,6 +207,7 @@ class Run:
             batch_size=s.batch_size,
             seed=s.seed,
             wall_time_s=result.seconds,
+            validation_s=result.validation_s,
             peak_memory_mib=memory.mib,
             peak_memory_method=memory.method,
             parameters_m=count_parameters(model) / 1e6,
@@ -323,7 +263,8 @@ class Run:
     ) -> EvaluationRecord:
         written = self.store.write(record)
         figures = {name: record.metrics[name] for name in FIGURES[self.settings.task]}
-        log_figures(self._fit_options(training.steps), figures, step=training.steps)
+        options = fit_options(self.maker, self.folder, steps=training.steps)
+        log_figures(options, figures, step=training.steps)
         return written
 
     def time(self, *, mode: str, sampler: str, share: float = 1.0) -> ModelTiming:
@@ -406,17 +347,6 @@ class Run:
     def say(self, text: str) -> None:
         """Prints a notice, where notices are shown."""
         self.materials.say(text)
-
-    def _checkpoint_every(self) -> str:
-        """In minutes or steps."""
-        s = self.settings
-        if s.checkpoint_every == "auto":
-            return "auto"
-        every = parse_duration(s.checkpoint_every)
-        if every.unit == "minutes":
-            return str(every)
-        steps = every.steps(samples=len(self.materials.train_set), batch_size=s.batch_size)
-        return f"{steps}steps"
 
     def _steps(self) -> int:
         s = self.settings

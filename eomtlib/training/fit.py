@@ -27,6 +27,7 @@ class FitResult:
 
     Attributes:
         seconds: spent in steps, over all sittings.
+        validation_s: spent in validation, likewise.
         final_loss: mean of the last tenth of the logged losses, per predicted layer.
         surplus_segments: segments that had no query left, over the run.
         skipped_steps: steps left out because their gradient was not finite.
@@ -36,6 +37,7 @@ class FitResult:
     """
 
     seconds: float
+    validation_s: float
     final_loss: float
     surplus_segments: int
     skipped_steps: int
@@ -57,8 +59,10 @@ def fit(module: SegmentationModule, options: FitOptions) -> FitResult:
         state, validation = train_to_end(module, options, steps=module.plan.steps, loggers=loggers)
     finally:
         close_loggers(loggers)
+    validating = validation.seconds if validation else 0.0
     return FitResult(
-        seconds=state.total_seconds - (validation.seconds if validation else 0.0),
+        seconds=state.total_seconds - validating,
+        validation_s=validating,
         final_loss=distributed.on_first(lambda: _final_loss(options.run_dir)),
         surplus_segments=sum(distributed.gathered(module.surplus_segments)),
         skipped_steps=module.skipped_steps,

@@ -187,13 +187,18 @@ def test_query_blocks_and_a_notebook_run_again_reuse_what_is_finished(tmp_path):
 
 @pytest.mark.slow
 def test_frozen_encoder_changes_one_thing_at_a_time_and_shares_an_encoder(tmp_path):
-    executed = _execute("frozen_encoder", tmp_path, **SMOKE, pretraining_steps=2)
+    options = {**SMOKE, "pretraining_steps": 2, "rungs": "eomt,vit-adapter-m2f"}
+    executed = _execute("frozen_encoder", tmp_path, **options)
     table = _output(executed, "table", "text/html")
     for model in ("PMT, encoder trained", "PMT without lateral connections", "taps 2, 3, 4, 5"):
         assert model in table
     assert _rows(executed, "change") == 4
     assert _output(executed, "change", "image/png")
     assert _rows(executed, "shared") == 4
+    by_rung = _output(executed, "frozen", "text/html")
+    assert "memory (GiB), encoder frozen" in by_rung
+    assert _rows(executed, "frozen") == 3  # PMT always
+    assert _output(executed, "frozen", "image/png")
 
 
 @pytest.mark.slow
@@ -204,10 +209,23 @@ def test_any_plain_vit_of_timm_can_be_asked_about(tmp_path):
     assert name in _output(executed, "table", "text/html")
     assert _output(executed, "pareto", "image/png")
     assert _rows(executed, "gain") == 1
-    executed = _execute("frozen_encoder", tmp_path, **given, pretraining=name)
+    executed = _execute("frozen_encoder", tmp_path, **given, pretraining=name, rungs="eomt")
     assert "taps 4, 5, 6, 7" in _output(executed, "table", "text/html")  # of its eight blocks
     executed = _execute("query_blocks", tmp_path, **given, pretraining=name, query_blocks="2,3")
     assert _output(executed, "table", "text/html")
+
+
+@pytest.mark.slow
+def test_a_question_of_ones_own_is_answered(tmp_path):
+    options = {**SMOKE, "vary": "query_blocks=2,3; lr=1e-3,2e-3", "seeds": "0,1"}
+    executed = _execute("own_question", tmp_path, **options, validate_every="50%", validate_on=2)
+    said = _output(executed, "answer", "text/markdown")
+    assert said.count("\n- ") + 1 == 4  # both values of one factor, at both of the other
+    assert "2 seeds settle" in said or "gains" in said or "loses" in said
+    assert _rows(executed, "table") == 4
+    assert len(_outputs(executed, "changes", "text/html")) == 2
+    for tag in ("table", "pareto", "curves"):
+        assert _output(executed, tag, "image/png")
 
 
 @pytest.mark.slow

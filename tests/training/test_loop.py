@@ -158,6 +158,7 @@ def test_validation_is_the_evaluation_of_what_is_there(tmp_path):
     # It changes nothing of what is learned, so that it is no part of what a run is.
     plain = study(tmp_path, **options)
     assert plain.runs[0].result().training == result.training
+    assert result.training.validation_s > 0
     (without,) = study(tmp_path / "without", **options).learn()
     assert weights_digest(without.folder) == weights_digest(result.folder)
 
@@ -224,9 +225,18 @@ def test_states_are_written_so_seldom_that_they_take_little_of_the_time(monkeypa
     assert len(trainer.saved) > 5
 
 
+STEPS = int(os.environ.get("EOMTLIB_KILLED_STEPS", 24))
+RUNG = os.environ.get("EOMTLIB_KILLED_RUNG", "eomt")
+
+
 def run_of(folder):
     """What is killed and started again: averaged and validated."""
-    options = {"duration": "24steps", "checkpoint_every": "3steps", "validate_every": "4steps"}
+    options = {
+        "rungs": RUNG,
+        "duration": STEPS,
+        "checkpoint_every": f"{STEPS // 8}steps",
+        "validate_every": f"{STEPS // 6}steps",
+    }
     return study(folder, **options, overrides="ema_decay=0.9").runs[0]
 
 
@@ -248,7 +258,7 @@ def outcome(run):
 def kill_at_random(folder):
     """Ten kills at drawn moments, one of them in the middle of writing a state."""
     context, draw = multiprocessing.get_context("fork"), random.Random(7)
-    for number, step in enumerate(sorted(draw.sample(range(2, 24), 10))):
+    for number, step in enumerate(sorted(draw.sample(range(2, STEPS), 10))):
         arguments = (folder, step, draw.uniform(0, 0.15), number == 5)
         process = context.Process(target=_dies, args=arguments)
         process.start()

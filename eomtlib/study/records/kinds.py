@@ -83,6 +83,7 @@ class TrainingRecord(Record):
         log: path of the curves relative to the results folder.
         pretraining_used: what ``auto`` came to, or the file of the weights.
         surplus_segments: segments that found no query, over the run.
+        validation_s: seconds spent in validation, over all sittings; not in ``wall_time_s``.
         skipped_steps: steps left out because their gradient was not finite.
         best: step and figure of the weights that validation found best; they were chosen on the
             images that judge them. The figures of a run are those of its last weights.
@@ -115,6 +116,7 @@ class TrainingRecord(Record):
     log: str | None = None
     pretraining_used: str | None = None
     surplus_segments: int = 0
+    validation_s: float = 0.0
     skipped_steps: int = 0
     best: dict[str, float] = field(default_factory=dict)
     label: str = ""
