@@ -78,9 +78,16 @@ def plot_validation(curves: Mapping[str, pd.DataFrame], *, metric: str, title: s
     return fig
 
 
+def _in_order(values: pd.Series) -> list[object]:
+    """Numbers by size, anything else as it comes."""
+    found = list(dict.fromkeys(values))
+    numbers = pd.to_numeric(pd.Series(found), errors="coerce")
+    return found if numbers.isna().any() else [found[k] for k in numbers.argsort()]
+
+
 def _lines(ax: Axes, shown: pd.DataFrame, factors: list[str], figure: str) -> None:
     (axis,) = factors
-    values = list(dict.fromkeys(shown[axis]))
+    values = _in_order(shown[axis])
     places = shown[axis].map(values.index)
     ax.plot(places, shown[figure], "o", color=GREY, ms=5, mec="white", label="a run each")
     means = shown.groupby(axis, sort=False)[figure].mean().reindex(values)
@@ -93,7 +100,7 @@ def _lines(ax: Axes, shown: pd.DataFrame, factors: list[str], figure: str) -> No
 
 
 def _cells(ax: Axes, shown: pd.DataFrame, factors: list[str], figure: str) -> None:
-    rows, columns = (list(dict.fromkeys(shown[name])) for name in factors)
+    rows, columns = (_in_order(shown[name]) for name in factors)
     groups = shown.groupby(factors, sort=False)[figure]
     means = groups.mean().unstack(factors[1]).reindex(index=rows, columns=columns)
     spread = groups.std(ddof=1).unstack(factors[1]).reindex(index=rows, columns=columns)

@@ -95,3 +95,11 @@ def test_validated_runs_have_a_panel_of_their_own():
     panels = plot_validation({"a": steps, "b": validated}, metric="pq").axes
     assert len(panels) == 2
     assert panels[1].lines[0].get_ydata().tolist() == [10.0, 20.0]
+
+
+def test_numbers_stand_in_their_order():
+    frame = runs({("1e-3",): 1.0, ("5e-4",): 2.0, ("2e-3",): 3.0}, seeds=1, noise=0)
+    ax = plot_factors(frame, ["lr"]).axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["5e-4", "1e-3", "2e-3"]
+    mean = next(line for line in ax.lines if line.get_label() == "mean over seeds")
+    assert mean.get_ydata().tolist() == [2.0, 1.0, 3.0]
