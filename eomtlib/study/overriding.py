@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eomtlib.core.errors import ConfigurationError, check_choice
@@ -44,7 +44,8 @@ def axes(name: str, value: str | Mapping[str, Any]) -> dict[str, list[Any]]:
     """
     found = {}
     for key, given in assignments(name, value).items():
-        items = _COMMA.split(given) if isinstance(given, str) else list(given)
+        items = _COMMA.split(given) if isinstance(given, str) else given
+        items = list(items) if isinstance(items, Iterable) else [items]
         values = [_bare(item) for item in items]
         if "" in values or len(set(map(str, values))) < len(values):
             raise ConfigurationError(

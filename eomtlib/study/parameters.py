@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eomtlib.core.errors import check_choice
 from eomtlib.core.words import (
     COST_IMAGE_SIZE,
     DATASET_TASKS,
@@ -31,7 +32,7 @@ from eomtlib.core.words import (
 )
 from eomtlib.models.options import ModelOptions
 from eomtlib.study import parsing
-from eomtlib.study.overriding import read_overrides, read_vary
+from eomtlib.study.overriding import axes, read_overrides, read_vary
 from eomtlib.study.parsing import Reader, one_of, optional, otherwise, some_of, whole_from
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
@@ -111,6 +112,12 @@ _samplers = optional(some_of(SAMPLERS))
 _taps = optional(lambda name, value: parsing.parse_numbers(name, value, at_least=0))
 
 
+def _vary(name: str, value: Any) -> str:
+    for key in axes(name, value):
+        check_choice(name, key, ("rung", *parameters_of(Settings), *HYPERPARAMETERS))
+    return read_vary(name, value)
+
+
 def _alone(parse: Callable[[Any], Any]) -> Reader:
     return lambda _, value: parse(value)
 
@@ -126,7 +133,7 @@ class StudyParameters(_Checked):
         _NONE, "0", _alone(parsing.parse_seeds), 'or several, "0,1,2": means and intervals'
     )
     vary: str = _study(
-        _NONE, "", otherwise("", read_vary), "any parameters and their values (docs/parameters.md)"
+        _NONE, "", otherwise("", _vary), "any parameters and their values (docs/parameters.md)"
     )
     jobs: int = _study(
         _NONE, 0, otherwise(0, whole_from(0)), "trainings at once; 0: small models share a CPU"

@@ -18,6 +18,7 @@ from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD, get_task
+from eomtlib.study.fitting import fit_options
 from eomtlib.study.study import Study
 from eomtlib.training.fit import TRAINING_METHOD
 from tests.samples import SMOKE
@@ -131,7 +132,8 @@ def test_without_waiting_the_rest_is_done_and_the_held_run_named(tmp_path, hold_
 
 def test_states_are_written_every_so_many_epochs(tmp_path):
     one = study(tmp_path, train_images=12, checkpoint_every="2epochs").runs[0]
-    assert one._checkpoint_every() == "12steps"
+    options = fit_options(one.maker, one.folder, steps=100)
+    assert options.checkpoint_every == "12steps"
 
 
 # Who changes one of these figures raises the method beside it, so that none is found again.
