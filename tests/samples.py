@@ -102,6 +102,28 @@ def weights_digest(run_dir: Path) -> str:
     return sha256((run_dir / "model" / "model.safetensors").read_bytes()).hexdigest()
 
 
+def draw_through(run, change):
+    """Lets a study's run draw its training batches through a function of them and their first step.
+
+    Args:
+        run: of a study.
+        change: batches, the number of the first → batches.
+    """
+    make = run.maker.module
+
+    def module(steps):
+        made = make(steps)
+        loader = made.make_loader
+
+        def draws(**when):
+            return Batches(change(loader(**when), when["first_step"]), when["steps"])
+
+        made.make_loader = draws
+        return made
+
+    run.maker.module = module
+
+
 class Batches:
     """Batches in turn as a loader of a known length."""
 

@@ -17,7 +17,7 @@ from eomtlib.core.words import FIGURES, TASKS
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
-from tests.samples import SMOKE, Batches
+from tests.samples import SMOKE, draw_through
 
 OPTIONS = SMOKE | {"batch_size": 4, "val_images": 5}
 # A few steps: later, the last digits decide which query is matched.
@@ -66,22 +66,14 @@ def interrupt(folder):
     """Leaves the state of one process after two of three steps."""
     rung, options = OTHERWISE["resumed"]
     run = Study(results_dir=folder, rungs=rung, progress=False, **options).runs[0]
-    make = run.maker.module
 
-    def module(steps):
-        made = make(steps)
-        loader = made.make_loader
+    def ends(batches, _):
+        for batch in batches:
+            if batch.step == 2:
+                raise RuntimeError("the machine went away")
+            yield batch
 
-        def ends(**when):
-            for batch in loader(**when):
-                if batch.step == 2:
-                    raise RuntimeError("the machine went away")
-                yield batch
-
-        made.make_loader = lambda **when: Batches(ends(**when), when["steps"])
-        return made
-
-    run.maker.module = module
+    draw_through(run, ends)
     with pytest.raises(RuntimeError, match="went away"):
         run.learn()
 

@@ -27,7 +27,7 @@ from eomtlib.training.duration import parse_interval
 from eomtlib.training.fit import read_curves
 from eomtlib.training.plan_file import read_plan
 from eomtlib.training.resuming import RESUME_FILE, ResumeFile, states
-from tests.samples import SMOKE, Batches, weights_digest
+from tests.samples import SMOKE, draw_through, weights_digest
 
 
 @pytest.fixture(autouse=True)
@@ -268,8 +268,7 @@ def kill_at_random(folder):
 
 def _dies(folder, step, delay, in_writing):
     """Learns until it is killed a while after a step has begun, or in the next writing."""
-    run = run_of(folder)
-    make, write = run.maker.module, resuming.write_atomically
+    run, write = run_of(folder), resuming.write_atomically
 
     def half(path, function):
         def cut(file):
@@ -280,7 +279,7 @@ def _dies(folder, step, delay, in_writing):
 
         write(path, cut)
 
-    def dying(batches):
+    def dying(batches, first):
         for batch in batches:
             if batch.step >= step and in_writing:
                 resuming.write_atomically = half
@@ -288,21 +287,7 @@ def _dies(folder, step, delay, in_writing):
                 threading.Timer(delay, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
             yield batch
 
-    first = 0
-
-    def module(steps):
-        made = make(steps)
-        loader = made.make_loader
-
-        def loads(**when):
-            nonlocal first
-            first = when["first_step"]
-            return Batches(dying(loader(**when)), when["steps"])
-
-        made.make_loader = loads
-        return made
-
-    run.maker.module = module
+    draw_through(run, dying)
     run.learn()
     time.sleep(delay + 1)  # it was done before the kill
 

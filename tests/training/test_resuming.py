@@ -16,7 +16,7 @@ from eomtlib.study.study import Study
 from eomtlib.training import resuming
 from eomtlib.training.fit import trained_steps
 from eomtlib.training.resuming import RESUME_FILE, sound_state, states
-from tests.samples import SMOKE, Batches, weights_digest
+from tests.samples import SMOKE, draw_through, weights_digest
 
 
 @pytest.fixture(autouse=True)
@@ -32,22 +32,14 @@ def study(results_dir, **parameters):
 def interrupted(one, number, *, at):
     """Learns a run that gets a signal while it waits for the batch of a step."""
     run = one.runs[0]
-    make = run.maker.module
 
-    def module(steps):
-        made = make(steps)
-        loader = made.make_loader
+    def sends(batches, _):
+        for batch in batches:
+            if batch.step == at:
+                os.kill(os.getpid(), number)
+            yield batch
 
-        def sends(**when):
-            for batch in loader(**when):
-                if batch.step == at:
-                    os.kill(os.getpid(), number)
-                yield batch
-
-        made.make_loader = lambda **when: Batches(sends(**when), when["steps"])
-        return made
-
-    run.maker.module = module
+    draw_through(run, sends)
     with pytest.raises(KeyboardInterrupt, match=rf"stopped at step {at + 1} of 8; run again to go"):
         run.learn()
     return run.folder
