@@ -22,7 +22,7 @@ def run(chosen: argparse.Namespace) -> int:
     named = {"train": chosen.train_data, "val": chosen.val_data}
     opened = []
     for split in [chosen.split] if chosen.split else SPLITS:
-        files = read_split(f"{split}_data", given) if (given := named.get(split)) else ""
+        files = read_split(f"{split}_data", named.get(split, ""))
         opened.append(
             check_split(
                 chosen.dataset,

@@ -61,14 +61,14 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str, int
     task = get_task(name)
     # As everywhere, −1 is the default: all.
     limit = 0 if chosen.val_images == -1 else whole("val_images", chosen.val_images, at_least=0)
-    given = {"train": chosen.train_data, "val": chosen.val_data}.get(chosen.split)
+    named = {"train": chosen.train_data, "val": chosen.val_data}
     with distributed.first_goes_first():  # it may write the embedded data set
         dataset = open_dataset(
             chosen.dataset,
             chosen.split,
             task=name,
             data_path=chosen.data_path or None,
-            files=read_split(f"{chosen.split}_data", given) if given else "",
+            files=read_split(f"{chosen.split}_data", named.get(chosen.split, "")),
             image_size=known.image_size,
             val_images=limit or embedded_defaults(known.size, device).val_images,
             exif=chosen.exif,

@@ -30,9 +30,10 @@ def run(chosen: argparse.Namespace) -> None:
     """Trains and evaluates what is not finished, and says what came out."""
     given = read_configuration(chosen)
     if chosen.print_config:
-        print(write_configuration(given if chosen.raw else resolved(given)), end="")
+        shown = given if chosen.raw else resolved(given)
+        print(write_configuration(shown), end="")
         if not chosen.raw:
-            print(write_recipes(given), end="")
+            print(write_recipes(shown), end="")
         return
     distributed.join(str(given.get("device", "auto")))
     try:
@@ -90,25 +91,27 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: naming the parameter, its value and the fix.
     """
-    study, settings = _resolved(given)
-    values = {name: getattr(study, name) for name in parameters_of(StudyParameters)}
-    values |= {name: getattr(settings, name) for name in parameters_of(Settings)}
-    return {name: value for name, value in values.items() if name not in ("train", "seed")}
-
-
-def _resolved(given: dict[str, Any]) -> tuple[StudyParameters, Settings]:
     own = parameters_of(StudyParameters)
     study = StudyParameters(
         **{"rungs": "eomt"} | {name: value for name, value in given.items() if name in own}
     )
-    return study, resolve_settings(**{n: value for n, value in given.items() if n not in own})
+    settings = resolve_settings(**{n: value for n, value in given.items() if n not in own})
+    values = {name: getattr(study, name) for name in own}
+    values |= {name: getattr(settings, name) for name in parameters_of(Settings)}
+    return {name: value for name, value in values.items() if name not in ("train", "seed")}
 
 
-def write_recipes(given: dict[str, Any]) -> str:
-    """The hyper-parameters of each rung as comments of YAML, and which of them were given."""
-    study, settings = _resolved(given)
+def write_recipes(values: dict[str, Any]) -> str:
+    """The hyper-parameters of each rung as comments of YAML, and which of them were given.
+
+    Args:
+        values: as ``resolved`` returns them.
+    """
+    settings = Settings(
+        **{name: values[name] for name in parameters_of(Settings) if name in values}
+    )
     own, lines = overrides_of(settings.overrides), []
-    for rung in study.rungs:
+    for rung in values["rungs"]:
         recipe = chosen_recipe(rung, settings)
         lines.append(f"# hyper-parameters of {rung}:")
         for name, known in HYPERPARAMETERS.items():

@@ -56,9 +56,11 @@ def axes(name: str, value: str | Mapping[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def read_vary(name: str, value: str | Mapping[str, Any]) -> str:
-    """What is varied in its one spelling; raises as ``axes``."""
+def read_vary(name: str, value: str | Mapping[str, Any], known: Iterable[str]) -> str:
+    """What is varied in its one spelling; raises as ``axes``, and for what is not ``known``."""
     found = axes(name, value)
+    for key in found:
+        check_choice(name, key, known)
     return "; ".join(
         f"{key}={','.join(_listed(item) for item in items)}" for key, items in found.items()
     )

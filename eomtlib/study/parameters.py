@@ -7,13 +7,12 @@ Nothing heavy is imported, so that help is there at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eomtlib.core.errors import check_choice
 from eomtlib.core.words import (
     COST_IMAGE_SIZE,
     DATASET_TASKS,
@@ -32,7 +31,7 @@ from eomtlib.core.words import (
 )
 from eomtlib.models.options import ModelOptions
 from eomtlib.study import parsing
-from eomtlib.study.overriding import axes, read_overrides, read_vary
+from eomtlib.study.overriding import read_overrides, read_vary
 from eomtlib.study.parsing import Reader, one_of, optional, otherwise, some_of, whole_from
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
@@ -113,9 +112,7 @@ _taps = optional(lambda name, value: parsing.parse_numbers(name, value, at_least
 
 
 def _vary(name: str, value: Any) -> str:
-    for key in axes(name, value):
-        check_choice(name, key, ("rung", *parameters_of(Settings), *HYPERPARAMETERS))
-    return read_vary(name, value)
+    return read_vary(name, value, ("rung", *parameters_of(Settings), *HYPERPARAMETERS))
 
 
 def _alone(parse: Callable[[Any], Any]) -> Reader:
@@ -357,19 +354,23 @@ def cell_line(name: str, notebook: str) -> str:
 
 def parameters_table() -> str:
     """All parameters as a table in Markdown."""
-    rows = ["| parameter | default | what it is | tells apart |", "| --- | --- | --- | --- |"]
-    rows += [
-        f"| `{name}` | `{p.default!r}` | {p.help} | {', '.join(p.tells) or '–'} |"
-        for name, p in PARAMETERS.items()
-    ]
-    return "\n".join(rows) + "\n"
+    heads = ("parameter", "default", "what it is", "tells apart")
+    return _markdown(
+        heads,
+        (
+            (f"`{name}`", f"`{p.default!r}`", p.help, ", ".join(p.tells) or "–")
+            for name, p in PARAMETERS.items()
+        ),
+    )
 
 
 def hyperparameters_table() -> str:
     """All hyper-parameters of a recipe as a table in Markdown."""
-    rows = ["| hyper-parameter | with DINOv2 on COCO | what it is |", "| --- | --- | --- |"]
-    rows += [
-        f"| `{name}` | `{hyper.default!r}` | {hyper.help} |"
-        for name, hyper in HYPERPARAMETERS.items()
-    ]
-    return "\n".join(rows) + "\n"
+    heads = ("hyper-parameter", "with DINOv2 on COCO", "what it is")
+    known = HYPERPARAMETERS.items()
+    return _markdown(heads, ((f"`{name}`", f"`{h.default!r}`", h.help) for name, h in known))
+
+
+def _markdown(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = (heads, ("---",) * len(heads), *rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -228,8 +228,10 @@ def path_or(word: str) -> Reader:
 
 
 def read_split(name: str, value: str) -> str:
-    """``IMAGES:ANNOTATIONS`` of one's own data, each path as of ``read_path``."""
-    parts = split_paths(name, text_of(name, value))
+    """``IMAGES:ANNOTATIONS`` of one's own data, paths as of ``read_path``; or nothing."""
+    if not (text := text_of(name, value)):
+        return ""
+    parts = split_paths(name, text)
     return os.pathsep.join(str(read_path(name, part)) for part in parts)
 
 

@@ -161,7 +161,7 @@ def test_the_printed_configuration_reads_back_and_names_its_sources(tmp_path):
     given = read_configuration(Chosen())
     first = resolved({"device": "cpu", **given})
     text = write_configuration(first)
-    recipe = write_recipes({"device": "cpu", **given})
+    recipe = write_recipes(first)
     assert "#   lr: 0.0003 (given)" in recipe
     assert "#   weight_decay: 0.05 (recipe)" in recipe
     (tmp_path / "own.yaml").write_text(text + recipe)

@@ -68,9 +68,7 @@ def open_cvat(source: Source) -> Export:
     used = {node.values.get("label", "") for image in images for node in image.nodes}
     known = dict.fromkeys(labels) or dict.fromkeys(sorted(used - {""}))
     kinds = Counter(node.name for image in images for node in image.nodes)
-    for kind in _WITHOUT_AREA:
-        if kinds[kind]:
-            source.remark(f"{kinds[kind]} {kind}(s) have no area and are left out")
+    source.leave_out(kinds, _WITHOUT_AREA)
     if kinds["box"]:
         source.remark(f"{kinds['box']} box(es) are taken for the outlines of their objects")
     return Export(
@@ -183,9 +181,7 @@ def _mask(shape: Node, size: tuple[int, int]) -> dict:
     if counts.min() < 0 or counts.sum() != width * height:
         raise ValueError(f"run lengths do not add up to {height} × {width} pixels")
     runs = np.arange(len(counts)) % 2 == 1
-    mask = np.zeros(size, bool)
-    mask[top : top + height, left : left + width] = runs.repeat(counts).reshape(height, width)
-    return outline_of(mask)
+    return outline_of(runs.repeat(counts).reshape(height, width), (top, left), size)
 
 
 def _angle(shape: Node) -> float:

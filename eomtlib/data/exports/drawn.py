@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,6 +163,12 @@ class Source:
         self.report(FileError("missing image", str(tried[0]), what))
         return None
 
+    def leave_out(self, kinds: Counter[str], without_area: Iterable[str]) -> None:
+        """Remarks how many shapes there are of kinds that outline nothing."""
+        for kind in without_area:
+            if kinds[kind]:
+                self.remark(f"{kinds[kind]} {kind}(s) have no area and are left out")
+
     def size_of(
         self, image: Path | bytes, *, where: str, said: tuple[int, int] | None = None
     ) -> tuple[int, int] | None:
@@ -226,9 +233,23 @@ def _together(outlines: list[Any], size: tuple[int, int]) -> Any:
     return _as_text(rle_masks.merge(encoded))
 
 
-def outline_of(mask: np.ndarray) -> dict[str, Any]:
-    """A mask ``[H, W]`` as COCO's compressed run lengths."""
-    return _as_text(rle_masks.encode(np.asfortranarray(mask, np.uint8)))
+def outline_of(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
+    """A mask as COCO's compressed run lengths.
+
+    Args:
+        part: ``[h, w]`` bool, of the image.
+        corner: row and column of its upper left pixel.
+        size: height and width of the image.
+
+    Raises:
+        ValueError: when it lies outside of the image.
+    """
+    (top, left), (height, width) = corner, part.shape
+    if top < 0 or left < 0 or top + height > size[0] or left + width > size[1]:
+        raise ValueError("a mask lies outside of its image")
+    mask = np.zeros(size, np.uint8, order="F")
+    mask[top : top + height, left : left + width] = part
+    return _as_text(rle_masks.encode(mask))
 
 
 def _as_text(encoded: dict[str, Any]) -> dict[str, Any]:

@@ -83,9 +83,7 @@ def open_labelme(source: Source) -> Export:
     known = [label for label in known if label not in _NO_CLASS]
     if not known:
         raise DataError(f"{source.root}: no JSON file in it holds a labelled shape.")
-    for kind in _WITHOUT_AREA:
-        if kinds[kind]:
-            source.remark(f"{kinds[kind]} {kind}(s) have no area and are left out")
+    source.leave_out(kinds, _WITHOUT_AREA)
     return Export(
         form="instance",
         classes=things(known),
@@ -107,6 +105,10 @@ def _is_own(path: Path) -> bool:
         described = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
+    return _has_shapes(described)
+
+
+def _has_shapes(described: Any) -> bool:
     return isinstance(described, dict) and {"shapes", "imagePath"} <= described.keys()
 
 
@@ -119,8 +121,7 @@ def _parsed(source: Source, name: str) -> dict[str, Any] | None:
         what = f"is no valid JSON ({error}); save the annotation again."
         source.report(FileError("malformed entry", str(path), what))
         return None
-    own = isinstance(described, dict) and {"shapes", "imagePath"} <= described.keys()
-    return described if own else {}
+    return described if _has_shapes(described) else {}
 
 
 def _shapes(described: dict[str, Any]) -> list[dict[str, Any]]:
@@ -235,10 +236,4 @@ def _mask(shape: dict[str, Any], points: list[tuple[float, float]], size: tuple[
     """A PNG in base 64, laid where the first of two corners is."""
     data = base64.b64decode(shape["mask"])
     picture = np.asarray(open_image(data, where="mask").convert("L")) > 0
-    left, top = int(points[0][0]), int(points[0][1])
-    height, width = picture.shape
-    if left < 0 or top < 0 or top + height > size[0] or left + width > size[1]:
-        raise ValueError("a mask lies outside of its image")
-    mask = np.zeros(size, bool)
-    mask[top : top + height, left : left + width] = picture
-    return outline_of(mask)
+    return outline_of(picture, (int(points[0][1]), int(points[0][0])), size)

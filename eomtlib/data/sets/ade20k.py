@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from eomtlib.core.errors import check_choice
-from eomtlib.core.structures import VOID, SegmentMap
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
 from eomtlib.data.dataset import SPLITS, FileDataset, name_checksums
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
@@ -42,13 +43,16 @@ class Ade20kSemantic(MaskFiles):
         DataError: when a part is missing.
     """
 
+    _part: ClassVar[str] = "annotations"
+    _classes: ClassVar[tuple[ClassInfo, ...]] = CLASSES
+
     def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
         self.root, self.split = Path(root).expanduser(), check_choice("split", split, SPLITS)
         super().__init__(
             _open(self.root, "images", split),
-            _open(self.root, "annotations", split),
-            classes=CLASSES,
-            values={0: VOID} | {info.category_id: i for i, info in enumerate(CLASSES)},
+            _open(self.root, self._part, split),
+            classes=self._classes,
+            values={0: VOID} | {info.category_id: i for i, info in enumerate(self._classes)},
             report=report,
         )
 
@@ -104,31 +108,14 @@ class Ade20kPanoptic(Ade20kSemantic):
         return replace(segments, labels=torch.from_numpy(class_of)[segments.labels])
 
 
-class Ade20kInstances(MaskFiles):
+class Ade20kInstances(Ade20kSemantic):
     """One split with the instances of its 100 classes of things, numbered as their PNGs have it.
 
     Of what ``Ade20kPanoptic`` reads, the images and ``annotations_instance``. Segments are in the
     order of the instances' numbers.
-
-    Args:
-        root: the folder.
-        split: ``train`` or ``val``.
-        report: as of ``MaskFiles``.
-
-    Raises:
-        ConfigurationError: for an unknown split.
-        DataError: when a part is missing.
     """
 
-    def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
-        root, split = Path(root).expanduser(), check_choice("split", split, SPLITS)
-        super().__init__(
-            _open(root, "images", split),
-            _open(root, INSTANCES, split),
-            classes=THINGS,
-            values={},
-            report=report,
-        )
+    _part, _classes = INSTANCES, THINGS
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[1, H, W]``."""

@@ -6,6 +6,7 @@ The label numbers are those of the publishers' cityscapesScripts (helpers/labels
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,7 +40,6 @@ CLASSES = tuple(
 
 _INDEX_OF = {info.category_id: index for index, info in enumerate(CLASSES)}
 _INSTANCES = 1000
-_IMAGE_SUFFIX = "_leftImg8bit.png"
 
 
 class CityscapesSemantic(MaskFiles):
@@ -59,18 +59,20 @@ class CityscapesSemantic(MaskFiles):
         DataError: when a part is missing.
     """
 
+    _kind: ClassVar[str] = "labelIds"
+
     def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
         super().__init__(
             *_stores(root, split),
             classes=CLASSES,
             values={number: _INDEX_OF.get(number, VOID) for number in range(_NUM_LABELS)},
-            image_suffix=_IMAGE_SUFFIX,
-            mask_suffix="_gtFine_labelIds.png",
+            image_suffix="_leftImg8bit.png",
+            mask_suffix=f"_gtFine_{self._kind}.png",
             report=report,
         )
 
 
-class CityscapesPanoptic(MaskFiles):
+class CityscapesPanoptic(CityscapesSemantic):
     """The same images with their segments: stuff, and instances of the 8 classes of things.
 
     Read from ``*_gtFine_instanceIds.png``, beside the PNGs that ``CityscapesSemantic`` reads. A
@@ -78,26 +80,9 @@ class CityscapesPanoptic(MaskFiles):
     told apart, a crowd. Any other is 1000 times the label number plus the instance's. Segments are
     in the order of the values. It is the rule of cityscapesScripts
     (preparation/createPanopticImgs.py).
-
-    Args:
-        root: the folder.
-        split: ``train`` or ``val``.
-        report: as of ``MaskFiles``.
-
-    Raises:
-        ConfigurationError: for an unknown split.
-        DataError: when a part is missing.
     """
 
-    def __init__(self, root: str | Path, split: str, *, report: Report = refuse) -> None:
-        super().__init__(
-            *_stores(root, split),
-            classes=CLASSES,
-            values={},
-            image_suffix=_IMAGE_SUFFIX,
-            mask_suffix="_gtFine_instanceIds.png",
-            report=report,
-        )
+    _kind = "instanceIds"
 
     def read_segments(self, index: int) -> SegmentMap:
         """The segments ``[1, H, W]``.

@@ -14,6 +14,16 @@ from eomtlib.core.escaping import for_matplotlib
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, finish
 
+LOSS = "loss per predicted layer (running mean)"
+"""What stands beside the axis of ``running_loss``."""
+
+
+def running_loss(curves: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Steps, and the loss at each as a mean over a twelfth of the run."""
+    logged = curves.dropna(subset=["loss"])
+    window = max(1, len(logged) // 12)
+    return logged["step"], logged["loss"].rolling(window, min_periods=1).mean()
+
 
 def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss per predicted layer over training, and the masking probabilities of annealed rungs.
@@ -27,13 +37,12 @@ def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     )
     ax = axes[0, 0]
     for rung, frame in curves.items():
-        frame = frame.dropna(subset=["loss"])
-        smooth = frame["loss"].rolling(max(1, len(frame) // 12), min_periods=1).mean()
+        steps, smooth = running_loss(frame)
         style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung], "lw": 1.5, "ms": 5}
-        style |= {"markevery": max(1, len(frame) // 6), "label": LADDER[rung].title}
-        ax.plot(frame["step"], smooth, **style)
+        style |= {"markevery": max(1, len(steps) // 6), "label": LADDER[rung].title}
+        ax.plot(steps, smooth, **style)
     ax.set_xlabel("step")
-    ax.set_ylabel("loss per predicted layer (running mean)")
+    ax.set_ylabel(LOSS)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(plt.ScalarFormatter())
     ax.yaxis.set_minor_formatter(plt.ScalarFormatter())

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.words import ACCURACIES
 from eomtlib.report.frame import accuracy_of
+from eomtlib.report.plots.curves import LOSS, running_loss
 from eomtlib.report.plots.style import GREY, RUNG_COLORS, finish
 
 _COLORS = list(RUNG_COLORS.values())
@@ -60,14 +61,13 @@ def plot_validation(curves: Mapping[str, pd.DataFrame], *, metric: str, title: s
     )
     colors = plt.cm.viridis(np.linspace(0, 0.9, max(1, len(curves))))
     for color, (name, frame) in zip(colors, curves.items(), strict=True):
-        losses = frame.dropna(subset=["loss"])
-        smooth = losses["loss"].rolling(max(1, len(losses) // 12), min_periods=1).mean()
-        axes[0, 0].plot(losses["step"], smooth, color=color, lw=1.4, label=for_matplotlib(name))
+        label = for_matplotlib(name)
+        axes[0, 0].plot(*running_loss(frame), color=color, lw=1.4, label=label)
         if f"val_{metric}" in frame:
             points = frame.dropna(subset=[f"val_{metric}"])
             style = {"color": color, "lw": 1.4, "marker": "o", "ms": 3.5}
             axes[0, 1].plot(points["step"] + 1, points[f"val_{metric}"], **style)
-    axes[0, 0].set_ylabel("loss per predicted layer (running mean)")
+    axes[0, 0].set_ylabel(LOSS)
     if validated:
         axes[0, 1].set_ylabel(f"{ACCURACIES[metric]} (%) while training")
     for ax in axes[0]:
