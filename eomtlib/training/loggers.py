@@ -66,7 +66,7 @@ def open_loggers(
         except Exception as error:  # of services and libraries of others, of any kind
             raise EomtlibError(
                 f"loggers={one!r} cannot be opened ({type(error).__name__}: {error}). Leave it "
-                "out, or mend its settings; nothing has been trained."
+                "out, or mend its settings."
             ) from error
         loggers.append(logger)
     if "mlflow" in chosen and "mlflow" not in ids and distributed.is_first():
