@@ -110,6 +110,6 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str, int
             loader,
             classes=dataset.classes,
             progress=distributed.is_first(),
-            export=export,
+            watchers=[lambda segmented, _, image_id: export(segmented, image_id)] if export else [],
         )
     return result, name, dataset.skipped

@@ -10,13 +10,17 @@ from tqdm.auto import tqdm
 
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.structures import Batch, ClassInfo
+from eomtlib.core.structures import Batch, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.evaluation.metrics.metric import Result
 from eomtlib.inference.segmenter import Segmenter
 
 EVALUATION_METHOD = 1
 """Raised with every change of the figures of given segmentations."""
+
+Watcher = Callable[[Any, SegmentMap, int], None]
+"""Given the segmentation of an image, as the task's post-processing returns it, its target and its
+id."""
 
 
 @torch.inference_mode()
@@ -26,7 +30,7 @@ def evaluate(
     *,
     classes: Sequence[ClassInfo],
     progress: bool = True,
-    export: Callable[[Any, int], None] | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> Result:
     """The figures of the segmenter's task at the images' original sizes.
 
@@ -39,8 +43,7 @@ def evaluate(
             wants them: images of the segmenter's input size, and segments at the original size.
         classes: of the data set.
         progress: whether a progress bar is shown.
-        export: given the segmentation and the id of each image, as it comes
-            (``official_files.exporting``).
+        watchers: called with each image as it comes, in the process that segments it.
 
     Raises:
         ConfigurationError: when segmentations, targets and classes do not fit together, or there
@@ -53,8 +56,8 @@ def evaluate(
             segmented = next(segmentations)
             metric.update(segmented, target)
             count += 1
-            if export is not None:
-                export(segmented, image_id)
+            for watch in watchers:
+                watch(segmented, target, image_id)
             del segmented  # before the next image's is made
     parts = distributed.gathered((count, metric.state()))
     if not sum(own for own, _ in parts):

@@ -188,7 +188,7 @@ def exporting(
     classes: Sequence[ClassInfo],
     image_of: Callable[[int], ResultImage] | None = None,
 ) -> Iterator[Callable[[Any, int], None]]:
-    """A folder of results: with ``exporting(…) as export`` call ``evaluate(…, export=export)``.
+    """A folder of results, of whatever ``evaluate`` goes over or anybody else adds.
 
     The folder is there once everything is in it; if anything goes wrong, it is not. What is in it
     says ``ResultFiles``; ``instances.json`` is a list.

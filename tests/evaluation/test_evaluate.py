@@ -135,11 +135,13 @@ def test_processes_that_share_a_data_set_add_up_to_one(task, monkeypatch):
     assert result == whole
 
 
-def test_the_export_gets_each_image_as_it_comes():
+def test_watchers_get_each_image_as_it_comes():
     seen = []
-    run(oracle, "semantic", export=lambda segmented, image_id: seen.append((segmented, image_id)))
-    assert [image_id for _, image_id in seen] == [7, 8, 9]
-    assert [tuple(segmented.shape) for segmented, _ in seen] == [(32, 70), (32, 32), (90, 32)]
+    run(oracle, "semantic", watchers=[lambda *image: seen.append(image)])
+    assert [image_id for *_, image_id in seen] == [7, 8, 9]
+    for segmented, target, _ in seen:
+        assert segmented.shape == target.ids.shape[1:]
+    assert [tuple(segmented.shape) for segmented, *_ in seen] == [(32, 70), (32, 32), (90, 32)]
 
 
 def test_what_is_not_known_is_refused():
