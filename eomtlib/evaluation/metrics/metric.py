@@ -12,6 +12,7 @@ from torch import Tensor
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.evaluation.metrics.confusion import Confusion
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class Result:
         metrics: name → figure over all classes, in percent; NaN where it is not defined. Numbers
             of classes are counts.
         per_class: name of the class → its figures in percent, and its counts.
+        confusion: of all images, which ``evaluate`` adds whatever the metric is.
     """
 
     metrics: dict[str, float]
     per_class: dict[str, dict[str, float]]
+    confusion: Confusion = ()
 
 
 class Metric(Protocol):
