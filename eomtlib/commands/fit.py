@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from eomtlib.commands.next_commands import OF_DATA, next_commands
 from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.hyperparameters import value_of
+from eomtlib.core.words import FIGURES
+from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.study.identity import chosen_recipe
 from eomtlib.study.overriding import overrides_of
 from eomtlib.study.parameters import (
@@ -21,9 +26,14 @@ from eomtlib.study.parameters import (
     parameters_of,
 )
 from eomtlib.study.parsing import plain
+from eomtlib.study.records.kinds import EvaluationRecord
+from eomtlib.study.records.store import RunResult
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
+
+_IN_FULL = 2
+"""Runs whose classes are shown one by one; of more, each gets a line."""
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -47,14 +57,57 @@ def _fit(parameters: dict[str, Any]) -> None:
     plan = study.plan()  # all processes look for records together
     if distributed.is_first():
         print(plan.text, flush=True)
-    for one, result in zip(study.runs, study.learn(), strict=True):
-        if distributed.is_first():
-            metrics = result.evaluation.metrics
-            shown = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-            print(f"{one.rung}, seed {one.settings.seed}: {shown}")
-            print(f"Written: {result.folder / 'model'}", flush=True)
+    results = study.learn()
+    if distributed.is_first():
+        _tell(study, results)
     if study.factors and distributed.is_first():
         print(_answer(study), flush=True)
+
+
+def _tell(study: Study, results: Sequence[RunResult]) -> None:
+    """Says what came of each run, draws what it gets wrong, and ends in what to type next."""
+    # Drawing libraries come with it, which --print-config does not need.
+    from eomtlib.report.evaluated import write_figures
+    from eomtlib.report.screen import class_lines, headline, never_found
+
+    for one, result in zip(study.runs, results, strict=True):
+        record, folder = result.evaluation, study.store.root / "figures" / result.folder.name
+        print(f"\n{one.rung}, seed {one.settings.seed}: {headline(record.task, record.metrics)}")
+        if len(results) <= _IN_FULL:
+            print("", *class_lines(record, rest=study.store.path(record)), "", sep="\n")
+        else:
+            print(never_found(record))
+        print(f"Written: {result.folder / MODEL}")
+        if record.confusion and not _is_drawn(folder, record):
+            segmenter = one.maker.segmenter(one.maker.trained(result.folder / MODEL))
+            write_figures(folder, record, dataset=one.materials.val_set, segmenter=segmenter)
+        if record.confusion:
+            print(f"Written: {folder} (confusion, worst images)", flush=True)
+    best = max(results, key=lambda result: _figure(result.evaluation))
+    one = study.runs[list(results).index(best)]
+    given = {name: getattr(one.settings, name) for name in OF_DATA}
+    print(
+        next_commands(
+            best.folder.name,
+            given | {"results_dir": study.store.root},
+            evaluated=one.materials.val_set,
+            split="val",
+            num_images=best.evaluation.num_images,
+        ),
+        flush=True,
+    )
+
+
+def _is_drawn(folder: Path, record: EvaluationRecord) -> bool:
+    """Whether the figures of an evaluation are there, and not of an earlier one."""
+    figure = folder / "confusion.png"
+    made = datetime.fromisoformat(record.created).timestamp()
+    return figure.is_file() and figure.stat().st_mtime >= made
+
+
+def _figure(record: EvaluationRecord) -> float:
+    figure = record.metrics[FIGURES[record.task][0]]
+    return -1.0 if math.isnan(figure) else figure
 
 
 def _answer(study: Study) -> str:

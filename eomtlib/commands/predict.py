@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from eomtlib.commands.checkpoint import open_checkpoint, task_of
+from eomtlib.commands.checkpoint import find_model, open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
@@ -36,6 +36,7 @@ def run(chosen: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 where files could not be read.
     """
+    find_model(chosen)
     paths = _by_name(chosen.images, image_files(chosen.images, subfolders=chosen.recursive))
     ids = _ids(paths, Path(chosen.image_info).expanduser()) if chosen.image_info else {}
     output = Path(chosen.output).expanduser()

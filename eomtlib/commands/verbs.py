@@ -98,6 +98,9 @@ def evaluate(parser: _Parser) -> None:
     parser.add_argument("--workers", type=int, default=None, help="processes that load images")
     parser.add_argument("--output", default="", help="a JSON file for all figures")
     parser.add_argument(
+        "--figures", default="", help="a folder for the confusion matrix and the worst images"
+    )
+    parser.add_argument(
         "--export", default="", help="a new folder for predictions in the official tools' formats"
     )
 
@@ -206,7 +209,10 @@ def _add_study(parser: _Parser) -> None:
 def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
     """Adds the options that say which model runs, and how; also for which task, if it runs one."""
     parser.add_argument(
-        "--checkpoint", required=True, help="ours, the authors' or Hugging Face's: file or folder"
+        "--checkpoint",
+        required=True,
+        help="ours, the authors' or Hugging Face's: file or folder; or a run's name, as `eomtlib "
+        "runs` lists it, or the beginning of one; or a results folder, for its newest run",
     )
     parser.add_argument("--weights", default="", help="of the encoder, where the file lacks it")
     parser.add_argument("--image-size", default="", help="640, or 480x640 for height x width")
@@ -214,7 +220,7 @@ def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
         parser.add_argument(
             "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
         )
-    _as_described(parser, "device", "precision")
+    _as_described(parser, "device", "precision", "results_dir")
 
 
 def _as_described(

@@ -36,7 +36,7 @@ def evaluate(
     progress: bool = True,
     watchers: Sequence[Watcher] = (),
 ) -> Result:
-    """The figures of the segmenter's task at the images' original sizes, and what is taken for what.
+    """The figures of the segmenter's task at the images' original sizes, and their confusion.
 
     Where there are several processes, each goes over its share of the images, and all get the
     figures of the whole.

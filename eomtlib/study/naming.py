@@ -40,7 +40,9 @@ def find_checkpoint(name: str, results_dir: str | Path = "results/runs") -> Path
         folders = [folder for folder, _ in runs_of(ResultStore(path)).values()]
         finished = [folder for folder in folders if (folder / MODEL / CONFIG).is_file()]
         if not finished:
-            raise ConfigurationError(f"checkpoint={name!r} is a results folder without a run.")
+            raise ConfigurationError(
+                f"checkpoint={name!r} is a results folder without a finished run."
+            )
         return finished[-1]
     if path.exists() or len(path.parts) > 1:
         return path
@@ -52,10 +54,13 @@ def find_checkpoint(name: str, results_dir: str | Path = "results/runs") -> Path
     where = f"checkpoint={name!r} is no file or folder, and in {store.root} (results_dir)"
     if fitting:
         raise ConfigurationError(
-            f"{where} {len(fitting)} runs are called so: {_listed(fitting)}. Write more of the name."
+            f"{where} {len(fitting)} runs are called so: {_listed(fitting)}. Write more of it."
         )
-    close = difflib.get_close_matches(name, folders, n=3, cutoff=0.3)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    # A beginning is compared with beginnings.
+    heads = {known: known[: len(name)] for known in folders}
+    near = difflib.get_close_matches(name, set(heads.values()), n=3)
+    close = [known for head in near for known in folders if heads[known] == head]
+    hint = f" Did you mean {_listed(close)}?" if close else ""
     raise ConfigurationError(f"{where} no run is called so.{hint} `eomtlib runs` lists them.")
 
 

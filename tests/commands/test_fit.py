@@ -103,8 +103,12 @@ def test_what_a_file_gets_wrong_is_named(content, said, tmp_path, capsys):
 def test_fit_writes_what_a_study_finds(tmp_path, capsys):
     assert main(["fit", *arguments(tmp_path, duration=2)]) == 0
     said = capsys.readouterr().out
-    assert "eomt, seed 0: " in said
-    assert "pq " in said
+    assert "eomt, seed 0: PQ " in said
+    assert "n_stuff" not in said
+    assert "never found" in said  # after two steps
+    (folder,) = (tmp_path / "figures").iterdir()
+    assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    assert f"eomtlib predict --checkpoint {folder.name} --results-dir {tmp_path} " in said
     assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]
     study = Study(rungs="eomt", results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
     assert study.plan().table["finished"].tolist() == ["training, evaluation"]

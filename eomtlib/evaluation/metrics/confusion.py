@@ -18,6 +18,9 @@ Confusion = tuple[tuple[int, ...], ...]
 """Pixels of each pair: a row for each true class, a column for each predicted one. The last of both
 is no class: nothing was predicted there, or, of instances, there is none."""
 
+NOTHING = "(nothing)"
+"""What no class is called."""
+
 
 def count_pixels(
     painted: Painted, target: SegmentMap, *, num_classes: int, has_background: bool
@@ -38,7 +41,7 @@ def count_pixels(
     left_out, size, device = num_classes + 1, num_classes + 1, painted.ids.device
     beyond = num_classes if has_background else left_out
     # The last entry stands for no segment, which −1 points to.
-    rows = torch.where(target.is_crowd, left_out, target.labels).tolist() + [beyond]
+    rows = [*torch.where(target.is_crowd, left_out, target.labels).tolist(), beyond]
     columns = torch.tensor([*painted.labels, num_classes], device=device)[painted.ids.long()]
     truth = torch.tensor(rows, device=device)[target.ids.amax(0).to(device).long()]
     counts = torch.bincount((truth * size + columns).flatten(), minlength=(size + 1) * size)
