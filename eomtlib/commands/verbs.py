@@ -62,11 +62,14 @@ def benchmark(parser: _Parser) -> None:
 
 
 def check_data(parser: _Parser) -> None:
-    """Read all files of a data set and name each that is missing, damaged or contradictory."""
+    """Read all files of a data set; name what is wrong with any, and say what is in them."""
     parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASET_TASKS)}")
     _as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
     parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
     parser.add_argument("--workers", type=int, default=-1, help="processes; -1 for cores - 1")
+    parser.add_argument(
+        "--sheet", default="", help="a PNG for some of the images with masks and names over them"
+    )
 
 
 def convert(parser: _Parser) -> None:

@@ -208,7 +208,9 @@ class Settings(_Checked):
     gradient_accumulation: int = _training(
         _NONE, 1, _parts, "parts that a step is computed in, where memory is short"
     )
-    num_queries: int | None = _model(_BOTH, 0, _count, "of the model; 0 for the size's")
+    num_queries: int | None = _model(
+        _BOTH, 0, _count, "of the model; 0 for the size's, or more for many semantic classes"
+    )
     train_images: int = _data(_TRAIN, 0, _count, "how many shapes draws")
     val_images: int = _data("evaluation", -1, _number, "images to evaluate on, 0 for all")
     seed: int = _training(_TRAIN, 0, whole_from(0), "of weights, data and draws")
