@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.environments import ClusterEnvironment, Lightning
 from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core import distributed
+from eomtlib.core.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.resuming import (
     RESUME_FILE,
@@ -95,13 +96,19 @@ def train_to_end(
     callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every)]
     callbacks += [_Bar(refresh_rate=20)] if options.progress else []
     # Lightning writes its bar to the stream that is for results.
-    with _quiet_lightning(), _interruptible(folder), redirect_stdout(sys.stderr):
+    with (
+        _quiet_lightning(),
+        _interruptible(folder),
+        redirect_stdout(sys.stderr),
+        tensor_cores(options.device, options.precision),
+    ):
         trainer = L.Trainer(
             accelerator="cpu" if options.device == "cpu" else "auto",
             **_processes(options),
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISIONS[options.precision],
+            benchmark=True,  # cuDNN tries its ways once: shapes stay the same
             logger=loggers,
             log_every_n_steps=max(1, min(10, steps // 20)),
             callbacks=[callback for callback in callbacks if callback is not None],
@@ -158,7 +165,10 @@ def _processes(options: FitOptions) -> dict[str, Any]:
         "devices": on_this_node,
         "num_nodes": distributed.world_size() // on_this_node,
         # Every parameter of every rung gets a gradient in every step.
-        "strategy": DDPStrategy(find_unused_parameters=False, gradient_as_bucket_view=True),
+        # Buffers are equal already: tables, and batch norm's statistics over all processes.
+        "strategy": DDPStrategy(
+            find_unused_parameters=False, gradient_as_bucket_view=True, broadcast_buffers=False
+        ),
     }
 
 
