@@ -15,7 +15,7 @@ _NO_MEANING = {"ctx", "kind", "type_comment", "type_ignores"}
 
 @cache
 def code_digest(package: Path = Path(__file__).parents[1]) -> str:
-    """16 hexadecimal digits of the syntax of ``ROOMS``, read once in a process (a quarter of a second).
+    """16 hexadecimal digits of the syntax of ``ROOMS``, read once in a process (0.25 s).
 
     Comments, docstrings, line breaks and quotes do not enter it, nor does Python's version; names,
     constants and messages do.
@@ -47,7 +47,7 @@ def _spelled(node: object) -> str:
 
 
 def _is_text(node: object) -> bool:
-    """Whether it is a statement of nothing but a text: a docstring, or what describes a constant."""
+    """Whether it is a statement of nothing but a text: a docstring of anything."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
