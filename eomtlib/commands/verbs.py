@@ -41,6 +41,12 @@ def book(parser: _Parser) -> None:
         "--gallery", default="", help="a folder that gets a copy of all but the weights"
     )
     parser.add_argument(
+        "--figures",
+        metavar="FILE",
+        default="",
+        help="only write the figures that a Markdown file quotes, from results/gallery",
+    )
+    parser.add_argument(
         "-p",
         nargs=2,
         action="append",
