@@ -10,7 +10,8 @@ from errno import EACCES, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
 from importlib import import_module
 
 from eomtlib import __version__
-from eomtlib.commands.verbs import VERBS
+from eomtlib.commands.verbs import VERBS, add_manner
+from eomtlib.core.console import Manner, complain, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 
 _CANNOT_WRITE = (EACCES, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS)
@@ -20,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb.
 
     Returns:
-        The exit status: the verb's own, else 0, 2 for input that cannot be used, 130 where it was
-        interrupted.
+        The exit status: 0; 1 where the verb found something wrong or left something out; 2 for
+        input that cannot be used; 130 where it was interrupted.
     """
     said = "eomtlib"
     try:
@@ -29,18 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f"eomtlib {chosen.verb}"
         # A verb's module is heavy, and is not needed for help.
         verb = import_module(f"eomtlib.commands.{chosen.verb.replace('-', '_')}")
-        return verb.run(chosen) or 0
+        with speaking(Manner(quiet=chosen.quiet, as_json=chosen.json), as_who=said):
+            return verb.run(chosen) or 0
     except EomtlibError as error:
-        print(f"{said}: {error}", file=sys.stderr)
+        complain(f"{said}: {error}")
         return 2
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
         where = error.filename or "a file"
-        print(f"{said}: {where} cannot be written ({error.strerror}).", file=sys.stderr)
+        complain(f"{said}: {where} cannot be written ({error.strerror}).")
         return 2
     except KeyboardInterrupt as interruption:
-        print(f"{said}: {str(interruption) or 'interrupted'}", file=sys.stderr)
+        complain(f"{said}: {str(interruption) or 'interrupted'}")
         return 130
 
 
@@ -53,6 +55,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         said = add_options.__doc__
         own[name] = verbs.add_parser(name, help=said, description=said, allow_abbrev=False)
         add_options(own[name])
+        add_manner(own[name])
     if arguments and not arguments[0].startswith("-"):
         check_choice("verb", arguments[0], VERBS)
     chosen, unknown = parser.parse_known_args(arguments)

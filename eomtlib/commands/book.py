@@ -8,6 +8,7 @@ from pathlib import Path
 
 from papermill import PapermillExecutionError
 
+from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.precision import resolve_device
 from eomtlib.report.book import collect, run_study
@@ -25,16 +26,19 @@ def run(chosen: argparse.Namespace) -> None:
             seeds=chosen.seeds,
             only=[name for name in chosen.only.split(",") if name],
             parameters={name: literal(text) for name, text in chosen.p},
-            say=lambda text: print(text, flush=True),
+            say=say,
         )
     except PapermillExecutionError as error:
         raise EomtlibError(
             f"a notebook stopped: {error.ename}: {error.evalue} Its copy under "
             f"{results_dir / 'notebooks'} shows where; run again to go on."
         ) from error
-    print(f"Written: {page}")
+    written = [page]
     if chosen.gallery:
-        print(f"Written: {collect(results_dir, Path(chosen.gallery))}")
+        written.append(collect(results_dir, Path(chosen.gallery)))
+    for path in written:
+        show(f"Written: {path}")
+    deliver({"written": written})
 
 
 def literal(text: str) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
+from eomtlib.core.console import complain, deliver, show
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
@@ -83,11 +83,13 @@ def run(chosen: argparse.Namespace) -> int:
             (output / results.journal.relative_to(partial)).unlink(missing_ok=True)
         except BaseException:
             done = f"{len(results.done)} of {len(paths)} images"
-            print(f"Left: {partial} ({done}); --resume goes on in it.", file=sys.stderr)
+            complain(f"Left: {partial} ({done}); --resume goes on in it.")
             raise
-    print(f"Written: {output} ({len(results.done)} images)")
+    show(f"Written: {output} ({len(results.done)} images)")
     for line in unreadable:
-        print(f"Skipped: {line}", file=sys.stderr)
+        complain(f"Skipped: {line}")
+    skipped = [line.encode(errors="backslashreplace").decode() for line in unreadable]
+    deliver({"written": output, "images": len(results.done), "skipped": skipped})
     return int(bool(unreadable))
 
 

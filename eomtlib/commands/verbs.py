@@ -187,6 +187,17 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
 which may return an exit status."""
 
 
+def add_manner(parser: _Parser) -> None:
+    """Adds the options that say how a verb speaks, which all have."""
+    options = parser.add_argument_group("what is printed")
+    options.add_argument("--quiet", action="store_true", help="results and errors only")
+    options.add_argument(
+        "--json",
+        action="store_true",
+        help="the outcome as one JSON object on stdout; all else goes to stderr",
+    )
+
+
 def _add_study(parser: _Parser) -> None:
     """Adds an option for each parameter of a study, and one for a file of them."""
     parser.add_argument("--config", help="a YAML or JSON file of the parameters below")
