@@ -44,9 +44,9 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _fit(parameters: dict[str, Any]) -> None:
     study = Study(**parameters)
-    plan = study.plan()  # all processes look for records together
+    plan = study.plan(timed=False)  # all processes look for records together
     if distributed.is_first():
-        say(plan.text)
+        say("\n".join(plan.said))
     runs = []
     for one, result in zip(study.runs, study.learn(), strict=True):
         if distributed.is_first():

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
-from eomtlib.core.console import complain, deliver, show
+from eomtlib.core.console import complain, deliver, progress, show
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
@@ -109,7 +108,7 @@ def _segment_all(
     stems = told_apart(paths, results.done)
     waiting = [file_name for file_name in paths if file_name not in results.done]
     unreadable = []
-    for file_name in tqdm(waiting, desc="segmenting", unit="image"):
+    for file_name in progress(waiting, "segmenting", unit="images"):
         try:
             pixels = image_pixels(paths[file_name], upright=True)
         except DataError as error:

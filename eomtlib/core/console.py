@@ -98,12 +98,18 @@ def _write(text: str, stream: TextIO) -> None:
     stream.flush()
 
 
+def counted(number: int, what: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class Progress:
     """How far something is: a bar, a widget in a notebook, in a file a line now and then.
 
     Args:
         what: is done, in a word or a few.
         total: how many there are to do; None where nobody knows.
+        already: how many of them were done before.
         unit: of what, such as ``images``.
         shown: whether it is shown at all.
         delay: seconds before it shows; what is over before never does.
@@ -115,6 +121,7 @@ class Progress:
         what: str,
         *,
         total: int | None,
+        already: int = 0,
         unit: str = "",
         shown: bool = True,
         delay: float = 0.0,
@@ -122,15 +129,17 @@ class Progress:
     ) -> None:
         self._what, self._total, self._delay = what, total, delay
         self._unit = f" {unit}" if unit else ""
-        self._done, self._note = 0, ""
+        self._already = self._done = already
+        self._note = ""
         self._started = time.monotonic()
-        self._line_at, self._line_done = self._started + delay, 0
+        self._line_at, self._line_done = self._started + delay, already
         is_shown = shown and not manner().quiet
         has_bar = _IN_NOTEBOOK or sys.stderr.isatty()
         self._writes_lines = is_shown and kept and not has_bar
         self._bar = tqdm(
             desc=what,
             total=total,
+            initial=already,
             unit=self._unit,
             delay=delay,
             leave=kept,
@@ -143,6 +152,10 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends it; called once."""
         if self._total:
             self._bar.bar_format = _DONE
         self._bar.close()
@@ -162,7 +175,7 @@ class Progress:
             self._line_at, self._line_done = now, self._done
             left = ""
             if self._total:
-                rate = (now - self._started) / self._done
+                rate = (now - self._started) / (self._done - self._already)
                 left = f", {_clock(rate * (self._total - self._done))} left"
             say(f"{self._counted}{left}{self._note}")
 
