@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import sys
 from collections.abc import Sequence
 from errno import EACCES, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
+from functools import partial
 from importlib import import_module
 
 from eomtlib import __version__
-from eomtlib.commands.verbs import VERBS, add_manner
+from eomtlib.commands.options import add_manner
+from eomtlib.commands.verbs import VERBS
 from eomtlib.core.console import Manner, complain, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 
+_Formatter = partial(argparse.RawDescriptionHelpFormatter, max_help_position=30)
+_EXIT = """exit status:
+  0    done
+  1    done, and something was found wrong or left out (check-data, predict)
+  2    nothing was done: an option, a file or the data cannot be used, which is said
+  130  interrupted; the same command goes on, predict with --resume"""
 _CANNOT_WRITE = (EACCES, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS)
 
 
@@ -47,13 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="eomtlib", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="eomtlib", description=__doc__, epilog=_EXIT, formatter_class=_Formatter
+    )
     parser.add_argument("--version", action="version", version=f"eomtlib {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
     own: dict[str, argparse.ArgumentParser] = {}
     for name, add_options in VERBS.items():
-        said = add_options.__doc__
-        own[name] = verbs.add_parser(name, help=said, description=said, allow_abbrev=False)
+        described = inspect.cleandoc(add_options.__doc__)
+        own[name] = verbs.add_parser(
+            name,
+            help=described.partition("\n")[0],
+            description=described.partition("\n\n")[0],
+            epilog=described.partition("\n\n")[2],
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+        )
         add_options(own[name])
         add_manner(own[name])
     if arguments and not arguments[0].startswith("-"):
@@ -62,7 +80,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if unknown:
         option = unknown[0].partition("=")[0]
         # argparse has no public list of a parser's options.
-        known = own[chosen.verb].format_usage().replace("[", " ").replace("]", " ").split()
+        known = own[chosen.verb].format_help().replace("[", " ").replace("]", " ").split()
         close = difflib.get_close_matches(option, [word for word in known if word[0] == "-"], n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigurationError(

@@ -164,17 +164,20 @@ class Progress:
             say(f"{self._counted} in {_clock(seconds)}{self._note}")
 
     def update(self, count: int = 1) -> None:
-        """So many more are done."""
+        """So many more are done; 0 to show what was noted all the same."""
         self._done += count
-        self._bar.update(count)
-        if not self._writes_lines:
+        if count:
+            self._bar.update(count)
+        else:
+            self._bar.refresh()
+        if not self._writes_lines or self._done == self._total:
             return
         since, now = time.monotonic() - self._line_at, time.monotonic()
         tenth = self._total and 10 * (self._done - self._line_done) >= self._total
         if since >= _LONGEST_SILENCE or (tenth and since >= _BETWEEN_LINES):
             self._line_at, self._line_done = now, self._done
             left = ""
-            if self._total:
+            if self._total and self._done > self._already:
                 rate = (now - self._started) / (self._done - self._already)
                 left = f", {_clock(rate * (self._total - self._done))} left"
             say(f"{self._counted}{left}{self._note}")

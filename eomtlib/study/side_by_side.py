@@ -107,6 +107,7 @@ def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
                         running[slot].start()
                 if shows:
                     bar.note(", ".join(job.said for job in running.values()))
+                    bar.update(0)
                 answered = wait([job.answer for job in running.values()], timeout=2)
                 for slot, job in list(running.items()):
                     if job.answer in answered:
