@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core import distributed
+from eomtlib.core.console import Progress
 from eomtlib.core.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.resuming import (
@@ -93,13 +93,12 @@ def train_to_end(
         every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
     validation = options.validation and Validation(options.validation)
     # Before the state is written, which holds what it found.
-    callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every)]
-    callbacks += [_Bar(refresh_rate=20)] if options.progress else []
-    # Lightning writes its bar to the stream that is for results.
+    bar = _Bar(shown=options.progress)
+    callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every), bar]
     with (
         _quiet_lightning(),
         _interruptible(folder),
-        redirect_stdout(sys.stderr),
+        closing(bar),
         tensor_cores(options.device, options.precision),
     ):
         trainer = L.Trainer(
@@ -113,7 +112,7 @@ def train_to_end(
             log_every_n_steps=max(1, min(10, steps // 20)),
             callbacks=[callback for callback in callbacks if callback is not None],
             plugins=[RotatingCheckpointIO(), *_environment(options)],
-            enable_progress_bar=options.progress,
+            enable_progress_bar=False,  # ``_Bar`` is shown
             enable_model_summary=False,
             enable_checkpointing=False,  # ``ResumeFile`` does it
             use_distributed_sampler=False,
@@ -129,13 +128,30 @@ def train_to_end(
     return state, validation
 
 
-class _Bar(TQDMProgressBar):
-    """Says what the module wants to be shown, until it says something else."""
+class _Bar(Callback):
+    """How far the training is, and what the module wants to be shown."""
 
-    def get_metrics(
-        self, trainer: L.Trainer, pl_module: L.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        return dict(pl_module.shown)
+    def __init__(self, *, shown: bool) -> None:
+        self._shown, self._progress = shown, None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._progress = Progress(
+            "training",
+            total=trainer.max_steps,
+            already=trainer.global_step,
+            unit="steps",
+            shown=self._shown,
+        )
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        said = (f"{name.replace('_', ' ')} {value}" for name, value in pl_module.shown.items())
+        self._progress.note(", ".join(said))
+        self._progress.update()
+
+    def close(self) -> None:
+        """Ends what is shown, however the training ended."""
+        if self._progress is not None:
+            self._progress.close()
 
 
 def _take_up(folder: Path) -> Path | None:
