@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
 from eomtlib.core.words import SIZES
 from eomtlib.data.checking import Findings, check_both, check_split
@@ -14,7 +18,7 @@ from eomtlib.data.registry import DATASETS
 from eomtlib.data.sets.custom import custom_form, custom_parts
 from eomtlib.data.tally import Tally
 from eomtlib.evaluation.official_files import save_png
-from eomtlib.report.contents import describe
+from eomtlib.report.contents import describe, in_figures
 from eomtlib.report.plots.contact_sheet import contact_sheet
 from eomtlib.study.defaults import default_queries
 from eomtlib.study.parsing import read_split
@@ -27,7 +31,13 @@ def run(chosen: argparse.Namespace) -> int:
     """Checks, prints each finding, a summary and what is there; 1 where there is any finding."""
     check_choice("dataset", chosen.dataset, DATASETS)
     root = Path(chosen.data_path).expanduser() if chosen.data_path else None
-    findings = Findings(print)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        show(line)
+
+    findings = Findings(tell)
     named = {"train": chosen.train_data, "val": chosen.val_data}
     sheet = Path(chosen.sheet).expanduser() if chosen.sheet else None
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -53,19 +63,30 @@ def run(chosen: argparse.Namespace) -> int:
         check_both(*(tally.dataset for _, tally in looked.values()), findings=findings)
     if remark := shared_memory_remark():
         findings.remark(remark)
-    print(f"{chosen.dataset}: {findings.summary()}")
+    show(f"{chosen.dataset}: {findings.summary()}")
     for split, (task, tally) in looked.items():
-        print(f"\n{split}, for {task} segmentation")
+        show(f"\n{split}, for {task} segmentation")
         queries = _default_queries(chosen.dataset, task, len(tally.dataset.classes))
-        print(*describe(tally, queries), sep="\n")
+        for line in describe(tally, queries):
+            show(line)
     if sheet is not None and looked:
-        parts = []
-        for split, (task, tally) in looked.items():
-            viewed = DATASETS[chosen.dataset][task].view(tally.dataset)
-            parts.append((f"{split} of {chosen.dataset}", viewed, tally.examples(_EXAMPLES)))
-        save_png(contact_sheet(parts), sheet)
-        print(f"\nWritten: {sheet}")
+        save_png(_sheet(chosen.dataset, looked), sheet)
+        show(f"\nWritten: {sheet}")
+    counts = {"images": findings.images, "segments": findings.segments}
+    held = {split: in_figures(tally) for split, (_, tally) in looked.items()}
+    said = {"findings": findings.kinds, "lines": lines, "contents": held}
+    deliver({"dataset": chosen.dataset, **counts, **said})
     return 1 if findings.kinds else 0
+
+
+def _sheet(dataset: str, looked: Mapping[str, tuple[str, Tally]]) -> np.ndarray:
+    """Examples of every split, as a model of the task learns them."""
+    parts = []
+    for split, (task, tally) in looked.items():
+        chosen = tally.examples(_EXAMPLES)
+        heading = f"{split} of {dataset}: {len(chosen)} of {tally.images} images"
+        parts.append((heading, DATASETS[dataset][task].view(tally.dataset), chosen))
+    return contact_sheet(parts)
 
 
 def _default_queries(dataset: str, task: str, num_classes: int) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +43,19 @@ def describe(tally: Tally, queries: Mapping[str, int]) -> Iterator[str]:
         row = f"{names[place]:<{width}}  {_share(tally.pixels[place], tally.area):>8}  "
         row += f"{tally.images_with[place]:>7,}  {tally.segments[place]:>8,}"
         yield row if tally.segments[place] else f"{row}  never occurs"
+
+
+def in_figures(tally: Tally) -> dict[str, Any]:
+    """The same as values: of each class, and how many images have how many segments to be found."""
+    columns = zip(
+        tally.dataset.classes, tally.pixels, tally.images_with, tally.segments, strict=True
+    )
+    classes = [
+        {"name": info.name, "pixels": int(area), "images": int(shown), "segments": int(count)}
+        for info, area, shown, count in columns
+    ]
+    counted = dict(sorted(Counter(tally.found_by).items()))
+    return {"images": tally.images, "classes": classes, "images_by_segments": counted}
 
 
 def _sizes(sizes: np.ndarray) -> str:
