@@ -12,6 +12,7 @@ from eomtlib.commands.checkpoint import find_model, open_checkpoint, task_of
 from eomtlib.commands.next_commands import next_commands
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_file
+from eomtlib.core.console import deliver, say, show
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device
@@ -59,28 +60,33 @@ def _tell(
     segmenter: Segmenter,
 ) -> None:
     for name in FIGURES[record.task]:
-        print(f"{ACCURACIES.get(name, name):>10} {record.metrics[name]:6.2f}")
+        show(f"{ACCURACIES.get(name, name):>10} {record.metrics[name]:6.2f}")
     try:
         kept = _keep(record, chosen.checkpoint, dataset, segmenter)
     except OSError as error:  # somebody else's results, perhaps; the figures are there
         kept = ""
-        print(f"No record was written beside the run's: {error}")
+        say(f"No record was written beside the run's: {error}")
     output = chosen.output and str(Path(chosen.output).expanduser())
-    print("", *class_lines(record, rest=output or kept or "--output FILE"), sep="\n")
+    lines = class_lines(record, rest=output or kept or "--output FILE")
+    show("\n".join(["", *lines, ""]))
     if record.skipped_images:
         said = "image(s) were left out (on_bad='skip'); check-data names them."
-        print(f"{record.skipped_images} {said}")
+        show(f"{record.skipped_images} {said}")
+    names = ("task", "metrics", "per_class", "skipped_images", "confusion", "worst_images")
+    content = {name: getattr(record, name) for name in names}
+    deliver(content | {"record": kept or None})
     if output:
-        names = ("task", "metrics", "per_class", "skipped_images", "confusion", "worst_images")
-        write_file(Path(output), as_json({name: getattr(record, name) for name in names}))
+        write_file(Path(output), as_json(content))
     written = [(output, "figures"), (chosen.export, "predictions"), (kept, "the record")]
     if chosen.figures:
         folder = Path(chosen.figures).expanduser()
         drawn = write_figures(folder, record, dataset=dataset, segmenter=segmenter)
         written += [(str(path), "figure") for path in drawn]
-    print("", *(f"Written: {path} ({what})" for path, what in written if path), sep="\n")
+    for path, what in written:
+        if path:
+            show(f"Written: {path} ({what})")
     sizes = {"split": chosen.split, "num_images": record.num_images}
-    print(next_commands(named, vars(chosen), evaluated=dataset, **sizes))
+    say(next_commands(named, vars(chosen), evaluated=dataset, **sizes))
 
 
 def _keep(

@@ -13,6 +13,7 @@ import yaml
 
 from eomtlib.commands.next_commands import OF_DATA, next_commands
 from eomtlib.core import distributed
+from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.hyperparameters import value_of
 from eomtlib.core.words import FIGURES
@@ -41,9 +42,8 @@ def run(chosen: argparse.Namespace) -> None:
     given = read_configuration(chosen)
     if chosen.print_config:
         shown = given if chosen.raw else resolved(given)
-        print(write_configuration(shown), end="")
-        if not chosen.raw:
-            print(write_recipes(shown), end="")
+        show((write_configuration(shown) + ("" if chosen.raw else write_recipes(shown))).rstrip())
+        deliver({name: _plain(name, value) for name, value in shown.items()})
         return
     distributed.join(str(given.get("device", "auto")))
     try:
@@ -54,14 +54,12 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _fit(parameters: dict[str, Any]) -> None:
     study = Study(**parameters)
-    plan = study.plan()  # all processes look for records together
+    plan = study.plan(timed=False)  # all processes look for records together
     if distributed.is_first():
-        print(plan.text, flush=True)
+        say("\n".join(plan.said))
     results = study.learn()
     if distributed.is_first():
         _tell(study, results)
-    if study.factors and distributed.is_first():
-        print(_answer(study), flush=True)
 
 
 def _tell(study: Study, results: Sequence[RunResult]) -> None:
@@ -72,29 +70,44 @@ def _tell(study: Study, results: Sequence[RunResult]) -> None:
 
     for one, result in zip(study.runs, results, strict=True):
         record, folder = result.evaluation, study.store.root / "figures" / result.folder.name
-        print(f"\n{one.rung}, seed {one.settings.seed}: {headline(record.task, record.metrics)}")
+        show(f"\n{one.rung}, seed {one.settings.seed}: {headline(record.task, record.metrics)}")
         if len(results) <= _IN_FULL:
-            print("", *class_lines(record, rest=study.store.path(record)), "", sep="\n")
+            lines = class_lines(record, rest=study.store.path(record))
+            show("\n".join(["", *lines, ""]))
         else:
-            print(never_found(record))
-        print(f"Written: {result.folder / MODEL}")
+            show(never_found(record))
+        show(f"Written: {result.folder / MODEL}")
         if record.confusion and not _is_drawn(folder, record):
             segmenter = one.maker.segmenter(one.maker.trained(result.folder / MODEL))
             write_figures(folder, record, dataset=one.materials.val_set, segmenter=segmenter)
         if record.confusion:
-            print(f"Written: {folder} (confusion, worst images)", flush=True)
+            show(f"Written: {folder} (confusion, worst images)")
+    answer = _answer(study) if study.factors else []
+    for line in answer:
+        show(line)
+    runs = [
+        {
+            "rung": one.rung,
+            "seed": one.settings.seed,
+            "task": one.settings.task,
+            "metrics": result.evaluation.metrics,
+            "per_class": result.evaluation.per_class,
+            "model": result.folder / MODEL,
+        }
+        for one, result in zip(study.runs, results, strict=True)
+    ]
+    deliver({"runs": runs, "answer": answer, "label": study.label})
     best = max(results, key=lambda result: _figure(result.evaluation))
     one = study.runs[list(results).index(best)]
     given = {name: getattr(one.settings, name) for name in OF_DATA}
-    print(
+    say(
         next_commands(
             best.folder.name,
             given | {"results_dir": study.store.root},
             evaluated=one.materials.val_set,
             split="val",
             num_images=best.evaluation.num_images,
-        ),
-        flush=True,
+        )
     )
 
 
@@ -110,7 +123,7 @@ def _figure(record: EvaluationRecord) -> float:
     return -1.0 if math.isnan(figure) else figure
 
 
-def _answer(study: Study) -> str:
+def _answer(study: Study) -> list[str]:
     """What the values of what was varied come to, as a table and in words."""
     # Drawing libraries come with it, which no other fit needs.
     from eomtlib.report.frame import accuracies, accuracy_of
@@ -121,7 +134,7 @@ def _answer(study: Study) -> str:
     figure = accuracy_of(frame)
     table = over_seeds(frame, factors)[[figure, f"{figure}_std", "seeds"]]
     lines = [table.round(2).to_string(), *answer(frame, factors)]
-    return "\n".join(lines + ([f"({study.label})"] if study.label else []))
+    return lines + ([f"({study.label})"] if study.label else [])
 
 
 def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
-from eomtlib.core import distributed
+from eomtlib.core import console, distributed
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Batch, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
@@ -56,7 +55,7 @@ def evaluate(
     metric, count = METRICS[segmenter.task](classes), 0
     task, num_classes = get_task(segmenter.task), len(classes)
     confusion = np.zeros((num_classes + 1,) * 2, np.int64)
-    for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
+    for batch in console.progress(loader, "evaluating", unit="batches", shown=progress):
         segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
         for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
             segmented = next(segmentations)

@@ -12,6 +12,8 @@ from PIL import Image
 from eomtlib.commands import main, predict
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.data.class_colors import class_colors
+from eomtlib.data.formats.class_files import read_classes
 from eomtlib.report.frame import to_dataframe
 from eomtlib.study.listing import list_runs
 from eomtlib.study.settings import resolve_settings
@@ -96,7 +98,7 @@ def test_the_next_commands_can_be_typed_as_they_are(trained, tmp_path, monkeypat
     checkpoint = str(trained.runs[0].folder / "model")
     given = ["--workers", "0", "--device", "cpu", "--val-images", "2"]
     assert main(["evaluate", "--checkpoint", checkpoint, *given]) == 0
-    said = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().err.splitlines()
     commands = [shlex.split(line) for line in said if line.startswith("  eomtlib ")]
     assert [command[1] for command in commands] == ["evaluate", "predict"]
     monkeypatch.chdir(tmp_path)
@@ -121,18 +123,23 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     assert main(["predict", *arguments, "--device", "cpu"]) == 0
     overlays = sorted((output / "overlays").iterdir())
     assert [path.name for path in overlays] == ["photo 0.png", "photo 1.png"]
-    assert [Image.open(path).size for path in overlays] == [(80, 60), (50, 90)]
+    # Three and two times as large, so that names can be read.
+    assert [Image.open(path).size for path in overlays] == [(240, 180), (100, 180)]
     written = {path.name for path in (output / "segments").iterdir()}
     task = trained.settings.task
     assert (
         written
         == {
-            "panoptic": {"panoptic", "panoptic.json"},
-            "instance": {"instances.json"},
-            "semantic": {"semantic", "semantic.json"},
+            "panoptic": {"panoptic", "panoptic.json", "classes.json"},
+            "instance": {"instances.json", "classes.json"},
+            "semantic": {"semantic", "semantic.json", "classes.json"},
         }[task]
     )
-    assert {path.name for path in output.iterdir()} == {"overlays", "segments", "options.json"}
+    written = {path.name for path in output.iterdir()}
+    assert written == {"overlays", "segments", "options.json", "legend.png"}
+    classes = read_classes(output / "segments" / "classes.json")
+    assert [info.name for info in classes] == [info.name for info in trained.classes]
+    assert np.array_equal(class_colors(classes), class_colors(trained.classes))
 
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
     assert "exists already" in capsys.readouterr().err
@@ -261,7 +268,7 @@ def verb(trained, images, output):
 
 
 def images_of(output, inside="segments"):
-    (file,) = (output / inside).glob("*.json")
+    (file,) = set((output / inside).glob("*.json")) - {output / inside / "classes.json"}
     return [image["file_name"] for image in json.loads(file.read_text())["images"]]
 
 
@@ -273,6 +280,7 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
         {"name": f"class {index}", "isthing": index % 2, "id": 10 * index + 10}
         for index in range(len(trained.classes))
     ]
+    listed[0]["color"] = "#010203"
     file, output = tmp_path / "annotations.json", tmp_path / "out"
     arguments = ["--checkpoint", checkpoint, "--images", tmp_path / "photo.png", "--device", "cpu"]
     arguments += ["--output", output, "--classes", file, "--task", "instance"]
@@ -282,6 +290,8 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
     found = json.loads((output / "segments" / "instances.json").read_text())
     assert found["images"][0]["file_name"] == "photo.png"
     assert [category["id"] for category in found["categories"]] == [info["id"] for info in listed]
+    colors = [category["color"] for category in found["categories"]]
+    assert colors[:2] == [[1, 2, 3], class_colors(trained.classes)[1].tolist()]
     numbers = {instance["category_id"] for instance in found["annotations"]}
     assert numbers
     assert numbers <= {info["id"] for info in listed}
@@ -315,8 +325,8 @@ def test_a_test_split_has_the_ids_of_its_list(trained, photos, tmp_path, capsys)
     assert "two files stand for one" in capsys.readouterr().err
     info.write_text(json.dumps({"images": images, "categories": classes}))
     assert run(*more) == 0
-    (file,) = (tmp_path / "out/segments").glob("*.json")
-    found = json.loads(file.read_text())
+    written = {"instance": "instances.json"}.get(task := trained.settings.task, f"{task}.json")
+    found = json.loads((tmp_path / "out/segments" / written).read_text())
     numbers = {image["id"] for image in images}
     if trained.settings.task == "instance":
         assert {entry["image_id"] for entry in found} <= numbers

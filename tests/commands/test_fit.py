@@ -77,7 +77,7 @@ def test_help_of_any_verb_needs_no_torch():
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     taken = tmp_path / "taken"
     taken.write_text("a file")
-    assert main(["fit", *arguments(taken / "results", duration=2)]) == 2
+    assert main(["fit", "--quiet", *arguments(taken / "results", duration=2)]) == 2
     said = capsys.readouterr().err
     assert str(taken) in said
     assert said.count("\n") == 1
@@ -102,13 +102,13 @@ def test_what_a_file_gets_wrong_is_named(content, said, tmp_path, capsys):
 
 def test_fit_writes_what_a_study_finds(tmp_path, capsys):
     assert main(["fit", *arguments(tmp_path, duration=2)]) == 0
-    said = capsys.readouterr().out
+    said, noticed = capsys.readouterr()
     assert "eomt, seed 0: PQ " in said
     assert "n_stuff" not in said
     assert "never found" in said  # after two steps
     (folder,) = (tmp_path / "figures").iterdir()
     assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
-    assert f"eomtlib predict --checkpoint {folder.name} --results-dir {tmp_path} " in said
+    assert f"eomtlib predict --checkpoint {folder.name} --results-dir {tmp_path} " in noticed
     assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]
     study = Study(rungs="eomt", results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
     assert study.plan().table["finished"].tolist() == ["training, evaluation"]

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from eomtlib.core.atomic_files import config_hash, new_folder
 from eomtlib.core.cache_folder import default_cache
+from eomtlib.core.console import Progress
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.formats.class_files import class_entries
 from eomtlib.data.sets.coco import CocoPanoptic
 from eomtlib.data.sets.shapes_scene import CLASSES, RenderedScene, render_scene
 
@@ -77,7 +78,7 @@ def ensure_shapes(
         # What lies there without the mark of completeness is no data set.
         with (
             new_folder(final, replace=is_there) as partial,
-            tqdm(total=sum(counts.values()), desc="writing shapes", delay=3) as progress,
+            Progress("writing shapes", total=sum(counts.values()), delay=3) as progress,
         ):
             for number, (split, count) in enumerate(counts.items()):
                 _write_split(partial, split, count, (seed, number), (height, width), progress)
@@ -119,7 +120,7 @@ def _write_split(
     count: int,
     key: tuple[int, int],
     size: tuple[int, int],
-    progress: tqdm,
+    progress: Progress,
 ) -> None:
     images = root / f"{split}2017"
     maps = root / "annotations" / f"panoptic_{split}2017"
@@ -138,11 +139,7 @@ def _write_split(
         )
         annotations.append(entry)
         progress.update()
-    categories = [
-        {"id": info.category_id, "name": info.name, "isthing": int(info.is_thing)}
-        for info in CLASSES
-    ]
-    content = {"images": listed, "annotations": annotations, "categories": categories}
+    content = {"images": listed, "annotations": annotations, "categories": class_entries(CLASSES)}
     (root / "annotations" / f"panoptic_{split}2017.json").write_text(json.dumps(content))
 
 
