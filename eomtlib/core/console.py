@@ -113,7 +113,7 @@ class Progress:
         unit: of what, such as ``images``.
         shown: whether it is shown at all.
         delay: seconds before it shows; what is over before never does.
-        kept: whether it stays once it is over.
+        kept: whether it stays, or its last line is said, once it is over.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Progress:
         delay: float = 0.0,
         kept: bool = True,
     ) -> None:
-        self._what, self._total, self._delay = what, total, delay
+        self._what, self._total, self._delay, self._kept = what, total, delay, kept
         self._unit = f" {unit}" if unit else ""
         self._already = self._done = already
         self._note = ""
@@ -135,7 +135,7 @@ class Progress:
         self._line_at, self._line_done = self._started + delay, already
         is_shown = shown and not manner().quiet
         has_bar = _IN_NOTEBOOK or sys.stderr.isatty()
-        self._writes_lines = is_shown and kept and not has_bar
+        self._writes_lines = is_shown and not has_bar
         self._bar = tqdm(
             desc=what,
             total=total,
@@ -160,7 +160,7 @@ class Progress:
             self._bar.bar_format = _DONE
         self._bar.close()
         seconds = time.monotonic() - self._started
-        if self._writes_lines and seconds >= self._delay:
+        if self._writes_lines and self._kept and seconds >= self._delay:
             say(f"{self._counted} in {_clock(seconds)}{self._note}")
 
     def update(self, count: int = 1) -> None:

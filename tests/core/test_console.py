@@ -102,10 +102,13 @@ def test_a_note_alone_is_shown_once_a_minute(clock, capsys):
 
 
 def test_what_is_over_soon_or_passes_leaves_no_line(clock, capsys):
-    for seconds, options in ((2, {"delay": 3}), (200, {"kept": False}), (200, {"shown": False})):
+    for seconds, options in ((2, {"delay": 3}), (9, {"kept": False}), (200, {"shown": False})):
         for _ in progress(range(2), "looking", **options):
             clock.seconds += seconds / 2
     assert capsys.readouterr().err == ""
+    for _ in progress(range(2), "timing", kept=False):
+        clock.seconds += 61
+    assert capsys.readouterr().err == "timing: 50 %, 1 of 2, 01:01 left\n"
     for _ in progress(range(2), "looking", delay=3):
         clock.seconds += 2
     assert capsys.readouterr().err == "looking: 100 %, 2 of 2 in 00:04\n"

@@ -72,6 +72,10 @@ def test_all_that_is_wrong_with_masks_is_named_file_by_file(tmp_path, capsys):
     arguments = ["check-data", "--dataset", "custom", "--data-path", str(tmp_path)]
     assert main([*arguments, "--split", "val"]) == 1
     *lines, summary = capsys.readouterr().out.splitlines()
+    assert main([*arguments, "--split", "val", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["lines"] == lines
+    assert sum(told["findings"].values()) == len([x for x in lines if not x.startswith("note: ")])
     expected = [
         ("duplicate id", images / "a.png", "has the name of a.jpg"),
         ("missing mask", masks / "1.png", "missing"),
