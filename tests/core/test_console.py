@@ -11,6 +11,8 @@ import termios
 import warnings
 from types import SimpleNamespace
 
+import nbclient
+import nbformat
 import pytest
 
 from eomtlib.core import console
@@ -145,3 +147,21 @@ def test_a_terminal_gets_one_bar_and_notices_above_it():
     assert "2 of 2 steps in 00:00, loss 1" in last
     assert len(text.rstrip("\r\n").split("\n")[-1].split("\r")) > 1  # drawn over itself
     assert max(map(len, text.replace("\n", "\r").split("\r"))) <= 80
+
+
+def test_a_page_of_a_notebook_shows_how_it_ended():
+    code = (
+        "import time\n"
+        "from eomtlib.core.console import progress, say\n"
+        "say('a notice')\n"
+        "for _ in progress(range(3), 'counting', unit='images'): time.sleep(0.6)\n"
+        "for _ in progress(range(3), 'timing', kept=False): time.sleep(0.6)\n"
+        "for _ in progress(range(3), 'looking', delay=3): pass\n"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=60).execute()
+    notice, counted, timed = notebook.cells[0].outputs
+    assert (notice.name, notice.text) == ("stdout", "a notice\n")
+    assert counted.data["text/plain"].startswith("counting 100 % |")
+    assert "3 of 3 images in 00:0" in counted.data["text/plain"]
+    assert timed.data["text/plain"] == ""
