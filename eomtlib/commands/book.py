@@ -8,15 +8,26 @@ from pathlib import Path
 
 from papermill import PapermillExecutionError
 
+from eomtlib.core.atomic_files import write_file
 from eomtlib.core.console import deliver, say, show
-from eomtlib.core.errors import EomtlibError
+from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.precision import resolve_device
 from eomtlib.report.book import collect, run_study
+from eomtlib.report.papers.printed import paper_dir
+from eomtlib.report.quoted import quote
 from eomtlib.study.parsing import resolve_results_dir
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Executes the notebooks, and says where their page is."""
+    """Executes the notebooks, and says where their page is; or writes a text's figures."""
+    if chosen.figures:
+        path = Path(chosen.figures)
+        if not path.is_file():
+            raise ConfigurationError(f"--figures {path} is no file.")
+        write_file(path, quote(path.read_text(), paper_dir().parent / "gallery"))
+        show(f"Written: {path}")
+        deliver({"written": [path]})
+        return
     results_dir = resolve_results_dir(chosen.results_dir)
     try:
         page = run_study(

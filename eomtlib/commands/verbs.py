@@ -51,6 +51,12 @@ def book(parser: _Parser) -> None:
     option(parser, "--notebooks", "FOLDER", "of their sources", default="notebooks")
     option(parser, "--gallery", "FOLDER", "that gets a copy of all but the weights", default="")
     parser.add_argument(
+        "--figures",
+        metavar="FILE",
+        default="",
+        help="only write the figures that a Markdown file quotes, from results/gallery",
+    )
+    parser.add_argument(
         "-p",
         nargs=2,
         action="append",

@@ -28,7 +28,7 @@ from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
 from eomtlib.study.fitting import begin, fit_options
-from eomtlib.study.identity import Identity
+from eomtlib.study.identity import METHODS, Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
@@ -36,7 +36,7 @@ from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.fit import FitResult, fit, log_figures, measure_step
 from eomtlib.training.module import SegmentationModule
-from eomtlib.training.plan_file import saved_steps
+from eomtlib.training.plan_file import read_plan, saved_steps
 from eomtlib.training.resuming import forget_states, states
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
@@ -228,6 +228,8 @@ class Run:
             gradient_accumulation=s.gradient_accumulation,
             jobs=self._jobs,
             skipped_images=self.materials.train_set.skipped,
+            methods=METHODS,
+            code=read_plan(folder).get("code", ""),
         )
         record = self.store.write(record)
         forget_states(folder)

@@ -20,6 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core import distributed
 from eomtlib.core.console import Progress
+from eomtlib.core.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.resuming import (
     RESUME_FILE,
@@ -94,13 +95,19 @@ def train_to_end(
     # Before the state is written, which holds what it found.
     bar = _Bar(shown=options.progress)
     callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every), bar]
-    with _quiet_lightning(), _interruptible(folder), closing(bar):
+    with (
+        _quiet_lightning(),
+        _interruptible(folder),
+        closing(bar),
+        tensor_cores(options.device, options.precision),
+    ):
         trainer = L.Trainer(
             accelerator="cpu" if options.device == "cpu" else "auto",
             **_processes(options),
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISIONS[options.precision],
+            benchmark=True,  # cuDNN tries its ways once: shapes stay the same
             logger=loggers,
             log_every_n_steps=max(1, min(10, steps // 20)),
             callbacks=[callback for callback in callbacks if callback is not None],
@@ -174,7 +181,10 @@ def _processes(options: FitOptions) -> dict[str, Any]:
         "devices": on_this_node,
         "num_nodes": distributed.world_size() // on_this_node,
         # Every parameter of every rung gets a gradient in every step.
-        "strategy": DDPStrategy(find_unused_parameters=False, gradient_as_bucket_view=True),
+        # Buffers are equal already: tables, and batch norm's statistics over all processes.
+        "strategy": DDPStrategy(
+            find_unused_parameters=False, gradient_as_bucket_view=True, broadcast_buffers=False
+        ),
     }
 
 
