@@ -12,11 +12,11 @@ help:
 	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: 15 to 25 min on two cores'
 	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
 	@echo 'make lab        set up, then the notebooks in JupyterLab'
-	@echo 'make test       set up with the tools of development, then lint and the quick tests'
+	@echo 'make test       set up, with 0.4 GB of tools for development, then lint and the quick tests'
 	@echo 'make test-all   the slow tests as well'
 	@echo 'make lint, make format, make clean'
 	@echo
-	@echo 'Set-up, once: about 6.6 GB in $(VENV), of which NVIDIA libraries are 3 GB; about 2 min on a fast line.'
+	@echo 'Set-up, once: about 6.3 GB in $(VENV), of which NVIDIA libraries are 3 GB; about 2 min on a fast line.'
 	@echo 'Without GPU, less: make ablation PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"'
 	@echo 'Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"'
 
@@ -27,7 +27,7 @@ $(VENV)/bin/python:
 
 # Both with the same constraints, so that the second adds to the first and changes nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo 'Installing into $(VENV): about 6.6 GB, about 2 min on a fast line (CPU only: see make help).'
+	@echo 'Installing into $(VENV): about 6.3 GB, about 2 min on a fast line (CPU only: see make help).'
 	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e .
 	@touch $@
 
