@@ -87,16 +87,18 @@ def benchmark(parser: _Parser) -> None:
 
 
 def check_data(parser: _Parser) -> None:
-    """Read all files of a data set and name each that is missing, damaged or contradictory.
+    """Read all files of a data set; name what is wrong with any, and say what is in them.
 
     Examples:
       eomtlib check-data --dataset custom --data-path streets
-      eomtlib check-data --dataset coco --data-path ~/coco --split val
+      eomtlib check-data --dataset coco --data-path ~/coco --split val --sheet sheet.png
     """
     option(parser, "--dataset", "NAME", f"of {', '.join(DATASET_TASKS)}", required=True)
     as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
     option(parser, "--split", "NAME", f"of {', '.join(_SPLITS)}; by default both", default="")
     option(parser, "--workers", "N", "processes; -1 for cores - 1", type=int, default=-1)
+    about = "a PNG of some of the images with masks and names over them"
+    option(parser, "--sheet", "FILE", about, default="")
 
 
 def convert(parser: _Parser) -> None:
@@ -165,7 +167,7 @@ def export(parser: _Parser) -> None:
 
 
 def predict(parser: _Parser) -> None:
-    """Segment images: an overlay of each, and segments in the formats of the official tools.
+    """Segment images: an overlay of each, with names, and segments in the official formats.
 
     Examples:
       eomtlib predict --checkpoint results/runs/NAME/model --images photos --output segmented
@@ -207,6 +209,11 @@ def predict(parser: _Parser) -> None:
         default="",
     )
     option(written, "--threshold", "SCORE", "for panoptic; default: 0.8", type=float)
+    about = "of colours over the photo, 0 to 1; default: 0.42"
+    option(written, "--opacity", "SHARE", about, type=float, default=0.42)
+    written.add_argument(
+        "--side-by-side", action="store_true", help="overlays with the photo at their left"
+    )
     parser.add_argument(
         "--compile", action="store_true", help="faster after the first image, which takes minutes"
     )
