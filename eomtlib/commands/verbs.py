@@ -69,6 +69,23 @@ def check_data(parser: _Parser) -> None:
     parser.add_argument("--workers", type=int, default=-1, help="processes; -1 for cores - 1")
 
 
+def compare(parser: _Parser) -> None:
+    """Say whether two models differ on the same images, and where; by drawing images anew."""
+    said = "a run's folder, a checkpoint, or predictions in the official tools' formats"
+    parser.add_argument("a", metavar="A", help=said)
+    parser.add_argument("b", metavar="B", help=f"likewise: {said}")
+    _add_inference(parser)
+    _as_described(parser, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
+    parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
+    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0: all")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at once")
+    parser.add_argument("--workers", type=int, default=None, help="processes that load images")
+    parser.add_argument("--resamples", type=int, default=2000, help="how often images are drawn")
+    parser.add_argument("--worst", type=int, default=10, help="how many images to name")
+    parser.add_argument("--output", default="", help="a JSON file for all figures")
+    parser.add_argument("--figures", default="", help="a new folder for pictures of these images")
+
+
 def convert(parser: _Parser) -> None:
     """Make of an annotation tool's export a data set that --dataset custom reads."""
     parser.add_argument("source", help="the folder of the export, unpacked")
@@ -175,6 +192,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "benchmark": benchmark,
     "book": book,
     "check-data": check_data,
+    "compare": compare,
     "convert": convert,
     "evaluate": evaluate,
     "export": export,
@@ -209,6 +227,11 @@ def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
         "--checkpoint", required=True, help="ours, the authors' or Hugging Face's: file or folder"
     )
     parser.add_argument("--weights", default="", help="of the encoder, where the file lacks it")
+    _add_inference(parser, runs_task=runs_task)
+
+
+def _add_inference(parser: _Parser, *, runs_task: bool = True) -> None:
+    """Adds the options that say how a model runs."""
     parser.add_argument("--image-size", default="", help="640, or 480x640 for height x width")
     if runs_task:
         parser.add_argument(

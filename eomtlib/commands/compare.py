@@ -1,0 +1,146 @@
+"""``compare``: whether two models differ on the same images by more than these images' chance."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from eomtlib.commands.checkpoint import task_of
+from eomtlib.commands.evaluate import open_data, open_model
+from eomtlib.core.atomic_files import new_folder, write_file
+from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.precision import resolve_device
+from eomtlib.data.dataset import SegmentationDataset
+from eomtlib.evaluation.comparison.bootstrap import Difference, difference
+from eomtlib.evaluation.comparison.statistics import ImageStatistics, Statistics
+from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.evaluation.prediction_files import PredictionFiles, find_predictions
+from eomtlib.inference.tasks import get_task
+from eomtlib.models.checkpoints import identify
+from eomtlib.report.comparison import class_table, image_table, sentences
+from eomtlib.report.plots.image_rows import plot_segmentations
+from eomtlib.study.parsing import whole
+from eomtlib.study.records.kinds import as_json
+
+_Segment = Callable[[int, Tensor], Any]
+"""Position and pixels of an image → its segmentation."""
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Compares, says what came of it, and writes what was asked for."""
+    device = resolve_device(chosen.device)
+    whole("resamples", chosen.resamples, at_least=100)
+    worst = whole("worst", chosen.worst, at_least=1)
+    paths = (chosen.a, chosen.b)
+    files = [find_predictions(path) for path in paths]
+    configs = [
+        None if found else identify(path).config for found, path in zip(files, paths, strict=True)
+    ]
+    tasks = {
+        found[0] if found else task_of(_as_checkpoint(chosen, path), config)
+        for found, path, config in zip(files, paths, configs, strict=True)
+    }
+    if len(tasks) > 1:
+        raise ConfigurationError(
+            f"A and B are of different tasks ({' and '.join(sorted(tasks))}); set task to one that "
+            "both can do, or compare predictions of one task."
+        )
+    (task,) = tasks
+    known = next(filter(None, configs), None)
+    dataset, limit = open_data(chosen, task, known, device)
+    count = min(len(dataset), limit or len(dataset))
+    statistics: list[Statistics] = []
+    segment: list[_Segment] = []
+    for found, path in zip(files, paths, strict=True):
+        watcher = ImageStatistics(task, dataset.classes)
+        if found:
+            predictions = PredictionFiles(*found, classes=dataset.classes)
+            segment.append(_from_files(predictions, dataset))
+            for index in tqdm(range(count), desc=f"reading {Path(path).name}", unit="image"):
+                image, target = dataset.read(index)
+                watcher(segment[-1](index, image), target, int(dataset.image_ids[index]))
+        else:
+            own = _as_checkpoint(chosen, path)
+            segmenter, loader = open_model(own, task, dataset, device, limit=limit)
+            segment.append(lambda _, image, segmenter=segmenter: segmenter(image))
+            evaluate(segmenter, loader, classes=dataset.classes, watchers=[watcher])
+        statistics.append(watcher.finished())
+    result = difference(*statistics, num_images=count, resamples=chosen.resamples)
+    _tell(chosen, result, dataset, task=task, worst=worst)
+    if chosen.figures:
+        names = _names(chosen)
+        with new_folder(Path(chosen.figures).expanduser()) as folder:
+            for index in image_table(result, range(count), most=worst)["image"]:
+                rows, image = _painted(dataset, index, dict(zip(names, segment, strict=True)), task)
+                classes = [info.name for info in dataset.classes]
+                figure = plot_segmentations([image], rows, class_names=classes)
+                figure.savefig(folder / f"{index:06d}.png", dpi=120, bbox_inches="tight")
+        print(f"Written: {chosen.figures} (the images that differ most)")
+
+
+def _tell(
+    chosen: argparse.Namespace,
+    result: Difference,
+    dataset: SegmentationDataset,
+    *,
+    task: str,
+    worst: int,
+) -> None:
+    names = _names(chosen)
+    said = sentences(result, task=task, names=names, classes=dataset.classes)
+    by_class = class_table(result, dataset.classes)
+    sources = [dataset.source(index)[1] for index in range(len(result.by_image))]
+    by_image = image_table(result, sources, most=worst)
+    print("\n".join(said))
+    print(f"\nA: {chosen.a}\nB: {chosen.b}\n\n{by_class.to_string(float_format='%.1f')}")
+    print(f"\nThe images that differ most:\n{by_image.to_string(index=False, float_format='%.1f')}")
+    if chosen.output:
+        content = {
+            "task": task,
+            "a": str(chosen.a),
+            "b": str(chosen.b),
+            "said": said,
+            "figures": result.figures.tolist(),
+            "difference": result.gain,
+            "interval": result.interval,
+            "resamples": result.resamples,
+            "num_images": len(sources),
+            "per_class": by_class.to_dict(orient="index"),
+            "images": by_image.to_dict(orient="records"),
+        }
+        write_file(Path(chosen.output).expanduser(), as_json(content))
+        print(f"Written: {chosen.output} (figures)")
+
+
+def _names(chosen: argparse.Namespace) -> tuple[str, str]:
+    """What A and B are called: their own names, where these tell them apart."""
+    a, b = (Path(path).expanduser().resolve().name for path in (chosen.a, chosen.b))
+    return (a, b) if a != b else ("A", "B")
+
+
+def _as_checkpoint(chosen: argparse.Namespace, path: str) -> argparse.Namespace:
+    return argparse.Namespace(**vars(chosen), checkpoint=path, weights="")
+
+
+def _from_files(predictions: PredictionFiles, dataset: SegmentationDataset) -> _Segment:
+    def segmented(index: int, image: Tensor) -> Any:
+        return predictions.segmented(dataset.source(index), tuple(image.shape[1:]))
+
+    return segmented
+
+
+def _painted(
+    dataset: SegmentationDataset, index: int, segment: dict[str, _Segment], task: str
+) -> tuple[dict[str, list[Any]], Any]:
+    """Target and segmentations of an image as ``plot_segmentations`` takes them, and its pixels."""
+    image, target = dataset.read(index)
+    rows = {"target": [(target.ids.amax(0).numpy(), target.labels.tolist())]}
+    for name, own in segment.items():
+        painted = get_task(task).paint(own(index, image))
+        rows[name] = [(painted.ids.cpu().numpy(), painted.labels)]
+    return rows, image.permute(1, 2, 0).numpy()
