@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -14,6 +17,7 @@ from eomtlib.commands.checkpoint import task_of
 from eomtlib.commands.evaluate import open_data, open_model
 from eomtlib.core.atomic_files import new_folder, write_file
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.precision import resolve_device
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.evaluation.comparison.bootstrap import Difference, difference
@@ -27,6 +31,7 @@ from eomtlib.report.plots.image_rows import plot_segmentations
 from eomtlib.study.parsing import whole
 from eomtlib.study.records.kinds import as_json
 
+_COLUMNS = 5
 _Segment = Callable[[int, Tensor], Any]
 """Position and pixels of an image → its segmentation."""
 
@@ -73,14 +78,14 @@ def run(chosen: argparse.Namespace) -> None:
     result = difference(*statistics, num_images=count, resamples=chosen.resamples)
     _tell(chosen, result, dataset, task=task, worst=worst)
     if chosen.figures:
-        names = _names(chosen)
+        by_image = image_table(result, range(count), most=worst)
         with new_folder(Path(chosen.figures).expanduser()) as folder:
-            for index in image_table(result, range(count), most=worst)["image"]:
-                rows, image = _painted(dataset, index, dict(zip(names, segment, strict=True)), task)
-                classes = [info.name for info in dataset.classes]
-                figure = plot_segmentations([image], rows, class_names=classes)
-                figure.savefig(folder / f"{index:06d}.png", dpi=120, bbox_inches="tight")
-        print(f"Written: {chosen.figures} (the images that differ most)")
+            for begun in range(0, len(by_image), _COLUMNS):
+                shown = by_image[begun : begun + _COLUMNS]
+                figure = _drawn(dataset, shown, dict(zip("AB", segment, strict=True)), task)
+                path = folder / f"differences-{begun // _COLUMNS + 1}.png"
+                figure.savefig(path, dpi=120, bbox_inches="tight")
+        print(f"Written: {chosen.figures} (pictures of these images)")
 
 
 def _tell(
@@ -134,13 +139,23 @@ def _from_files(predictions: PredictionFiles, dataset: SegmentationDataset) -> _
     return segmented
 
 
-def _painted(
-    dataset: SegmentationDataset, index: int, segment: dict[str, _Segment], task: str
-) -> tuple[dict[str, list[Any]], Any]:
-    """Target and segmentations of an image as ``plot_segmentations`` takes them, and its pixels."""
-    image, target = dataset.read(index)
-    rows = {"target": [(target.ids.amax(0).numpy(), target.labels.tolist())]}
-    for name, own in segment.items():
-        painted = get_task(task).paint(own(index, image))
-        rows[name] = [(painted.ids.cpu().numpy(), painted.labels)]
-    return rows, image.permute(1, 2, 0).numpy()
+def _drawn(
+    dataset: SegmentationDataset, by_image: pd.DataFrame, segment: dict[str, _Segment], task: str
+) -> Figure:
+    """The images of ``image_table``, side by side, with their targets and both segmentations."""
+    images: list[np.ndarray] = []
+    rows: dict[str, list[Any]] = {name: [] for name in ("target", *segment)}
+    for index in by_image["image"]:
+        image, target = dataset.read(index)
+        images.append(image.permute(1, 2, 0).numpy())
+        rows["target"].append((target.ids.amax(0).numpy(), target.labels.tolist()))
+        for name, own in segment.items():
+            painted = get_task(task).paint(own(index, image))
+            rows[name].append((painted.ids.cpu().numpy(), painted.labels))
+    names = [info.name for info in dataset.classes]
+    figure = plot_segmentations(images, rows, class_names=names)
+    for axis, (_, row) in zip(figure.axes, by_image.iterrows(), strict=False):
+        stem = Path(dataset.source(row["image"])[1]).stem
+        gain = f"{row['difference']:+.0f}".replace("-", "−")
+        axis.set_title(f"{for_matplotlib(stem[-20:])}\nB − A: {gain}", fontsize=8)
+    return figure

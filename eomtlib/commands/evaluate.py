@@ -6,6 +6,7 @@ import argparse
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -24,6 +25,7 @@ from eomtlib.evaluation.official_files import ResultImage, exporting, told_apart
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import ModelConfig, identify
+from eomtlib.report.losses import loss_sentences
 from eomtlib.study.defaults import embedded_defaults
 from eomtlib.study.parsing import read_split, whole
 from eomtlib.study.records.kinds import as_json
@@ -46,6 +48,8 @@ def run(chosen: argparse.Namespace) -> None:
 def _tell(chosen: argparse.Namespace, result: Result, task: str, skipped: int) -> None:
     for name in FIGURES[task]:
         print(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
+    for said in loss_sentences(result.errors):
+        print(said)
     if skipped:
         print(f"{skipped} image(s) were left out (on_bad='skip'); check-data names them.")
     for name, text in (("output", "figures"), ("export", "predictions")):
@@ -53,7 +57,7 @@ def _tell(chosen: argparse.Namespace, result: Result, task: str, skipped: int) -
             print(f"Written: {path} ({text})")
     if chosen.output:
         content = {"task": task, "metrics": result.metrics, "per_class": result.per_class}
-        content |= {"skipped_images": skipped}
+        content |= {"errors": result.errors, "skipped_images": skipped}
         write_file(Path(chosen.output).expanduser(), as_json(content))
 
 
@@ -61,6 +65,7 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str, int
     """The figures, the task, and how many images were left out."""
     known = identify(chosen.checkpoint).config
     name = task_of(chosen, known)
+    options = _metric_options(chosen, name)
     dataset, limit = open_data(chosen, name, known, device)
     segmenter, loader = open_model(chosen, name, dataset, device, limit=limit)
     folder = Path(chosen.export).expanduser()
@@ -80,8 +85,19 @@ def _evaluate(chosen: argparse.Namespace, device: str) -> tuple[Result, str, int
             classes=dataset.classes,
             progress=distributed.is_first(),
             watchers=[lambda segmented, _, image_id: export(segmented, image_id)] if export else [],
+            options=options,
         )
     return result, name, dataset.skipped
+
+
+def _metric_options(chosen: argparse.Namespace, task: str) -> dict[str, Any]:
+    """What was asked of the metric, which must be that of the task."""
+    asked = {"boundary": chosen.boundary, "max_dets": chosen.max_dets}
+    own = {"panoptic": "boundary", "instance": "max_dets"}.get(task)
+    for name, value in asked.items():
+        if value and name != own:
+            raise ConfigurationError(f"{name} is of no use for task={task!r}; leave it out.")
+    return {own: asked[own]} if own and asked[own] else {}
 
 
 def open_data(

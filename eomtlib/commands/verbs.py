@@ -113,6 +113,12 @@ def evaluate(parser: _Parser) -> None:
     parser.add_argument("--val-images", type=int, default=0, help="how many images; 0: all")
     parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
     parser.add_argument("--workers", type=int, default=None, help="processes that load images")
+    parser.add_argument(
+        "--boundary", action="store_true", help="panoptic: also PQ by the boundaries of masks"
+    )
+    parser.add_argument(
+        "--max-dets", type=int, default=0, help="instance: of a class in an image; 100 as COCO has"
+    )
     parser.add_argument("--output", default="", help="a JSON file for all figures")
     parser.add_argument(
         "--export", default="", help="a new folder for predictions in the official tools' formats"

@@ -63,7 +63,7 @@ def sentences(
     of_a, of_b = found.figures
     said = [
         f"{b} lies {abs(found.gain):.1f} points of {figure} {way} {a} ({of_b:.1f} and {of_a:.1f}).",
-        f"On other images like these {count} it would be {' to '.join(shown)} (95 % interval).",
+        f"Over all images like these {count} it is {' to '.join(shown)} (95 % interval).",
     ]
     if low <= 0 <= high:
         said.append("The interval holds 0: these images do not tell which of the two is better.")

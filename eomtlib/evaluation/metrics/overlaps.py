@@ -67,6 +67,23 @@ class Overlaps:
         excused = self.areas[0, 1:] + on_crowd
         return (excused > 0.5 * self.found_areas) | (self.found_areas == 0)
 
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """``[P]``, the true segment that each prediction belongs to, −1 where to none.
+
+        It is of its class, and covers more than half of it (void left out) or is covered by it for
+        more than half; of several, the one that it shares most with. What is excused belongs to
+        none.
+        """
+        if not len(self.truth):
+            return np.full(len(self.labels), -1)
+        counted = ~self.excused
+        counted[self.matches.found] = True
+        inside = self.pixels > 0.5 * (self.found_areas - self.areas[0, 1:])
+        around = self.pixels > 0.5 * self.true_areas[:, None]
+        linked = self.same_class & (inside | around) & counted
+        return np.where(linked.any(0), (self.pixels * linked).argmax(0), -1)
+
     def iou(self, chosen: np.ndarray) -> np.ndarray:
         """``[S, P]`` intersection over union of the chosen pairs, void left out; else 0."""
         chosen = chosen & (self.pixels > 0)

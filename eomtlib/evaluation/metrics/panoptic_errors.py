@@ -51,7 +51,8 @@ class PanopticErrors:
                 self.sums[stages, :, column] += np.bincount(rows, weights, self.sums.shape[1])
 
     def _rows(self, labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
-        return np.searchsorted(_BORDERS, areas, side="right") * len(self._classes) + labels
+        size = (areas >= _BORDERS[0]).astype(np.int64) + (areas >= _BORDERS[1])
+        return size * len(self._classes) + labels
 
     def compute(self) -> dict[str, Any]:
         """The figures over all images so far, in points of PQ.

@@ -46,10 +46,10 @@ class Reliability:
             {
                 "from": 100 * place / _BINS,
                 "to": 100 * (place + 1) / _BINS,
-                "score": 100 * scores[place] / count[place],
-                "right": 100 * right[place] / count[place],
-                "predictions": count[place],
+                "score": float(100 * scores[place] / count[place]),
+                "right": float(100 * right[place] / count[place]),
+                "predictions": int(count[place]),
             }
             for place in np.flatnonzero(count).tolist()
         ]
-        return {"ece": gap, "bins": bins}
+        return {"ece": float(gap), "bins": bins}

@@ -4,9 +4,6 @@ In the spirit of TIDE (Bolya et al., ECCV 2020), which repairs detections. Here 
 what the one before it has left, and each is one of the counts of pixels that segments share, of
 which panoptic quality is computed as ever: what a repair gains is what its kind of error costs, and
 all kinds together cost what is lacking to 100.
-
-A prediction *belongs* to the true segment of its class that it covers more than half of, or that
-covers more than half of it (void left out); of several, to the one that it shares most with.
 """
 
 from __future__ import annotations
@@ -67,7 +64,9 @@ def _class_wrong(image: Overlaps) -> Overlaps:
 
 def _split(image: Overlaps) -> Overlaps:
     """Unites predictions that belong to one segment."""
-    owner = _owners(image)
+    if not image.matches.wrong.any():
+        return image
+    owner = image.owners
     first = np.full(len(image.truth) + 1, len(owner))
     np.minimum.at(first, owner, np.arange(len(owner)))
     place = np.where(owner == _NONE, np.arange(len(owner)), first[owner])
@@ -80,9 +79,9 @@ def _split(image: Overlaps) -> Overlaps:
 
 def _merged(image: Overlaps) -> Overlaps:
     """Cuts out of a prediction all segments of its class that it covers, but the largest."""
-    covered = image.same_class & (image.pixels > 0.5 * image.true_areas[:, None])
-    if not covered.any():
+    if not image.matches.missed.any():
         return image
+    covered = image.same_class & (image.pixels > 0.5 * image.true_areas[:, None])
     largest = (image.pixels * covered).argmax(0)
     cut = covered.copy()
     cut[largest, np.arange(len(largest))] = False
@@ -98,14 +97,17 @@ def _merged(image: Overlaps) -> Overlaps:
 
 def _invented(image: Overlaps) -> Overlaps:
     """Takes away wrong predictions that no segment is found by."""
-    gone = image.matches.wrong.copy()
-    partners = _partners(image)
+    if not image.matches.wrong.any():
+        return image
+    gone, partners = image.matches.wrong.copy(), _partners(image)
     gone[partners[partners != _NONE]] = False
     return _given_back(image, gone) if gone.any() else image
 
 
 def _missed(image: Overlaps) -> Overlaps:
     """Adds the segments that nothing belongs to, with all of their pixels."""
+    if not image.matches.missed.any():
+        return image
     lost = np.flatnonzero(image.matches.missed & (_partners(image) == _NONE))
     if not len(lost):
         return image
@@ -119,7 +121,7 @@ def _missed(image: Overlaps) -> Overlaps:
 def _too_coarse(image: Overlaps) -> Overlaps:
     """Gives each segment the pixels that it has, and nothing else."""
     true = np.flatnonzero(~image.is_crowd)
-    if image.matches.iou.sum() == len(true) and not image.matches.wrong.any():
+    if image.matches.iou.sum() == len(true):
         return image
     areas = np.zeros((len(image.areas), len(true) + 1), np.int64)
     areas[true + 1, np.arange(len(true)) + 1] = image.true_areas[true]
@@ -138,27 +140,13 @@ REPAIRS: dict[str, Repair] = {
 """Kind of error → its repair, in the order in which they follow."""
 
 
-def _owners(image: Overlaps) -> np.ndarray:
-    """``[P]``, the true segment that each prediction belongs to, −1 where to none."""
-    if not len(image.truth):
-        return np.full(len(image.labels), _NONE)
-    inside = image.pixels > 0.5 * (image.found_areas - image.areas[0, 1:])
-    around = image.pixels > 0.5 * image.true_areas[:, None]
-    counted = ~image.excused
-    counted[image.matches.found] = True
-    linked = image.same_class & (inside | around) & counted
-    shared = image.pixels * linked
-    return np.where(linked.any(0), shared.argmax(0), _NONE)
-
-
 def _partners(image: Overlaps) -> np.ndarray:
     """``[S]``, the prediction that each true segment is found by: its match, or what belongs to it.
 
     −1 where there is none.
     """
-    matches = image.matches
+    matches, owner = image.matches, image.owners
     partners = np.full(len(image.truth), _NONE)
-    owner = _owners(image)
     for found in np.flatnonzero(matches.wrong & (owner != _NONE)):
         own = owner[found]
         best = partners[own]
