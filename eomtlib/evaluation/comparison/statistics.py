@@ -15,6 +15,8 @@ from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.evaluation.metrics.coco_backend import Detections
 
+_RECALLS = np.linspace(0, 1, 101)
+
 
 class Statistics(Protocol):
     """Of one model on N images of K classes.
@@ -199,8 +201,8 @@ def _ap(
             for index in range(count - 2, -1, -1):
                 precision[index] = max(precision[index], precision[index + 1])
             index = 0
-            for step in range(101):
-                while index < count and recall[index] < step / 100:
+            for threshold in _RECALLS:
+                while index < count and recall[index] < threshold:
                     index += 1
                 if index == count:
                     break

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 try:
-    import hotcoco as backend
+    import hotcoco
 except ImportError:
-    from pycocotools import coco as backend
-    from pycocotools import cocoeval
-
-    IS_FAST = False
-else:
-    IS_FAST = True
+    hotcoco = None
 
 DetectedImage = tuple[tuple[int, int], list[dict[str, Any]], list[dict[str, Any]]]
 """Size, detections and ground truth of an image, as COCO's annotations without ids."""
@@ -60,13 +57,19 @@ class Evaluated:
     by_class: tuple[Detections, ...]
 
 
-def evaluated(images: Sequence[DetectedImage], *, num_classes: int, max_dets: int) -> Evaluated:
+def evaluated(
+    images: Sequence[DetectedImage],
+    *,
+    num_classes: int,
+    max_dets: int,
+    by_hotcoco: bool = hotcoco is not None,
+) -> Evaluated:
     """Evaluates masks; of each image and class the ``max_dets`` surest detections."""
+    data_set = _hotcoco_set if by_hotcoco else _pycocotools_set
     with redirect_stdout(io.StringIO()):  # they print at every step
-        truth, found = (_data_set(images, part, num_classes) for part in (2, 1))
-        of = backend.COCOeval if IS_FAST else cocoeval.COCOeval
-        evaluation = of(truth, found, "segm")
-        evaluation.params.maxDets = [1, 10, max_dets]
+        truth, found = (data_set(_content(images, part, num_classes)) for part in (2, 1))
+        evaluation = (hotcoco.COCOeval if by_hotcoco else COCOeval)(truth, found, "segm")
+        evaluation.params.maxDets = [max_dets]
         evaluation.evaluate()
         evaluation.accumulate()
     parts: list[list[dict[str, Any]]] = [[] for _ in range(num_classes)]
@@ -78,9 +81,9 @@ def evaluated(images: Sequence[DetectedImage], *, num_classes: int, max_dets: in
     return Evaluated(np.asarray(evaluation.eval["precision"])[..., -1], by_class)
 
 
-def _data_set(images: Sequence[DetectedImage], part: int, num_classes: int) -> Any:
+def _content(images: Sequence[DetectedImage], part: int, num_classes: int) -> dict[str, Any]:
     pairs = [(place, own) for place, image in enumerate(images) for own in image[part]]
-    content = {
+    return {
         "images": [
             {"id": place, "height": image[0][0], "width": image[0][1]}
             for place, image in enumerate(images)
@@ -92,12 +95,17 @@ def _data_set(images: Sequence[DetectedImage], part: int, num_classes: int) -> A
             for number, (place, own) in enumerate(pairs, start=1)
         ],
     }
-    if IS_FAST:
-        for own in content["annotations"]:
-            outline = own["segmentation"]
-            own["segmentation"] = outline | {"counts": outline["counts"].decode("ascii")}
-        return backend.COCO(content)
-    coco = backend.COCO()
+
+
+def _hotcoco_set(content: dict[str, Any]) -> Any:
+    for own in content["annotations"]:
+        outline = own["segmentation"]
+        own["segmentation"] = outline | {"counts": outline["counts"].decode("ascii")}
+    return hotcoco.COCO(content)
+
+
+def _pycocotools_set(content: dict[str, Any]) -> COCO:
+    coco = COCO()
     coco.dataset = content
     coco.createIndex()
     return coco
