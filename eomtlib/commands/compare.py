@@ -154,8 +154,9 @@ def _drawn(
             rows[name].append((painted.ids.cpu().numpy(), painted.labels))
     names = [info.name for info in dataset.classes]
     figure = plot_segmentations(images, rows, class_names=names)
-    for axis, (_, row) in zip(figure.axes, by_image.iterrows(), strict=False):
-        stem = Path(dataset.source(row["image"])[1]).stem
-        gain = f"{row['difference']:+.0f}".replace("-", "−")
+    shown = zip(figure.axes, by_image["image"], by_image["difference"], strict=False)
+    for axis, index, own_gain in shown:
+        stem = Path(dataset.source(index)[1]).stem
+        gain = f"{own_gain:+.0f}".replace("-", "−")
         axis.set_title(f"{for_matplotlib(stem[-20:])}\nB − A: {gain}", fontsize=8)
     return figure
