@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import task_of
 from eomtlib.commands.evaluate import open_data, open_model
 from eomtlib.core.atomic_files import new_folder, write_file
+from eomtlib.core.console import deliver, progress, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.precision import resolve_device
@@ -66,7 +66,7 @@ def run(chosen: argparse.Namespace) -> None:
         if found:
             predictions = PredictionFiles(*found, classes=dataset.classes)
             segment.append(_from_files(predictions, dataset))
-            for index in tqdm(range(count), desc=f"reading {Path(path).name}", unit="image"):
+            for index in progress(range(count), f"reading {Path(path).name}", unit="images"):
                 image, target = dataset.read(index)
                 watcher(segment[-1](index, image), target, int(dataset.image_ids[index]))
         else:
@@ -85,7 +85,7 @@ def run(chosen: argparse.Namespace) -> None:
                 figure = _drawn(dataset, shown, dict(zip("AB", segment, strict=True)), task)
                 path = folder / f"differences-{begun // _COLUMNS + 1}.png"
                 figure.savefig(path, dpi=120, bbox_inches="tight")
-        print(f"Written: {chosen.figures} (pictures of these images)")
+        show(f"Written: {chosen.figures} (pictures of these images)")
 
 
 def _tell(
@@ -101,25 +101,28 @@ def _tell(
     by_class = class_table(result, dataset.classes)
     sources = [dataset.source(index)[1] for index in range(len(result.by_image))]
     by_image = image_table(result, sources, most=worst)
-    print("\n".join(said))
-    print(f"\nA: {chosen.a}\nB: {chosen.b}\n\n{by_class.to_string(float_format='%.1f')}")
-    print(f"\nThe images that differ most:\n{by_image.to_string(index=False, float_format='%.1f')}")
+    show("\n".join(said))
+    show(f"\nA: {chosen.a}\nB: {chosen.b}\n\n{by_class.to_string(float_format='%.1f')}")
+    if len(by_image):
+        listed = by_image.to_string(index=False, float_format="%.1f")
+        show(f"\nThe images that differ most:\n{listed}")
+    content = {
+        "task": task,
+        "a": str(chosen.a),
+        "b": str(chosen.b),
+        "said": said,
+        "figures": result.figures.tolist(),
+        "difference": result.gain,
+        "interval": result.interval,
+        "resamples": result.resamples,
+        "num_images": len(sources),
+        "per_class": by_class.to_dict(orient="index"),
+        "images": by_image.to_dict(orient="records"),
+    }
+    deliver(content)
     if chosen.output:
-        content = {
-            "task": task,
-            "a": str(chosen.a),
-            "b": str(chosen.b),
-            "said": said,
-            "figures": result.figures.tolist(),
-            "difference": result.gain,
-            "interval": result.interval,
-            "resamples": result.resamples,
-            "num_images": len(sources),
-            "per_class": by_class.to_dict(orient="index"),
-            "images": by_image.to_dict(orient="records"),
-        }
         write_file(Path(chosen.output).expanduser(), as_json(content))
-        print(f"Written: {chosen.output} (figures)")
+        show(f"Written: {chosen.output} (figures)")
 
 
 def _names(chosen: argparse.Namespace) -> tuple[str, str]:

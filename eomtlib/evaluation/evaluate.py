@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
-from eomtlib.core import distributed
+from eomtlib.core import console, distributed
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Batch, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
@@ -55,7 +54,7 @@ def evaluate(
     """
     made = partial(METRICS[segmenter.task], classes, **options or {})
     metric, count = made(), 0
-    for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
+    for batch in console.progress(loader, "evaluating", unit="batches", shown=progress):
         segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
         for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
             segmented = next(segmentations)
