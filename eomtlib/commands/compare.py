@@ -155,8 +155,7 @@ def _drawn(
         for name, own in segment.items():
             painted = get_task(task).paint(own(index, image))
             rows[name].append((painted.ids.cpu().numpy(), painted.labels))
-    names = [info.name for info in dataset.classes]
-    figure = plot_segmentations(images, rows, class_names=names)
+    figure = plot_segmentations(images, rows, classes=dataset.classes)
     shown = zip(figure.axes, by_image["image"], by_image["difference"], strict=False)
     for axis, index, own_gain in shown:
         stem = Path(dataset.source(index)[1]).stem

@@ -25,10 +25,13 @@ class Reliability:
         self.sums = np.zeros((_BINS, 3))
 
     def add(self, scores: np.ndarray, right: np.ndarray) -> None:
-        """Adds ``[K]`` scores in [0, 1], and whether each prediction is right; no NaN is added."""
+        """Adds ``[K]`` scores, and whether each prediction is right.
+
+        No NaN is added; what lies outside of [0, 1] is in the first or the last bin.
+        """
         known = ~np.isnan(scores)
         scores, right = scores[known], right[known]
-        bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
+        bins = (scores * _BINS).astype(int).clip(0, _BINS - 1)
         for column, weights in enumerate((None, scores, right)):
             self.sums[:, column] += np.bincount(bins, weights, _BINS)
 
