@@ -8,7 +8,7 @@ const CLAMP = 6; // as in shown.py
 function explorer({ model, el }) {
   const waiting = new Map();
   const me = Math.random();
-  const status = add(el, "p", { class: "ex-status", text: "Waiting for the kernel …" });
+  const status = add(el, "p", { class: "ex-status", text: "This needs a running kernel in JupyterLab; figures below show the first image." });
   model.on("msg:custom", (reply) => waiting.get(reply.to)?.(reply));
 
   /** Asks the kernel; null after an error, which is shown. */
@@ -20,6 +20,7 @@ function explorer({ model, el }) {
     const reply = await answer;
     el.ariaBusy = false;
     status.textContent = reply.error ?? "";
+    status.classList.toggle("ex-error", !!reply.error);
     return reply.error ? null : reply;
   }
 
@@ -157,7 +158,7 @@ function explorer({ model, el }) {
       look.parentNode.hidden = !picked?.attention;
       back.hidden = scale.hidden = !picked;
       const name = shown() === "attention" ? `block ${at + 1}` : layers[at]?.layer ?? "";
-      scale.dataset.of = shown() === "attention" ? "attention, 0 to its brightest" : "mask, 0 to 1";
+      scale.dataset.of = shown() === "attention" ? "attention, 0 to its largest" : "mask, 0 to 1";
       says.textContent = picked ? `${name}: ${texts[at]}` : name;
       least.parentNode.hidden = !told[chosen]?.has_threshold;
       caption.textContent = [told[chosen]?.caption, ...told[chosen]?.notes ?? []].join(" ");
