@@ -43,6 +43,9 @@ function explorer({ model, el }) {
 
     const view = mount(el, data, { start: { model: first }, onShow: show, onPick: pick, paint });
     el.append(status);
+    const veil = document.createElement("div"); // takes the photo's colours away under a mask
+    veil.className = "ex-veil";
+    view.root.querySelector(".ev-sheet img").after(veil);
     const panel = add(view.side, "div", { class: "ex-panel" });
     const heading = add(panel, "strong");
     const look = labelled(panel, "show", "select", { onchange: step });
@@ -162,7 +165,7 @@ function explorer({ model, el }) {
       says.textContent = picked ? `${name}: ${texts[at]}` : name;
       least.parentNode.hidden = !told[chosen]?.has_threshold;
       caption.textContent = [told[chosen]?.caption, ...told[chosen]?.notes ?? []].join(" ");
-      view.root.classList.toggle("ex-heat", !!picked);
+      veil.hidden = !picked;
       view.refresh();
     }
 
@@ -170,6 +173,7 @@ function explorer({ model, el }) {
     function paint(context, { image, model: chosen, opacity }, cut) {
       if (!picked || picked.image !== image || picked.model !== chosen) return false;
       const sheet = picked[shown()];
+      veil.style.width = `${100 * cut / context.canvas.width}%`;
       const { width, height } = context.canvas;
       if (scratch.width !== width || scratch.height !== height) Object.assign(scratch, { width, height });
       const inside = scratch.getContext("2d", { willReadFrequently: true });
