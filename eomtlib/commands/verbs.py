@@ -33,12 +33,14 @@ def fit(parser: _Parser) -> None:
 
 def book(parser: _Parser) -> None:
     """Execute all notebooks, one after the other; what is finished is kept and found again."""
-    parser.add_argument("--seeds", default="0", help="of those that train, e.g. 0,1,2")
+    parser.add_argument("--seeds", default="", help="of those that train, e.g. 0,1,2; by default 0")
     parser.add_argument("--only", default="", help="some of them, e.g. ablation,speed")
     _as_described(parser, "device", "results_dir")
     parser.add_argument("--notebooks", default="notebooks", help="folder of their sources")
     parser.add_argument(
-        "--gallery", default="", help="a folder that gets a copy of all but the weights"
+        "--gallery",
+        default="",
+        help="with the gallery's questions and seeds; this folder gets all but the weights",
     )
     parser.add_argument(
         "--figures",
