@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -172,8 +173,9 @@ _ABOVE = "<!-- What stands above this line is written by hand and kept. -->"
 _LEFT_OUT = (".svg", ".tex")
 """What is for papers, and is not shown on a page."""
 _COPIED = {"notebooks": "*.ipynb", "figures": "*/*", "tables": "*/*", "records": "*.json"}
-_LEADING = ("gaps", "pareto", "changes", "factors", "pq", "attention", "speed", "layers")
-"""Names of figures: the first of them that a notebook has is shown, the others are linked."""
+_LEADING = ("gaps", "factors", "pareto", "accuracy", "changes", "attention", "speed")
+_LEADING += ("schedules", "layers")
+"""Names of figures: the first of them that a notebook has is shown, all others are linked."""
 
 
 def write_index(folder: Path) -> Path:
@@ -209,20 +211,16 @@ def _section(notebook: Path, page: Path) -> str:
     question, said = _asked(content)
     own = [c.question for c in CHAPTERS if c.file == notebook.name and c.question]
     question = for_markdown(*own) if own else question
-    ranked = [path for name in _LEADING for path in figures if path.stem == name] or figures
-    shown = f"![{question}]({_address(ranked[0], page)})\n" if ranked else ""
+    shown = [path for name in _LEADING for path in figures if path.stem == name][:1]
+    pictures = [f"![{question}]({_address(path, page)})\n" for path in shown]
     small = [f"[notebook]({_address(notebook, page)})"]
-    for kind, paths in (
-        ("tables", tables),
-        ("more figures", [f for f in figures if f not in ranked[:1]]),
-    ):
+    others = [path for path in figures if path not in shown]
+    for kind, paths in (("tables", tables), ("figures", others)):
         links = ", ".join(f"[{for_markdown(p.stem)}]({_address(p, page)})" for p in paths)
         small += [f"{kind}: {links}"] if links else []
     small += [for_markdown(name) for name in folders]
     return "\n".join(
-        text
-        for text in (f"## {question}\n", f"{said}\n", shown, f"<sub>{' · '.join(small)}</sub>\n")
-        if text
+        [f"## {question}\n", f"{said}\n", *pictures, f"<sub>{' · '.join(small)}</sub>\n"]
     )
 
 
@@ -235,7 +233,7 @@ def _asked(notebook: Mapping[str, Any]) -> tuple[str, str]:
     texts = [text for cell, text in cells if cell["cell_type"] == "markdown"]
     head = next((text for text in texts if text.startswith("# ")), "# Untitled")
     title, _, about = head.removeprefix("# ").partition("\n")
-    said = about.strip().partition("\n\n")[0]
+    said = re.sub(r"[^.]*:$", "", about.strip().partition("\n\n")[0]).strip()  # before a list
     for cell, text in cells:
         tags = cell["metadata"].get("tags", [])
         if "answer" in tags or text.endswith("display(answer)"):

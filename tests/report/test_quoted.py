@@ -108,7 +108,7 @@ def test_the_ladder_is_what_the_files_say(folder):
     assert set(cells) == set(found)
     for above, rung in zip(list(cells), list(cells)[1:], strict=False):
         pq = list(found[rung].values())
-        assert cells[rung][1] == " ± ".join(spelled(mean(pq), stdev(pq)))
+        assert cells[rung][1] == "\u00a0±\u00a0".join(spelled(mean(pq), stdev(pq)))
         each, _ = lost(found, rung, above)
         assert cells[rung][2].startswith(f"{spelled(-mean(each), sign='+')[0]} (")
     printed = {rung: row[3] for rung, row in cells.items()}
