@@ -9,6 +9,7 @@ from pathlib import Path
 from papermill import PapermillExecutionError
 
 from eomtlib.core.atomic_files import write_file
+from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.precision import resolve_device
 from eomtlib.report.book import collect, run_study
@@ -24,7 +25,8 @@ def run(chosen: argparse.Namespace) -> None:
         if not path.is_file():
             raise ConfigurationError(f"--figures {path} is no file.")
         write_file(path, quote(path.read_text(), paper_dir().parent / "gallery"))
-        print(f"Written: {path}")
+        show(f"Written: {path}")
+        deliver({"written": [path]})
         return
     results_dir = resolve_results_dir(chosen.results_dir)
     try:
@@ -36,16 +38,19 @@ def run(chosen: argparse.Namespace) -> None:
             only=[name for name in chosen.only.split(",") if name],
             for_gallery=bool(chosen.gallery),
             parameters={name: literal(text) for name, text in chosen.p},
-            say=lambda text: print(text, flush=True),
+            say=say,
         )
     except PapermillExecutionError as error:
         raise EomtlibError(
             f"a notebook stopped: {error.ename}: {error.evalue} Its copy under "
             f"{results_dir / 'notebooks'} shows where; run again to go on."
         ) from error
-    print(f"Written: {page}")
+    written = [page]
     if chosen.gallery:
-        print(f"Written: {collect(results_dir, Path(chosen.gallery))}")
+        written.append(collect(results_dir, Path(chosen.gallery)))
+    for path in written:
+        show(f"Written: {path}")
+    deliver({"written": written})
 
 
 def literal(text: str) -> object:

@@ -232,7 +232,9 @@ def _bracketed(value: str, ends: str) -> str:
 
 
 def _of_seeds(row: pd.Series) -> str:
-    return f"95 % over {row['seeds']} seeds" if row["seeds"] > 1 else "one seed settles nothing"
+    return (
+        f"95\u00a0% over {row['seeds']} seeds" if row["seeds"] > 1 else "one seed settles nothing"
+    )
 
 
 def _written(value: float, sign: str = "") -> str:

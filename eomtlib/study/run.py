@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from eomtlib.core import distributed
+from eomtlib.core.console import counted
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.holding import HELD_FILE, held
@@ -155,7 +156,8 @@ class Run:
         if found.training is not None:
             # A kill between the record and this line leaves it.
             forget_states(self.folder)
-        self.say(f"{self.rung}: found {', '.join(done)}." if done else f"{self.rung}:")
+        if done:
+            self.say(f"{self.rung}: found {', '.join(done)}.")
         training, evaluation = found.training, found.evaluation
         if self._train and training is None:
             self._say_why_anew()
@@ -172,7 +174,8 @@ class Run:
         self.materials.encoder_weights()  # no part of this training's time and memory
         steps = distributed.on_first(lambda: saved_steps(folder)) or self._steps()
         self.say(
-            f"{self.rung}: {'going on with' if states(folder) else 'training'} {steps} steps "
+            f"{self.rung}: {'going on with' if states(folder) else 'training'} "
+            f"{counted(steps, 'step')} "
             f"of batch {s.batch_size} at {s.image_size[0]}×{s.image_size[1]}."
         )
         with PeakMemory(s.device) as memory:

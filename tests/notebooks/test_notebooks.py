@@ -70,7 +70,7 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     assert sorted(r["kind"] for r in records) == kinds
     rows = next((tmp_path / "results" / "tables").glob("*/ablation.md")).read_text().splitlines()
     assert sum(row.startswith("|") for row in rows) == 2 + 2
-    assert rows[-1].startswith("short training: 4steps")  # what the PQ are worth stands below
+    assert rows[-1].startswith("short training: 4 steps")  # what the PQ are worth stands below
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_the_headline_is_what_the_files_say(folder):
     assert f"{ours:.0f} images a second against {theirs:.0f}" in said
     value, low, high = spelled(*lost(found)[1])
     seeds = len(found["eomt"])
-    assert f"loses {value} points of PQ ({low} to {high}; 95 % over {seeds} seeds)" in said
+    assert f"loses {value} points of PQ ({low} to {high}; 95\u00a0% over {seeds} seeds)" in said
     assert "prints 4.4 times and 1.1 points" in said  # 128 of 29 FPS, 57.1 and 56.0 PQ: Table 1
     assert all(commit in said.split("measured at")[1] for commit in commits)
 

@@ -62,7 +62,7 @@ def test_other_data_are_another_run(tmp_path, capfd):
     def learnt(data=root):
         options = {"dataset": "custom", "task": "semantic", "data_path": str(data), "duration": 2}
         (result,) = study(tmp_path / "runs", **options).learn()
-        said = capfd.readouterr().out
+        said = capfd.readouterr().err
         return result.training.id, result.evaluation.id, "trained anew" in said
 
     first = learnt()
@@ -120,7 +120,7 @@ def test_a_run_that_is_held_is_left_until_last_and_waited_for(tmp_path, hold_run
     results = both.learn()
     assert time.monotonic() - start > 1.9
     assert all(result.evaluation for result in results)
-    said = [line for line in capfd.readouterr().out.splitlines() if ": " in line]
+    said = [line for line in capfd.readouterr().err.splitlines() if ": " in line]
     order = [line.split(":")[0] for line in said if "at it" in line or "training" in line]
     # It is said again that it is held only where that is still so once the other is done.
     assert order[:2] == ["eomt-masked", "eomt"]
