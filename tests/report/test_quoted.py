@@ -170,6 +170,20 @@ def test_a_region_says_where_the_code_has_changed_since(study):
     assert "code has changed" in quote(region("headline"), gallery)
 
 
+def test_one_seed_has_neither_interval_nor_spread(study):
+    for training in study.records("training"):
+        if training.seed:
+            study.path(training).unlink()
+    gallery = study.root.parent
+    table = quote(region("ladder"), gallery)
+    assert "One seed settles nothing." in table
+    assert not any(sign in table for sign in ("±", "(−", "(+"))
+    said = quote(region("headline") + region("spread") + region("pretraining"), gallery)
+    assert "points of PQ (one seed settles nothing)" in said
+    assert "One seed has no spread." in said
+    assert "(one seed settles nothing): not settled." in said
+
+
 def test_a_text_is_written_by_a_command(tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.md"
     page.write_text(region("spread", "old\n") + region("headline"))
