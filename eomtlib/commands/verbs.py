@@ -44,18 +44,17 @@ def book(parser: _Parser) -> None:
     Examples:
       eomtlib book
       eomtlib book --only ablation,speed --seeds 0,1,2
+      eomtlib book --gallery results/gallery
+      eomtlib book --figures README.md
     """
-    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2", default="0")
+    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2; default: 0", default="")
     option(parser, "--only", "NAMES", "some of them, e.g. ablation,speed", default="")
     as_described(parser, "device", "results_dir")
     option(parser, "--notebooks", "FOLDER", "of their sources", default="notebooks")
-    option(parser, "--gallery", "FOLDER", "that gets a copy of all but the weights", default="")
-    parser.add_argument(
-        "--figures",
-        metavar="FILE",
-        default="",
-        help="only write the figures that a Markdown file quotes, from results/gallery",
-    )
+    said = "with more questions and seeds; this folder gets a copy of all but the weights"
+    option(parser, "--gallery", "FOLDER", said, default="")
+    said = "only write the figures that this text quotes, from results/gallery"
+    option(parser, "--figures", "FILE", said, default="")
     parser.add_argument(
         "-p",
         nargs=2,
