@@ -66,14 +66,15 @@ def _tell(study: Study, results: Sequence[RunResult]) -> None:
     """Says what came of each run, draws what it gets wrong, and ends in what to type next."""
     # Drawing libraries come with it, which --print-config does not need.
     from eomtlib.report.evaluated import write_figures
+    from eomtlib.report.losses import loss_sentences
     from eomtlib.report.screen import class_lines, headline, never_found
 
     for one, result in zip(study.runs, results, strict=True):
         record, folder = result.evaluation, study.store.root / "figures" / result.folder.name
         show(f"\n{one.rung}, seed {one.settings.seed}: {headline(record.task, record.metrics)}")
         if len(results) <= _IN_FULL:
-            lines = class_lines(record, rest=study.store.path(record))
-            show("\n".join(["", *lines, ""]))
+            lines = class_lines(record, rest=str(study.store.path(record)))
+            show("\n".join([*loss_sentences(record.errors), "", *lines, ""]))
         else:
             show(never_found(record))
         show(f"Written: {result.folder / MODEL}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def evaluate(
     classes: Sequence[ClassInfo],
     progress: bool = True,
     watchers: Sequence[Watcher] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Result:
     """The figures of the segmenter's task at the images' original sizes, and their confusion.
 
@@ -47,12 +49,15 @@ def evaluate(
         classes: of the data set.
         progress: whether a progress bar is shown.
         watchers: called with each image as it comes, in the process that segments it.
+        options: of the task's metric: ``boundary`` of ``PanopticQuality``, ``max_dets`` of
+            ``InstanceAP``.
 
     Raises:
         ConfigurationError: when segmentations, targets and classes do not fit together, or there
             is no image.
     """
-    metric, count = METRICS[segmenter.task](classes), 0
+    made = partial(METRICS[segmenter.task], classes, **options or {})
+    metric, count = made(), 0
     task, num_classes = get_task(segmenter.task), len(classes)
     confusion = np.zeros((num_classes + 1,) * 2, np.int64)
     for batch in console.progress(loader, "evaluating", unit="batches", shown=progress):
@@ -73,7 +78,7 @@ def evaluate(
     parts = distributed.gathered((count, metric.state(), confusion))
     if not sum(own for own, *_ in parts):
         raise ConfigurationError("there is no image to evaluate on.")
-    merged = METRICS[segmenter.task](classes)
+    merged = made()
     for _, state, _ in parts:
         merged.merge(state)
     total = sum(own for *_, own in parts)

@@ -262,6 +262,7 @@ class Run:
             input_size=s.image_size,
             metrics=result.metrics,
             per_class=result.per_class,
+            errors=result.errors,
             confusion=as_texts(result.confusion),
             worst_images={str(image_id): own for image_id, own in worst.found().items()},
             label=s.label,

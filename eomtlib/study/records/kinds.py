@@ -162,6 +162,7 @@ class EvaluationRecord(Record):
         label: what must stand beside them, empty where nothing must.
         data, method, post_processing: as in ``EvaluationKey``.
         skipped_images: of the split, left out for what is wrong with them.
+        errors: what is lacking to the whole, and where it went (``metrics.metric.Result``).
         confusion: pixels by true and predicted class, as ``evaluation.metrics.confusion.as_texts``
             writes them, in the order of ``per_class``; empty where nobody counted.
         worst_images: id → its own figure, the worst first.
@@ -185,6 +186,7 @@ class EvaluationRecord(Record):
     method: int = 1
     post_processing: int = 1
     skipped_images: int = 0
+    errors: dict[str, Any] = field(default_factory=dict)
     confusion: tuple[str, ...] = ()
     worst_images: dict[str, float] = field(default_factory=dict)
     variant: str = ""
