@@ -46,7 +46,7 @@ def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, c
     assert main(["evaluate", *map(str, arguments)]) == 0
     assert ACCURACIES[figures[0]] in capsys.readouterr().out
     measured = json.loads(output.read_text())
-    recorded = trained.store.find("evaluation").metrics
+    recorded = trained.store.find("evaluation", variant="").metrics
     assert measured["task"] == trained.settings.task
     assert recorded[figures[0]] > 0
     for name in figures:
@@ -117,7 +117,7 @@ def test_the_outcome_as_json_is_what_the_study_measured(trained, photos, tmp_pat
     evaluate = ["evaluate", *map(str, options), "--val-images", "4", "--workers", "0"]
     assert main([*evaluate, "--json"]) == 0
     said, beside = capfd.readouterr()
-    measured, recorded = json.loads(said), trained.store.find("evaluation")
+    measured, recorded = json.loads(said), trained.store.find("evaluation", variant="")
     assert measured["task"] == recorded.task
     assert measured["per_class"].keys() == recorded.per_class.keys()
     for name, value in recorded.metrics.items():
