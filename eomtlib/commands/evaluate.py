@@ -12,7 +12,7 @@ from eomtlib.commands.checkpoint import task_of
 from eomtlib.commands.judging import open_data, open_model
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_file
-from eomtlib.core.console import deliver, show
+from eomtlib.core.console import counted, deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.words import ACCURACIES, FIGURES
@@ -44,7 +44,7 @@ def _tell(chosen: argparse.Namespace, result: Result, task: str, skipped: int) -
     for said in loss_sentences(result.errors):
         show(said)
     if skipped:
-        show(f"{skipped} image(s) were left out (on_bad='skip'); check-data names them.")
+        show(f"Left out, on_bad='skip': {counted(skipped, 'image')}; check-data names them.")
     for name, text in (("output", "figures"), ("export", "predictions")):
         if path := getattr(chosen, name):
             show(f"Written: {path} ({text})")
