@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from eomtlib.commands.checkpoint import task_of
-from eomtlib.commands.judging import open_data, open_model
+from eomtlib.commands.evaluate import open_data, open_model
 from eomtlib.core.atomic_files import new_folder, write_file
 from eomtlib.core.console import deliver, progress, show
 from eomtlib.core.errors import ConfigurationError
