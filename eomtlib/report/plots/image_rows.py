@@ -38,6 +38,8 @@ def plot_segmentations(
     rows: Mapping[str, Sequence[tuple[np.ndarray, Sequence[int]]]],
     *,
     classes: Sequence[ClassInfo],
+    titles: Sequence[str] = (),
+    per_line: int = 0,
 ) -> Figure:
     """The same images segmented by every model, side by side.
 
@@ -46,10 +48,19 @@ def plot_segmentations(
         rows: title → for each image its map of segment ids ``[H, W]`` (−1 is void) and the class
             of each id.
         classes: of the ids.
+        titles: of each image, above it.
+        per_line: images beside each other, the others below these; 0 for all.
     """
-    columns = len(images)
-    titles = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
-    fig, axes = _grid(titles, columns, figsize=(2.0 * columns + 1.7, 2.0 * len(titles)))
+    columns = per_line or len(images)
+    sides = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
+    lines = -(-len(images) // columns)
+    size = (2.0 * columns + 1.7, 2.0 * len(sides) * lines)
+    fig, axes = _grid(sides * lines, columns, figsize=size)
+    # From [lines * sides, columns] to a row for each side, a column for each image.
+    axes = axes.reshape(lines, len(sides), columns).swapaxes(0, 1).reshape(len(sides), -1)
+    axes = axes[:, : len(images)]
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(for_matplotlib(title), fontsize=9)
     present: set[int] = set()
     for column, image in zip(axes.T, images, strict=True):
         # Small images are enlarged first, so that outlines are thin beside their pixels.
