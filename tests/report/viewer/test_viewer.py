@@ -191,9 +191,10 @@ def test_the_picture_is_saved_as_it_is_seen(page, tmp_path):
     slide(page, "opacity", 1)
     with page.expect_download() as download:
         page.get_by_role("button", name="save").click()
-    saved = Image.open(download.value.path()).convert("RGB").resize((40, 20), Image.Resampling.NEAREST)
-    assert np.abs(np.asarray(saved)[10, 25].astype(int) - BLUE).max() <= 3
-    assert np.abs(np.asarray(saved)[0, 25].astype(int) - GREY).max() <= 3
+    saved = Image.open(download.value.path()).convert("RGB")
+    saved = np.asarray(saved.resize((40, 20), Image.Resampling.NEAREST)).astype(int)
+    assert np.abs(saved[10, 25] - BLUE).max() <= 3
+    assert np.abs(saved[0, 25] - GREY).max() <= 3
     assert "/" not in download.value.suggested_filename
 
 
