@@ -207,6 +207,20 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
     assert "exists already" in capsys.readouterr().err
 
+    arguments[-1] = str(tmp_path / "bare")
+    arguments += ["--device", "cpu", "--opacity"]
+    assert main(["predict", *arguments, "1.5"]) == 2
+    assert "opacity=1.5 must lie between 0 and 1" in capsys.readouterr().err
+    assert main(["predict", *arguments, "0", "--side-by-side"]) == 0
+    both = np.asarray(Image.open(tmp_path / "bare/overlays/photo 0.png")).astype(int)
+    photo = np.asarray(Image.open(images / "photo 0.jpg")).repeat(3, 0).repeat(3, 1)
+    assert np.array_equal(both[:, :240], photo)
+    # Outlines and names alone differ where colours cover nothing.
+    differ = (both[:, -240:] != photo).any(axis=2)
+    assert differ.mean() < 0.4
+    if task == "semantic":
+        assert Image.open(output / "segments/semantic/photo 0.png").mode == "P"
+
 
 def test_predict_passes_over_what_it_cannot_read_and_says_which(trained, photos, tmp_path, capsys):
     (photos / "b" / "broken.png").write_bytes(b"no picture")

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
-from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement, overlay
+from eomtlib.report.plots.named_overlays import Segments, named_overlay
+from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement
 from eomtlib.report.plots.style import small_print
 
 
@@ -61,20 +62,18 @@ def plot_segmentations(
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(for_matplotlib(title), fontsize=9)
     present: set[int] = set()
-    palette = class_colors(classes)
     for column, image in zip(axes.T, images, strict=True):
         # Small images are enlarged first, so that outlines are thin beside their pixels.
         factor = enlargement(image.shape[:2])
         column[0].imshow(enlarge(image, factor))
     for line, maps in zip(axes[1:], rows.values(), strict=True):
         for axis, image, (ids, labels) in zip(line, images, maps, strict=True):
-            large, large_ids = (enlarge(a, enlargement(image.shape[:2])) for a in (image, ids))
-            axis.imshow(overlay(large, large_ids, labels, colors=palette))
+            axis.imshow(named_overlay(image, Segments(ids, labels, classes)))
             present |= {labels[i] for i in np.unique(ids) if i >= 0}
     fig.tight_layout(h_pad=0.4, w_pad=0.4)
     if present:
         # As they show over a middle grey.
-        swatches = OPACITY * palette / 255 + (1 - OPACITY) * 0.5
+        swatches = OPACITY * class_colors(classes) / 255 + (1 - OPACITY) * 0.5
         colors = [*(swatches[i] for i in sorted(present)), str(0.5 * (1 - OPACITY))]
         names = [classes[i].name for i in sorted(present)]
         # A legend leaves out what begins with an underscore.
