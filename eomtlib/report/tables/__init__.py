@@ -15,6 +15,7 @@ from eomtlib.report.tables.measured import (
     records_table,
     seeds_note,
 )
+from eomtlib.report.tables.plan import plan_grid
 from eomtlib.report.tables.question import answer, effects
 from eomtlib.report.tables.writing import save_table
 
@@ -33,6 +34,7 @@ __all__ = [
     "ladder_table",
     "load_paper_table",
     "measured_table",
+    "plan_grid",
     "records_table",
     "save_table",
     "seeds_note",
