@@ -46,7 +46,7 @@ def plot_segmentations(
     """
     columns = len(images)
     titles = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
-    fig, axes = _grid(titles, columns, figsize=(1.6 * columns + 1.9, 1.6 * len(titles)))
+    fig, axes = _grid(titles, columns, figsize=(1.3 * columns + 2.1, 1.3 * len(titles)))
     present: set[int] = set()
     for column, image in zip(axes.T, images, strict=True):
         # Small images are enlarged first, so that outlines are thin beside their pixels.
