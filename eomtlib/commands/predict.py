@@ -5,21 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
+from eomtlib.core.console import complain, deliver, progress, show
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
+from eomtlib.data.class_colors import class_colors
 from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.formats.class_files import read_classes
 from eomtlib.data.formats.image_lists import read_image_ids
@@ -83,11 +83,13 @@ def run(chosen: argparse.Namespace) -> int:
             (output / results.journal.relative_to(partial)).unlink(missing_ok=True)
         except BaseException:
             done = f"{len(results.done)} of {len(paths)} images"
-            print(f"Left: {partial} ({done}); --resume goes on in it.", file=sys.stderr)
+            complain(f"Left: {partial} ({done}); --resume goes on in it.")
             raise
-    print(f"Written: {output} ({len(results.done)} images)")
+    show(f"Written: {output} ({len(results.done)} images)")
     for line in unreadable:
-        print(f"Skipped: {line}", file=sys.stderr)
+        complain(f"Skipped: {line}")
+    skipped = [line.encode(errors="backslashreplace").decode() for line in unreadable]
+    deliver({"written": output, "images": len(results.done), "skipped": skipped})
     return int(bool(unreadable))
 
 
@@ -103,11 +105,11 @@ def _segment_all(
     Returns:
         What was wrong with those that cannot be read, a line each.
     """
-    paint = get_task(segmenter.task).paint
+    paint, colors = get_task(segmenter.task).paint, class_colors(results.classes)
     stems = told_apart(paths, results.done)
     waiting = [file_name for file_name in paths if file_name not in results.done]
     unreadable = []
-    for file_name in tqdm(waiting, desc="segmenting", unit="image"):
+    for file_name in progress(waiting, "segmenting", unit="images"):
         try:
             pixels = image_pixels(paths[file_name], upright=True)
         except DataError as error:
@@ -120,7 +122,7 @@ def _segment_all(
             pixels,
             painted.ids.cpu().numpy(),
             painted.labels,
-            num_classes=len(results.classes),
+            colors=colors,
         )
         stem = stems[file_name]
         save_png(shown, overlays / f"{stem}.png")

@@ -22,6 +22,7 @@ from eomtlib.report.tables import measured_table
 from eomtlib.report.tables.speed import accuracy_beside_speed
 from eomtlib.report.timings import said_of
 from eomtlib.study.study import Study
+from eomtlib.training.duration import parse_duration
 
 _VIT = {"small": "ViT-S", "base": "ViT-B", "large": "ViT-L", "giant": "ViT-g"}
 
@@ -121,7 +122,7 @@ def conditions(study: Study, *, trained: bool = True) -> str:
     runs = [run.settings for run in study.runs]
     sizes, before = (_listed(getattr(r, name) for r in runs) for name in ("size", "pretraining"))
     seeds = len({r.seed for r in runs})
-    learnt = [s.dataset, "{}×{}".format(*s.image_size), s.duration]
+    learnt = [s.dataset, "{}×{}".format(*s.image_size), parse_duration(s.duration).said]
     learnt += [f"{seeds} seeds" if seeds > 1 else "one seed"]
     timed = ["{}×{}".format(*timing.cost_image_size)] if not trained else []
     threads = timing.environment.threads

@@ -49,7 +49,7 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     )
     said = _output(executed, "run", "text/markdown")
     assert "**Does a segmentation model need more than a ViT?**" in said
-    assert "PQ says nothing yet (short training: 4steps" in said
+    assert "PQ says nothing yet (short training: 4 steps" in said
     assert _output(executed, "ending", "text/markdown").startswith(said)
     assert "**What next?**" in _output(executed, "ending", "text/markdown")
     table = _output(executed, "table", "text/html")
@@ -75,7 +75,7 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     rows = next((tmp_path / "results" / "tables").glob("*/ablation.md")).read_text().splitlines()
     assert sum(row.startswith("|") for row in rows) == 2 + 2
     assert "56.0" in "".join(rows)  # EoMT's printed PQ, in a column of its own
-    assert "short training: 4steps" in rows[-1]  # what the PQ are worth stands below
+    assert "short training: 4 steps" in rows[-1]  # what the PQ are worth stands below
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from eomtlib.core.console import counted
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
@@ -11,7 +12,6 @@ from eomtlib.report.tables.formats import HEADINGS, plain
 from eomtlib.report.uncertainty import ALL_ROWS
 
 _COSTS = ("params_m", "fps", "fps_end_to_end")
-_SAID = {"steps": "{:.0f} steps", "seeds": "{:.0f} seed(s)", "mode": "{}", "attention": "{}"}
 
 
 def brief(
@@ -64,12 +64,13 @@ def brief(
 
 def caption(measured: pd.DataFrame) -> str:
     """What all rows of a measured table have in common, in one line."""
-    said = []
-    for name, text in _SAID.items():
-        values = measured[name].dropna().unique() if name in measured else ()
-        if len(values) == 1:
-            said.append(text.format(values[0]))
-    return ", ".join(said).replace("1 seed(s)", "one seed").replace("seed(s)", "seeds")
+    same = {
+        name: values[0]
+        for name in ("steps", "seeds", "mode", "attention")
+        if name in measured and len(values := measured[name].dropna().unique()) == 1
+    }
+    counts = [counted(int(same[name]), name[:-1]) for name in ("steps", "seeds") if name in same]
+    return ", ".join([*counts, *(same[name] for name in ("mode", "attention") if name in same)])
 
 
 def brief_changes(changes: pd.DataFrame) -> pd.DataFrame:
