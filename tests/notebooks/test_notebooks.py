@@ -54,8 +54,9 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     assert _output(executed, "ending", "text/markdown").startswith(said)
     assert "**What next?**" in _output(executed, "ending", "text/markdown")
     table = _output(executed, "table", "text/html")
-    for heading in ("params (M)", "FPS end to end", "row above, here", "row above, printed"):
+    for heading in ("params (M)", "FPS end to end", "short training", "row above, printed"):
         assert heading in table
+    assert "row above, here" not in table  # so short ones are not compared
     assert " ± " in table  # over two seeds
     assert table.count("<th id") + table.count("col_heading") <= 2 * 7
     plan = _output(executed, "plan", "text/markdown")
