@@ -151,6 +151,14 @@ def pretrain(parser: _Parser) -> None:
     _as_described(parser, "device", "precision", "results_dir")
 
 
+def report(parser: _Parser) -> None:
+    """Write one HTML page of a results folder: answer, table, plots, images, configuration."""
+    parser.add_argument("--output", default="report.html", help="the page; an older one goes")
+    parser.add_argument("--study", default="", help="of several, by name; the newest by default")
+    parser.add_argument("--num-images", type=int, default=4, help="validation images to show")
+    _as_described(parser, "results_dir", "data_path", "val_data", "device")
+
+
 def runs(parser: _Parser) -> None:
     """List the runs of a results folder; say why one is found or not; delete some."""
     parser.add_argument(
@@ -175,6 +183,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "fit": fit,
     "predict": predict,
     "pretrain": pretrain,
+    "report": report,
     "runs": runs,
 }
 """Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,

@@ -133,21 +133,22 @@ def finished_runs(
         for record, configuration in zip(records, shared, strict=True)
         if configuration == shared[-1]
     }
-    models = []
-    for record in (of_newest[rung] for rung in chosen if rung in of_newest):
-        said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
-        said += [f"{name}={value}" for name, value in record.key.options.items()]
-        models.append(
-            ExploredModel(
-                path=store.root / record.checkpoint,
-                rung=record.rung,
-                details=", ".join(said),
-                image_size=record.image_size,
-                label=record.label,
-                task=record.task,
-            )
-        )
-    return _told_apart(models)
+    newest = [of_newest[rung] for rung in chosen if rung in of_newest]
+    return _told_apart([trained_model(store, record) for record in newest])
+
+
+def trained_model(store: ResultStore, record: TrainingRecord) -> ExploredModel:
+    """What a training left in its results folder."""
+    said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
+    said += [f"{name}={value}" for name, value in record.key.options.items()]
+    return ExploredModel(
+        path=store.root / record.checkpoint,
+        rung=record.rung,
+        details=", ".join(said),
+        image_size=record.image_size,
+        label=record.label,
+        task=record.task,
+    )
 
 
 def _lasted(record: TrainingRecord, duration: str | int) -> bool:

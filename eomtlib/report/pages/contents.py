@@ -1,0 +1,208 @@
+"""What a report shows of a study's records, as the values that its template takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eomtlib.core.words import ACCURACIES
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.frame import accuracy_of, of_results
+from eomtlib.report.pages.recorded import variants
+from eomtlib.report.plots.curves import LOSS, running_loss
+from eomtlib.report.plots.pareto import pareto_front
+from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS
+from eomtlib.report.tables.formats import HEADINGS, cell
+from eomtlib.report.uncertainty import over_seeds
+from eomtlib.study.records.store import RunResult
+from eomtlib.training.fit import read_curves
+
+_COLUMNS = ("fps", "fps_end_to_end", "params_m", "gmacs", "train_minutes")
+_POINTS_OF_A_CURVE = 100
+_SETTINGS = {
+    "rung": "models",
+    "size": "size of the encoder",
+    "pretraining_used": "pretraining",
+    "dataset": "data set",
+    "task": "task",
+    "image_size": "image size",
+    "steps": "steps",
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "seed": "seeds",
+    "label": "note",
+}
+_VERSIONS = ("eomtlib", "commit", "python", "torch", "timm", "lightning", "driver")
+
+
+def model_frame(results: Sequence[RunResult]) -> pd.DataFrame:
+    """``frame.of_results`` with a column ``model``: a rung's title, and what is chosen in it."""
+    frame, chosen = of_results(results), variants(results)
+    titles = [LADDER[rung].title for rung in frame["rung"]]
+    names = [f"{t} ({c})" if c else t for t, c in zip(titles, chosen, strict=True)]
+    return frame.assign(model=names)
+
+
+def table(frame: pd.DataFrame) -> tuple[list[str], list[list[dict[str, Any]]]]:
+    """Headings, and of each model its cells: a ``text``, and a ``value`` to sort by.
+
+    Args:
+        frame: of ``model_frame``.
+    """
+    means, figure = _means(frame), accuracy_of(frame)
+    columns = [name for name in (figure, *_COLUMNS) if name in means and means[name].notna().any()]
+    headings = [HEADINGS[name] for name in columns]
+    rows = []
+    for place, (model, row) in enumerate(means.iterrows()):
+        cells = [{"text": model, "value": place, "color": RUNG_COLORS[row["rung"]]}]
+        for name, heading in zip(columns, headings, strict=True):
+            spread = row[f"{figure}_std"] if name == figure else float("nan")
+            value = None if pd.isna(row[name]) else row[name]
+            cells.append({"text": cell(heading, row[name], spread), "value": value})
+        rows.append(cells)
+    return ["model", *headings], rows
+
+
+def pareto(points: pd.DataFrame, *, x_label: str, y_label: str) -> dict[str, Any]:
+    """A plot of points, and of the line through those that no other beats in both.
+
+    Args:
+        points: with the columns ``model``, ``rung``, ``x``, ``y`` and, for error bars, ``spread``.
+        x_label: of the speed.
+        y_label: of the accuracy.
+    """
+    shown = points.dropna(subset=["x", "y"]).reset_index(drop=True)
+    series = []
+    for row in shown.to_dict("records"):
+        spread = row.get("spread", float("nan"))
+        beside = "" if pd.isna(spread) else f" ± {spread:.1f}"
+        said = [f"{y_label}: {row['y']:.1f}{beside}", f"{x_label}: {row['x']:.3g}"]
+        point = [row["x"], row["y"], None if pd.isna(spread) else spread]
+        series.append(_series(row["model"], row["rung"], [point]) | {"said": said})
+    front = shown.iloc[pareto_front(shown["x"].to_numpy(float), shown["y"].to_numpy(float))]
+    return {
+        "kind": "points",
+        "x": {"label": x_label, "log": True},
+        "y": {"label": y_label, "log": False},
+        "series": series,
+        "front": front[["x", "y"]].to_numpy().tolist(),
+    }
+
+
+def measured_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """The points of ``pareto`` that were measured, means over seeds."""
+    means, figure = _means(frame).reset_index(), accuracy_of(frame)
+    if "fps" not in means:
+        means["fps"] = float("nan")
+    return means.rename(columns={"fps": "x", figure: "y", f"{figure}_std": "spread"})
+
+
+def curves(frame: pd.DataFrame, results: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """Plots of the first seed's loss, and of its figures while it trained, where they are logged.
+
+    Args:
+        frame: of ``model_frame``.
+        results: the same runs; those whose folder is gone are left out.
+    """
+    figure = accuracy_of(frame)
+    loss, validated = [], []
+    for row, result in zip(frame.to_dict("records"), results, strict=True):
+        if result.folder is None or row.get("seed") != frame["seed"].min():
+            continue
+        logged = read_curves(result.folder)
+        loss.append(_line(row, *running_loss(logged)))
+        if f"val_{figure}" in logged:
+            known = logged.dropna(subset=[f"val_{figure}"])
+            validated.append(_line(row, known["step"] + 1, known[f"val_{figure}"]))
+    named = {LOSS: loss, f"{ACCURACIES[figure]} (%) on validation images": validated}
+    return [
+        {
+            "kind": "lines",
+            "x": {"label": "step", "log": False},
+            "y": {"label": label, "log": label == LOSS},
+            "series": [line for line in lines if line["points"]],
+        }
+        for label, lines in named.items()
+        if any(line["points"] for line in lines)
+    ]
+
+
+def classes(frame: pd.DataFrame, results: Sequence[RunResult]) -> pd.DataFrame:
+    """The accuracy of each class by each model in percent, means over seeds, the worst class last.
+
+    Args:
+        frame: of ``model_frame``.
+        results: the same runs.
+    """
+    figure = accuracy_of(frame)
+    rows = []
+    for model, result in zip(frame["model"], results, strict=True):
+        of_class = result.evaluation.per_class if result.evaluation else {}
+        for name, figures in of_class.items():
+            value = figures.get(figure, figures.get("iou", float("nan")))
+            rows.append({"class": name, "model": model, "value": value})
+    if not rows:
+        return pd.DataFrame()
+    order = list(dict.fromkeys(frame["model"]))
+    found = pd.DataFrame(rows).pivot_table("value", "class", "model", dropna=False)
+    found = found[[model for model in order if model in found]]
+    return found.loc[found.mean(axis=1).sort_values(ascending=False).index]
+
+
+def configuration(results: Sequence[RunResult]) -> dict[str, dict[str, str]]:
+    """What was run, with which versions, and where: a heading → names → values."""
+    trainings = [r.training for r in results if r.training is not None]
+    evaluations = [r.evaluation for r in results if r.evaluation is not None]
+    timings = [timing for r in results for timing in r.timings]
+    records = [*trainings, *evaluations, *timings]
+    run = {said: _listed(trainings or timings, name) for name, said in _SETTINGS.items()}
+    run["training, in total"] = f"{sum(t.wall_time_s for t in trainings) / 60:.1f} min"
+    run["validation images"] = _listed(evaluations, "num_images")
+    timed = {name: _listed(timings, name) for name in ("mode", "dtype", "attention_kernel")}
+    timed["image size"] = _listed(timings, "cost_image_size")
+    versions = {name: _listed([r.environment for r in records], name) for name in _VERSIONS}
+    where = {"trained on": _listed(trainings, "machine"), "timed on": _listed(timings, "machine")}
+    where["records"] = " to ".join(
+        dict.fromkeys(f(r.created[:10] for r in records) for f in (min, max))
+    )
+    parts = {"What was trained": run, "How it was timed": timed, "Where": where}
+    parts["Versions"] = versions
+    return {
+        head: {name: value for name, value in values.items() if value}
+        for head, values in parts.items()
+    }
+
+
+def recipes(results: Sequence[RunResult]) -> dict[str, Any]:
+    """Name of a run → everything that decided its training, as its record holds it."""
+    trainings = [result.training for result in results if result.training is not None]
+    return {training.checkpoint.split("/")[-2]: training.config for training in trainings}
+
+
+def _means(frame: pd.DataFrame) -> pd.DataFrame:
+    return over_seeds(frame, ["model"])
+
+
+def _line(row: Mapping[str, Any], x: pd.Series, y: pd.Series) -> dict[str, Any]:
+    every = max(1, -(-len(x) // _POINTS_OF_A_CURVE))
+    points = np.column_stack([x, y.round(4)])[::-1][::every][::-1]  # the last one is kept
+    return _series(row["model"], row["rung"], points[np.isfinite(points).all(axis=1)].tolist())
+
+
+def _series(name: str, rung: str, points: list[Any]) -> dict[str, Any]:
+    style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung]}
+    return {"name": name, **style, "points": points}
+
+
+def _listed(items: Sequence[Any], name: str) -> str:
+    """All values of an attribute that occur."""
+    values = [getattr(item, name, None) for item in items]
+    texts = [
+        "×".join(map(str, v)) if isinstance(v, tuple) else f"{v:g}" if isinstance(v, float) else v
+        for v in values
+        if v not in (None, "")
+    ]
+    return ", ".join(dict.fromkeys(map(str, texts)))
