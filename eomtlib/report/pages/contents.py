@@ -57,7 +57,7 @@ def table(frame: pd.DataFrame) -> tuple[list[str], list[list[dict[str, Any]]]]:
     headings = [HEADINGS[name] for name in columns]
     rows = []
     for place, (model, row) in enumerate(means.iterrows()):
-        cells = [{"text": model, "value": place, "color": RUNG_COLORS[row["rung"]]}]
+        cells = [{"text": model, "value": place, "color": _color(row["rung"])}]
         for name, heading in zip(columns, headings, strict=True):
             spread = row[f"{figure}_std"] if name == figure else float("nan")
             value = None if pd.isna(row[name]) else row[name]
@@ -86,7 +86,7 @@ def pareto(points: pd.DataFrame, *, x_label: str, y_label: str) -> dict[str, Any
     return {
         "kind": "points",
         "x": {"label": x_label, "log": True},
-        "y": {"label": y_label, "log": False},
+        "y": {"label": y_label, "log": False, "least": 10},
         "series": series,
         "front": front[["x", "y"]].to_numpy().tolist(),
     }
@@ -193,8 +193,13 @@ def _line(row: Mapping[str, Any], x: pd.Series, y: pd.Series) -> dict[str, Any]:
 
 
 def _series(name: str, rung: str, points: list[Any]) -> dict[str, Any]:
-    style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung]}
+    style = {"color": _color(rung), "marker": RUNG_MARKERS[rung]}
     return {"name": name, **style, "points": points}
+
+
+def _color(rung: str) -> str:
+    """Black, which nobody sees on a dark page, is the colour of the text there."""
+    return RUNG_COLORS[rung].replace("#000000", "currentColor")
 
 
 def _listed(items: Sequence[Any], name: str) -> str:

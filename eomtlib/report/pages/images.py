@@ -1,40 +1,67 @@
-"""Validation images as every trained model of a study segments them."""
+"""Validation images as every trained model of a study segments them, in the viewer."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
 
 from eomtlib.report.explore.explored_models import trained_model
 from eomtlib.report.explore.inspector import Inspector
 from eomtlib.report.explore.sources import Picture, Segments
+from eomtlib.report.plots.overlays import class_palette
+from eomtlib.report.viewer import ShownImage, ShownMap, ShownSegment, viewer_data, viewer_html
 from eomtlib.study.records.store import ResultStore, RunResult
 
 
-def segmented(
+def viewer(
     store: ResultStore,
-    models: Sequence[tuple[str, RunResult]],
+    models: Mapping[str, RunResult],
     pictures: Sequence[Picture],
     *,
     device: str,
-) -> dict[str, list[Segments]]:
-    """Title → the segments of each picture; the target comes first, where there is one.
+) -> tuple[Markup, str]:
+    """The part of a page that shows them, or, where it is empty, why there is nothing to show.
 
     Args:
         store: the results folder.
-        models: titles and runs; those whose weights are gone are left out.
+        models: title → run; those whose weights are gone are left out.
         pictures: to be segmented.
         device: to run on.
     """
-    targets = [picture.target for picture in pictures if picture.target is not None]
-    found = {"target": targets} if len(targets) == len(pictures) else {}
-    for title, run in models:
+    maps: dict[str, list[ShownMap]] = {}
+    for title, run in models.items() if pictures else ():
         if run.training is None or not (store.root / run.training.checkpoint).is_dir():
             continue
-        own = replace(trained_model(store, run.training), details="")
-        seen = Inspector([own], pictures, device=device)
-        found[title] = [seen(0, place).segments() for place in range(len(pictures))]
-        del seen
+        inspector = Inspector([trained_model(store, run.training)], pictures, device=device)
+        maps[title] = [_map(inspector(0, place).segments()) for place in range(len(pictures))]
+        del inspector  # a model's predictions of all layers
         gc.collect()
-    return found
+    if not maps:
+        return Markup(), "The weights of these runs are not in the results folder."
+    if not any(shown.segments for own in maps.values() for shown in own):
+        return Markup(), "No model finds a segment in these images yet."
+    images = [
+        ShownImage(
+            title=picture.title,
+            pixels=picture.pixels,
+            maps=[own[place] for own in maps.values()],
+            target=None if picture.target is None else _map(picture.target),
+        )
+        for place, picture in enumerate(pictures)
+    ]
+    start = {"model": len(maps) - 1, "against": "target"}
+    data = viewer_data(list(maps), images)
+    return Markup(viewer_html(data, element_id="viewer", start=start)), ""
+
+
+def _map(segments: Segments) -> ShownMap:
+    colors = class_palette(len(segments.class_names)).astype(np.uint8)
+    scores = segments.scores or (None,) * len(segments.labels)
+    shown = [
+        ShownSegment(segments.class_names[label], tuple(colors[label]), score)
+        for label, score in zip(segments.labels, scores, strict=True)
+    ]
+    return ShownMap(segments.ids, shown)

@@ -70,7 +70,7 @@ def recorded_studies(store: ResultStore) -> list[RecordedStudy]:
                 "timed model; name the folder that `fit`, `benchmark` or a notebook wrote to."
             )
     for study in studies.values():
-        study.results.sort(key=lambda r: LADDER[(r.training or r.timing).rung].step)
+        study.results.sort(key=_in_order)
     return sorted(studies.values(), key=lambda study: study.created, reverse=True)
 
 
@@ -109,6 +109,11 @@ def variants(results: Sequence[RunResult]) -> list[str]:
         ", ".join(f"{n.rpartition('.')[2]} {row[n]}" for n in counts if differs[n] and row[n] != "")
         for row, differs in zip(table.to_dict("records"), counts.to_dict("records"), strict=True)
     ]
+
+
+def _in_order(result: RunResult) -> tuple[int, int, str]:
+    first = result.training or result.timing
+    return LADDER[first.rung].step, getattr(first, "seed", 0), first.created
 
 
 def _name(training: TrainingRecord) -> str:

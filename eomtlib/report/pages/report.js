@@ -52,22 +52,23 @@ function scale(values, { log, least = 0 }, from, to) {
   return { place, ends: [back(low), back(high)] };
 }
 
-// The first place around a point that hits neither an edge nor anything placed before.
-function label(svg, text, x, y, color, taken, width, height) {
+// The nearest place around a point that hits neither an edge nor what is there; better no line.
+function label(svg, text, x, y, color, taken, lines, width, height) {
   const made = element(svg, "text", { "aria-hidden": "true" }, text);
   const { width: w, height: h } = made.getBBox();
-  let best = null;
-  for (let reach = 12; reach < 110; reach += 8)
+  const meets = (box) => (t) => box[0] < t[2] && box[2] > t[0] && box[1] < t[3] && box[3] > t[1];
+  let best = { cost: Infinity };
+  for (let reach = 12; reach < 130; reach += 6)
     for (let k = 0; k < 16; k++) {
       const angle = (k * Math.PI) / 8;
       const left = x + Math.cos(angle) * (reach + w / 2) - w / 2;
       const top = y + Math.sin(angle) * (reach + h / 4) - h / 2;
       const box = [left, top, left + w, top + h];
-      const outside = left < 44 || top < 4 || box[2] > width - 4 || box[3] > height - 40;
-      const hit = taken.some((t) => box[0] < t[2] && box[2] > t[0] && box[1] < t[3] && box[3] > t[1]);
-      if (!outside && !hit && (!best || reach < best.reach)) best = { box, reach };
+      const outside = left < 44 || top < 22 || box[2] > width - 4 || box[3] > height - 44;
+      const cost = reach + 40 * lines.some(meets(box));
+      if (!outside && cost < best.cost && !taken.some(meets(box))) best = { box, reach, cost };
     }
-  if (!best) return made.remove();
+  if (!best.box) return made.remove();
   made.setAttribute("x", best.box[0]);
   made.setAttribute("y", best.box[1] + h * 0.78);
   taken.push(best.box);
@@ -100,8 +101,7 @@ function draw(holder, plot) {
   const path = (points) => points.map((p, k) => `${k ? "L" : "M"}${x.place(p[0])} ${y.place(p[1])}`).join("");
   if (plot.front) element(svg, "path", { d: path(plot.front), fill: "none", stroke: "var(--soft)", "stroke-dasharray": "5 4" });
   const groups = plot.series.map((series) => {
-    // Black on a dark page would not be seen.
-    const color = series.color === "#000000" ? "var(--text)" : series.color;
+    const color = series.color;
     const group = element(svg, "g", { class: "series", tabindex: plot.front ? 0 : -1, role: "img" });
     const last = series.points.at(-1);
     const said = series.said ?? [`${plot.x.label} ${last[0]}: ${(+last[1]).toPrecision(4)}`];
@@ -121,9 +121,13 @@ function draw(holder, plot) {
   });
   if (plot.front) {
     const taken = all.map((p) => [x.place(p[0]) - 8, y.place(p[1]) - 8, x.place(p[0]) + 8, y.place(p[1]) + 8]);
+    const lines = plot.front.slice(1).flatMap((p, k) => Array.from({ length: 60 }, (_, n) => {
+      const at = (axis, i) => axis.place(plot.front[k][i]) + (n / 60) * (axis.place(p[i]) - axis.place(plot.front[k][i]));
+      return [at(x, 0), at(y, 1), at(x, 0), at(y, 1)];
+    }));
     plot.series.forEach((series, k) => {
       const [px, py] = [x.place(series.points[0][0]), y.place(series.points[0][1])];
-      label(svg, series.name, px, py, groups[k].color, taken, width, height);
+      label(svg, series.name, px, py, groups[k].color, taken, lines, width, height);
     });
     return;
   }

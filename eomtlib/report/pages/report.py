@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from eomtlib.report import tables
 from eomtlib.report.explore.sources import Picture, val_pictures
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.pages import contents
-from eomtlib.report.pages.images import segmented
+from eomtlib.report.pages.images import viewer
 from eomtlib.report.pages.recorded import RecordedStudy
 from eomtlib.report.pages.templates import render
 from eomtlib.report.tables.speed import accuracy_beside_speed
@@ -57,9 +56,8 @@ def write_report(
     headings, rows = contents.table(frame)
     timings = [result.timing for result in results if result.timing is not None]
     label = "; ".join(dict.fromkeys(r.training.label for r in results if r.training))
-    segments = segmented(store, _one_each(frame, results), pictures, device=device)
-    if pictures and not set(segments) - {"target"}:
-        no_pictures = "The weights of these runs are not in the results folder."
+    of_first_seed = {name: results[i] for i, name in frame["model"].drop_duplicates().items()}
+    shown, unshown = viewer(store, of_first_seed, pictures, device=device)
     page = render(
         "report.html.j2",
         title=_title(frame),
@@ -71,13 +69,13 @@ def write_report(
         headings=headings,
         rows=rows,
         table_note="; ".join(text for text in said_of(timings) if text),
-        viewer="",
-        no_images=no_pictures,
+        viewer=shown,
+        no_images=no_pictures or unshown,
         curves=contents.curves(frame, results),
         classes=contents.classes(frame, results),
         accuracy=figure,
         configuration=contents.configuration(results),
-        recipes={k: json.dumps(v, indent=1) for k, v in contents.recipes(results).items()},
+        recipes=contents.recipes(results),
     )
     write_file(path, page)
     return path
@@ -124,9 +122,3 @@ def _plots(frame: pd.DataFrame, timings: Sequence[TimingRecord], *, label: str) 
         return []
     plot = contents.pareto(points, x_label=_SPEED, y_label=f"{figure} (%)")
     return [{"plot": plot, "heading": heading, "caption": caption}]
-
-
-def _one_each(frame: pd.DataFrame, results: Sequence[RunResult]) -> list[tuple[str, RunResult]]:
-    """Of each model the run of its first seed."""
-    first = frame.drop_duplicates("model")["model"]
-    return [(title, results[place]) for place, title in first.items()]
