@@ -21,7 +21,7 @@ from eomtlib.report.pages.templates import render
 from eomtlib.report.tables.speed import accuracy_beside_speed
 from eomtlib.report.timings import said_of
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.records.store import ResultStore, RunResult
+from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
 
 _SPEED = "images per second (FPS), model alone"

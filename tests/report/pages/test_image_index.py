@@ -9,7 +9,9 @@ from tests.report.pages.hostile import NAMES, Elements
 
 def test_whatever_files_and_classes_are_called_they_are_text(tmp_path):
     names = [*(name.replace("/", "_") for name in NAMES), "a b#c?d%41", os.fsdecode(b"caf\xe9")]
-    images = [IndexedImage(name, f"overlays/{name}.png", [k % 6, 0]) for k, name in enumerate(names)]
+    images = [
+        IndexedImage(name, f"overlays/{name}.png", [k % 6, 0]) for k, name in enumerate(names)
+    ]
     page = write_index(tmp_path, images, NAMES).read_text("utf-8")
     harmless = write_index(tmp_path, [IndexedImage("a", "a.png", [])], ["b"]).read_text("utf-8")
 

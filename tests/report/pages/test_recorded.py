@@ -23,9 +23,8 @@ def trained(store, rung="eomt", *, seed=0, pq=30.0, created="2026-01-01T00:00:00
     store.write(made)
     masking = "unmasked" if rung in ("eomt", "pmt") else "masked"
     metrics = {"pq": pq, "pq_things": pq, "pq_stuff": pq, "sq": 70.0, "rq": 40.0}
-    store.write(
-        evaluation(training_id=made.id, metrics=metrics, masking=masking, input_size=size, **own)
-    )
+    own |= {"metrics": metrics, "per_class": {name: {"pq": pq} for name in made.config["classes"]}}
+    store.write(evaluation(training_id=made.id, masking=masking, input_size=size, **own))
     return made
 
 
