@@ -16,6 +16,7 @@ def run(chosen: argparse.Namespace) -> None:
         val_share=chosen.val_share,
         exif=chosen.exif,
         on_bad=chosen.on_bad,
+        corners=chosen.corners,
     )
     for split, own in counts.items():
         objects = f"{own.objects.total()} object(s)" if own.is_annotated else "no annotations"

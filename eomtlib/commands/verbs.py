@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.core.words import DATASET_TASKS, EXPORTS, SIZES, TASKS, TIMING_MODES
+from eomtlib.core.words import CORNERS, DATASET_TASKS, EXPORTS, SIZES, TASKS, TIMING_MODES
 from eomtlib.study.parameters import PARAMETERS
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
@@ -78,6 +78,12 @@ def convert(parser: _Parser) -> None:
         "--val-share",
         type=float,
         help="of the training images, for the val split where the export has none; 0 for none",
+    )
+    parser.add_argument(
+        "--corners",
+        default=CORNERS[0],
+        help=f"of {', '.join(CORNERS)}: outlines along the edges of pixels, or through the centres "
+        "of the outermost, as OpenCV finds them and Supervision writes them",
     )
     _as_described(parser, "exif", "on_bad")
 

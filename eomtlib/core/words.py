@@ -46,6 +46,9 @@ EXIF = ("apply", "ignore")
 ON_BAD = ("refuse", "skip")
 """What is done with images that cannot be read, or of whose annotation anything is wrong."""
 
+CORNERS = ("edges", "centres")
+"""What corners of an outline are: points on the edges of pixels, or the outermost pixels."""
+
 EXPORTS = ("auto", "yolo", "roboflow", "cvat", "labelme", "voc", "coco")
 """Annotation tools and formats whose data sets are converted; ``auto`` for what is found."""
 

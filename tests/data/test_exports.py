@@ -94,7 +94,9 @@ def test_what_kept_libraries_write_is_read(tmp_path, form):
     """Files of ``tests.fixtures.write_exports``, by Datumaro and Supervision."""
     with zipfile.ZipFile(EXPORTS / f"{form}.zip") as archive:
         archive.extractall(tmp_path / "set")
-    folder, _ = converted(tmp_path / "set")
+    # Supervision writes OpenCV's contours, which run through the outermost pixels.
+    folder, _ = converted(tmp_path / "set", corners="centres" if form == "yolo" else "edges")
+    worst = 1.0
     for split, images in DRAWN.items():
         # Of a map, an image without objects is background, and no warning is due.
         dataset = opened(folder, split) if form != "voc" else from_maps(folder, split)
@@ -109,11 +111,11 @@ def test_what_kept_libraries_write_is_read(tmp_path, form):
             for number, shape in enumerate(shapes):
                 mask = visible(shapes, number, form)
                 close = [overlap(m, mask) for label, _, m in segments if label == shape.label]
-                if form == "yolo":
-                    # Its corners are centres of pixels, so that half a pixel all around is lost.
-                    assert len(shape.parts) > 1 or max(close) > 0.96
-                else:
-                    assert max(close) > 0.98
+                worst = min(
+                    worst, max(close, default=0) if len(shape.parts) == 1 or form != "yolo" else 1
+                )
+    print(f"{form}: {worst:.4f}")
+    assert worst > 0.98
 
 
 @pytest.mark.parametrize("labelmap", [True, False])

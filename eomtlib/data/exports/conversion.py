@@ -20,11 +20,11 @@ from tqdm.auto import tqdm
 from eomtlib.core.atomic_files import new_folder
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
 from eomtlib.core.structures import ClassInfo
-from eomtlib.core.words import EXIF, EXPORTS, ON_BAD
+from eomtlib.core.words import CORNERS, EXIF, EXPORTS, ON_BAD
 from eomtlib.data.decoding.problems import FileError
 from eomtlib.data.exports.coco_json import is_coco, is_roboflow, open_coco, open_roboflow
 from eomtlib.data.exports.cvat import is_cvat, open_cvat
-from eomtlib.data.exports.drawn import Drawn, Export, Photo, Source
+from eomtlib.data.exports.drawn import Drawn, Export, Photo, Source, through_centres
 from eomtlib.data.exports.labelme import is_labelme, open_labelme
 from eomtlib.data.exports.voc import is_voc, open_voc
 from eomtlib.data.exports.yolo import is_yolo, open_yolo
@@ -65,6 +65,7 @@ def convert(
     val_share: float | None = None,
     exif: str = "apply",
     on_bad: str = "refuse",
+    corners: str = "edges",
     say: Callable[[str], None] = print,
 ) -> dict[str, Counts]:
     """Writes a data set that ``dataset="custom"`` reads. Images are linked, or copied as they are.
@@ -77,6 +78,8 @@ def convert(
             one, every tenth for 0.1; 0 for none.
         exif: ``apply`` where images were annotated as their EXIF data turn them.
         on_bad: ``refuse`` writes nothing where anything is wrong; ``skip`` leaves it out.
+        corners: ``edges`` where outlines run along the edges of pixels, ``centres`` where they run
+            through the outermost pixels, as OpenCV's contours do.
         say: is given a line for each thing that is wrong or worth knowing.
 
     Returns:
@@ -89,6 +92,7 @@ def convert(
     """
     check_choice("exif", exif, EXIF)
     check_choice("on_bad", on_bad, ON_BAD)
+    check_choice("corners", corners, CORNERS)
     root, output = Path(root).expanduser(), Path(output).expanduser()
     problems: list[FileError] = []
 
@@ -103,7 +107,7 @@ def convert(
         if export.form == "semantic":
             listed = [_described(info) for info in export.classes]
             (folder / "classes.json").write_bytes(msgspec.json.encode(listed))
-        counts = _write(export, folder, source, share)
+        counts = _write(export, folder, source, share, corners)
         if problems and on_bad == "refuse":
             raise DataError(
                 f"{root}: {len(problems)} finding(s), as listed; nothing is written. Correct them, "
@@ -152,7 +156,9 @@ def _share(export: Export, root: Path, share: float | None) -> float:
     return share
 
 
-def _write(export: Export, folder: Path, source: Source, share: float) -> dict[str, Counts]:
+def _write(
+    export: Export, folder: Path, source: Source, share: float, corners: str
+) -> dict[str, Counts]:
     written: dict[str, _Split] = {}
     for split, read in export.splits.items():
         for number, photo in enumerate(tqdm(read(), desc=f"converting {split}", delay=3)):
@@ -160,7 +166,7 @@ def _write(export: Export, folder: Path, source: Source, share: float) -> dict[s
             is_taken = split == "train" and int((number + 1) * share) > int(number * share)
             own = "val" if is_taken else split
             if own not in written:
-                written[own] = _Split(folder, own, export, source)
+                written[own] = _Split(folder, own, export, source, corners)
             written[own].add(photo)
     for one in written.values():
         one.finish()
@@ -175,13 +181,17 @@ class _Split:
         split: its name.
         export: that it is of.
         source: that is told what is wrong.
+        corners: as of ``convert``.
 
     Attributes:
         counts: what was written.
     """
 
-    def __init__(self, folder: Path, split: str, export: Export, source: Source) -> None:
+    def __init__(
+        self, folder: Path, split: str, export: Export, source: Source, corners: str
+    ) -> None:
         self.counts = Counts()
+        self._has_centres = corners == "centres"
         self._folder, self._split, self._form, self._source = folder, split, export.form, source
         self._classes = export.classes
         self._number_of = {info.name: info.category_id for info in export.classes}
@@ -238,7 +248,10 @@ class _Split:
             kind = error.kind if isinstance(error, EntryError) else "malformed entry"
             self._source.report(FileError(kind, one.where, f"{error}; draw it again."))
             return
-        encoded = _encoded(one.outline, size)
+        outline = one.outline
+        if self._has_centres and isinstance(outline, list):
+            outline = through_centres(outline, size)
+        encoded = _encoded(outline, size)
         area = int(rle_masks.area(encoded))
         if not area:
             self._invisible.append(one.where)
@@ -247,7 +260,7 @@ class _Split:
         entry = {"id": len(self._annotations) + 1, "image_id": image}
         entry |= {"category_id": self._number_of[one.label], "iscrowd": int(one.is_crowd)}
         entry |= {"area": area, "bbox": rle_masks.toBbox(encoded).tolist()}
-        self._annotations.append(msgspec.json.encode(entry | {"segmentation": one.outline}))
+        self._annotations.append(msgspec.json.encode(entry | {"segmentation": outline}))
 
     def _add_map(self, photo: Photo, name: str, image: int) -> None:
         painted = photo.painted

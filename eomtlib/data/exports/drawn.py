@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 from pycocotools import mask as rle_masks
 
 from eomtlib.core.errors import DataError
@@ -250,6 +251,22 @@ def outline_of(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int])
     mask = np.zeros(size, np.uint8, order="F")
     mask[top : top + height, left : left + width] = part
     return _as_text(rle_masks.encode(mask))
+
+
+def through_centres(polygons: list[list[float]], size: tuple[int, int]) -> dict[str, Any]:
+    """The mask of polygons whose corners are pixels of the object, as OpenCV's contours have it.
+
+    Args:
+        polygons: ``[x, y, x, y, …]`` each, 0 for the centre of the first pixel; rounded.
+        size: height and width of the image.
+
+    Returns:
+        COCO's compressed run lengths.
+    """
+    picture = Image.new("1", size[::-1])
+    for polygon in polygons:
+        ImageDraw.Draw(picture).polygon([round(value) for value in polygon], fill=1, outline=1)
+    return outline_of(np.asarray(picture), (0, 0), size)
 
 
 def _as_text(encoded: dict[str, Any]) -> dict[str, Any]:
