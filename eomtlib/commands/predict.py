@@ -20,6 +20,7 @@ from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
+from eomtlib.data.class_colors import class_colors
 from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.formats.class_files import read_classes
 from eomtlib.data.formats.image_lists import read_image_ids
@@ -103,7 +104,7 @@ def _segment_all(
     Returns:
         What was wrong with those that cannot be read, a line each.
     """
-    paint = get_task(segmenter.task).paint
+    paint, colors = get_task(segmenter.task).paint, class_colors(results.classes)
     stems = told_apart(paths, results.done)
     waiting = [file_name for file_name in paths if file_name not in results.done]
     unreadable = []
@@ -120,7 +121,7 @@ def _segment_all(
             pixels,
             painted.ids.cpu().numpy(),
             painted.labels,
-            num_classes=len(results.classes),
+            colors=colors,
         )
         stem = stems[file_name]
         save_png(shown, overlays / f"{stem}.png")

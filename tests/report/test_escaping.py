@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from nbconvert.filters import markdown2html
 
 from eomtlib.core.escaping import for_markdown, for_matplotlib
+from eomtlib.core.structures import ClassInfo
 from eomtlib.report.book import write_index
 from eomtlib.report.explore.panels import draw, segmented
 from eomtlib.report.explore.sources import Picture, Segments
@@ -64,9 +65,10 @@ def test_figures_show_a_text_as_it_is(text):
     lines = pd.DataFrame({"rung": "eomt", "x": [text, "b"], "pq": [1.0, 2.0]})
     curves = pd.DataFrame({"step": [0, 1], "masking_0": [1.0, 0.0]})
     picture = Picture(text, pixels)
-    segments = Segments(ids, (0,), (text,))
+    classes = (ClassInfo(text, True, 1),)
+    segments = Segments(ids, (0,), classes)
     figures = [
-        plot_segmentations([pixels], {text: [(ids, [0])]}, class_names=[text]),
+        plot_segmentations([pixels], {text: [(ids, [0])]}, classes=classes),
         plot_pictures({text: [pixels]}, note=text),
         plot_lines(lines, x="x", title=text, note=text),
         plot_annealing({text: curves}),

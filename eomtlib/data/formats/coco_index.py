@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import Raw
+from PIL import ImageColor
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import MAX_SIDE
@@ -43,6 +44,25 @@ def flag(value: Any) -> bool:
     if whole(value) not in (0, 1):
         raise ValueError(f"{value!r} is neither 0 nor 1")
     return bool(whole(value))
+
+
+def color(value: Any) -> tuple[int, int, int] | None:
+    """Three whole numbers 0 to 255, or a text such as ``#dc143c``; None for none.
+
+    Raises:
+        ValueError: when it is no colour.
+    """
+    if not value:
+        return None
+    try:
+        red, green, blue = ImageColor.getrgb(value)[:3] if isinstance(value, str) else value
+        levels = whole(red), whole(green), whole(blue)
+        if not 0 <= min(levels) <= max(levels) <= 255:
+            raise ValueError("out of range")
+    except (TypeError, ValueError, OverflowError) as error:
+        what = f"color {value!r} is neither three numbers 0 to 255 nor a text like '#dc143c'"
+        raise ValueError(what) from error
+    return levels
 
 
 def _otherwise(value: Any) -> int | str | None:
@@ -163,7 +183,7 @@ class CocoIndex:
         is_thing = flag((default | entry)["isthing"])
         if number in self._classes:
             raise EntryError("duplicate id", f"id {number} comes twice")
-        self._classes[number] = ClassInfo(name, is_thing, number)
+        self._classes[number] = ClassInfo(name, is_thing, number, color(entry.get("color")))
         self._above[name] = str(entry.get("supercategory", ""))
 
     def _add_image(self, position: int, entry: dict, text: Raw) -> None:

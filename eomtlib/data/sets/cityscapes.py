@@ -1,6 +1,6 @@
 """Cityscapes: 19 classes in street scenes (Cordts et al., CVPR 2016), for every task.
 
-The label numbers are those of the publishers' cityscapesScripts (helpers/labels.py).
+The label numbers and colours are those of the publishers' cityscapesScripts (helpers/labels.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from eomtlib.core.errors import check_choice
-from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.core.structures import VOID, ClassInfo, SegmentMap, rgb
 from eomtlib.data.dataset import SPLITS
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
@@ -24,17 +24,18 @@ IMAGES_ZIP = "leftImg8bit_trainvaltest.zip"
 LABELS_ZIP = "gtFine_trainvaltest.zip"
 
 _CLASSES = """
-7 road; 8 sidewalk; 11 building; 12 wall; 13 fence; 17 pole; 19 traffic light; 20 traffic sign;
-21 vegetation; 22 terrain; 23 sky; 24 person; 25 rider; 26 car; 27 truck; 28 bus; 31 train;
-32 motorcycle; 33 bicycle
+7 804080 road; 8 f423e8 sidewalk; 11 464646 building; 12 66669c wall; 13 be9999 fence;
+17 999999 pole; 19 faaa1e traffic light; 20 dcdc00 traffic sign; 21 6b8e23 vegetation;
+22 98fb98 terrain; 23 4682b4 sky; 24 dc143c person; 25 ff0000 rider; 26 00008e car;
+27 000046 truck; 28 003c64 bus; 31 005064 train; 32 0000e6 motorcycle; 33 770b20 bicycle
 """
 _FIRST_THING = 24
 _NUM_LABELS = 34
 """Label numbers are 0 to 33; those without a class of the 19 are void."""
 
 CLASSES = tuple(
-    ClassInfo(name, int(number) >= _FIRST_THING, int(number))
-    for number, name in (entry.strip().split(maxsplit=1) for entry in _CLASSES.split(";"))
+    ClassInfo(name, int(number) >= _FIRST_THING, int(number), rgb(color))
+    for number, color, name in (entry.strip().split(maxsplit=2) for entry in _CLASSES.split(";"))
 )
 """In the order of the publishers' train ids."""
 

@@ -87,7 +87,7 @@ class Inspection:
         return Segments(
             ids=painted.ids.numpy(),
             labels=tuple(painted.labels),
-            class_names=tuple(info.name for info in self.classes),
+            classes=self.classes,
             scores=None if painted.scores is None else tuple(painted.scores),
         )
 

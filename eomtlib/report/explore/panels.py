@@ -15,6 +15,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from eomtlib.core.escaping import for_matplotlib
+from eomtlib.data.class_colors import class_colors
 from eomtlib.report.explore.segment_labels import write_labels
 from eomtlib.report.explore.sources import Picture, Segments
 from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay
@@ -66,7 +67,7 @@ def segmented(picture: Picture, segments: Segments, title: str) -> Panel:
     """The picture tinted by class, segments outlined and named."""
     factor = enlargement(picture.size)
     pixels, ids = enlarge(picture.pixels, factor), enlarge(segments.ids, factor)
-    tinted = overlay(pixels, ids, segments.labels, num_classes=len(segments.class_names))
+    tinted = overlay(pixels, ids, segments.labels, colors=class_colors(segments.classes))
     return Panel(tinted, title, segments, ids)
 
 

@@ -25,18 +25,18 @@ class Segments:
     Attributes:
         ids: ``[H, W]``, positions in ``labels``; −1 is void.
         labels: the class of each segment.
-        class_names: of all classes.
+        classes: that labels are positions in.
         scores: of each segment; None for annotations.
     """
 
     ids: np.ndarray
     labels: tuple[int, ...]
-    class_names: tuple[str, ...]
+    classes: tuple[ClassInfo, ...]
     scores: tuple[float, ...] | None = None
 
     def text(self, segment: int) -> str:
         """What is written on a segment: its class and, where it has one, its score."""
-        name = self.class_names[self.labels[segment]]
+        name = self.classes[self.labels[segment]].name
         return name if self.scores is None else f"{name} {self.scores[segment]:.2f}"
 
 
@@ -106,11 +106,11 @@ def open_pictures(
 
 def val_pictures(dataset: SegmentationDataset, count: int) -> list[Picture]:
     """The first ``count`` images of a data set, with their targets."""
-    names = tuple(info.name for info in dataset.classes)
     pictures = []
     for index in range(min(count, len(dataset))):
         image, segments = dataset.read(index)
-        target = Segments(segments.ids.amax(0).numpy(), tuple(segments.labels.tolist()), names)
+        labels = tuple(segments.labels.tolist())
+        target = Segments(segments.ids.amax(0).numpy(), labels, dataset.classes)
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
         pictures.append(Picture(f"image {dataset.image_ids[index]}", pixels, target))
     return pictures

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from eomtlib.core.escaping import for_matplotlib
-from eomtlib.report.plots.overlays import class_palette, enlarge, enlargement, overlay
+from eomtlib.core.structures import ClassInfo
+from eomtlib.data.class_colors import class_colors
+from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement, overlay
 from eomtlib.report.plots.style import small_print
 
 
@@ -34,7 +36,7 @@ def plot_segmentations(
     images: Sequence[np.ndarray],
     rows: Mapping[str, Sequence[tuple[np.ndarray, Sequence[int]]]],
     *,
-    class_names: Sequence[str],
+    classes: Sequence[ClassInfo],
 ) -> Figure:
     """The same images segmented by every model, side by side.
 
@@ -42,12 +44,13 @@ def plot_segmentations(
         images: each ``[H, W, 3]`` uint8.
         rows: title → for each image its map of segment ids ``[H, W]`` (−1 is void) and the class
             of each id.
-        class_names: to look classes up for the legend.
+        classes: of the ids.
     """
     columns = len(images)
     titles = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
     fig, axes = _grid(titles, columns, figsize=(2.0 * columns + 1.7, 2.0 * len(titles)))
     present: set[int] = set()
+    palette = class_colors(classes)
     for column, image in zip(axes.T, images, strict=True):
         # Small images are enlarged first, so that outlines are thin beside their pixels.
         factor = enlargement(image.shape[:2])
@@ -55,13 +58,14 @@ def plot_segmentations(
     for line, maps in zip(axes[1:], rows.values(), strict=True):
         for axis, image, (ids, labels) in zip(line, images, maps, strict=True):
             large, large_ids = (enlarge(a, enlargement(image.shape[:2])) for a in (image, ids))
-            axis.imshow(overlay(large, large_ids, labels, num_classes=len(class_names)))
+            axis.imshow(overlay(large, large_ids, labels, colors=palette))
             present |= {labels[i] for i in np.unique(ids) if i >= 0}
     fig.tight_layout(h_pad=0.4, w_pad=0.4)
     if present:
-        palette = class_palette(len(class_names)) / 255
-        colors = [*(palette[i] for i in sorted(present)), "0.2"]
-        names = [class_names[i] for i in sorted(present)]
+        # As they show over a middle grey.
+        swatches = OPACITY * palette / 255 + (1 - OPACITY) * 0.5
+        colors = [*(swatches[i] for i in sorted(present)), str(0.5 * (1 - OPACITY))]
+        names = [classes[i].name for i in sorted(present)]
         # A legend leaves out what begins with an underscore.
         names = [for_matplotlib(f" {n}" if n.startswith("_") else n) for n in names]
         names = [*names, "(darkened: no segment)"]

@@ -8,6 +8,7 @@ import torch
 matplotlib.use("Agg")
 
 from eomtlib.core.structures import ClassInfo
+from eomtlib.data.class_colors import class_colors
 from eomtlib.report.explore import plot_layers, plot_models, plot_queries, plot_segmentation
 from eomtlib.report.explore.inspection import Inspection, Layer
 from eomtlib.report.explore.panels import draw, heat, segmented
@@ -16,7 +17,7 @@ from eomtlib.report.plots import enlarge, overlay
 
 CLASSES = tuple(ClassInfo(name, True, i) for i, name in enumerate(["disc", "ring", "star"]))
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
-TARGET = Segments(np.repeat([[0, 1, -1]], 32, 0).repeat(16, 1), (2, 0), ("disc", "ring", "star"))
+TARGET = Segments(np.repeat([[0, 1, -1]], 32, 0).repeat(16, 1), (2, 0), CLASSES)
 
 
 def layer(name, scores):
@@ -63,7 +64,9 @@ def test_the_overlay_shows_what_post_processing_returned():
     fig = plot_segmentation(inspection)
     assert titles(fig) == ["image", "segmentation", "target"]
     assert (shown(fig.axes[0]) == enlarge(PIXELS, 5)).all()  # small images are enlarged
-    expected = overlay(enlarge(PIXELS, 5), enlarge(segments.ids, 5), segments.labels, num_classes=3)
+    expected = overlay(
+        enlarge(PIXELS, 5), enlarge(segments.ids, 5), segments.labels, colors=class_colors(CLASSES)
+    )
     assert (shown(fig.axes[1]) == expected).all()
     assert sorted(texts(fig.axes[1])) == ["disc 0.95", "ring 0.90", "star 0.85"]
     assert sorted(texts(fig.axes[2])) == ["disc", "star"]
@@ -130,7 +133,8 @@ def voronoi(seed, count, size):
 def test_labels_do_not_overlap_and_stay_inside(count, size, seed):
     ids = voronoi(seed, count, size)
     names = [f"{'long-' * (index % 4)}name {index}" for index in range(count)]
-    segments = Segments(ids, tuple(range(count)), tuple(names), tuple([0.5] * count))
+    classes = tuple(ClassInfo(name, True, index) for index, name in enumerate(names))
+    segments = Segments(ids, tuple(range(count)), classes, tuple([0.5] * count))
     panel = segmented(Picture("black", np.zeros((*size, 3), np.uint8)), segments, "segments")
     fig = draw([panel] * 2, columns=2, width=2.6, title="crowded")
     for ax in fig.axes:

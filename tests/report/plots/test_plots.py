@@ -9,6 +9,8 @@ matplotlib.use("Agg")
 
 from matplotlib.text import Text
 
+from eomtlib.core.structures import ClassInfo
+from eomtlib.data.class_colors import class_colors
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.plots import (
@@ -23,7 +25,9 @@ from eomtlib.report.plots import (
     plot_segmentations,
     save_figure,
 )
-from eomtlib.report.plots.overlays import class_palette, outlines
+from eomtlib.report.plots.overlays import OPACITY, outlines
+
+COLORS = class_colors([ClassInfo(str(i), True, i) for i in range(12)])
 
 
 def crowded(seed):
@@ -129,21 +133,43 @@ def test_titles_at_the_ends_of_lines_do_not_overlap():
 def test_overlay_tints_by_class_and_outlines_segments():
     image = np.full((4, 6, 3), 100, np.uint8)
     ids = np.repeat([[0, 0, 0, 1, 1, -1]], 4, axis=0)
-    shown = overlay(image, ids, [2, 2], num_classes=3)
+    shown = overlay(image, ids, [2, 2], colors=COLORS)
     assert (shown[:, 3] == 255).all()  # a border, though both sides are of one class
     assert (shown[:, 0] == shown[:, 4]).all()
     assert (shown[:, 5] == 255).all()
     assert not (shown[:, 1] == shown[:, 3]).all()
 
 
+def test_a_tint_leaves_the_photo_to_be_seen():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    shown = overlay(image, np.zeros((40, 40), int), [5], colors=COLORS).astype(float)
+    # What two pixels differ in shows by more than half, whatever the colour.
+    contrast = np.ptp(shown, axis=(0, 1)) / np.ptp(image.astype(float), axis=(0, 1))
+    assert (contrast > 0.55).all()
+    assert abs(shown - image).max() <= OPACITY * 255 + 1
+
+
+def test_the_legend_shows_what_the_picture_shows():
+    grey = np.full((9, 9, 3), 128, np.uint8)
+    ids = np.zeros((9, 9), int)
+    ids[:, 6:] = -1
+    classes = [ClassInfo("a", True, 1), ClassInfo("b", True, 2, (200, 30, 40))]
+    fig = plot_segmentations([grey], {"model": [(ids, [1])]}, classes=classes)
+    picture = fig.axes[1].images[0].get_array()
+    swatches = [patch.get_facecolor()[:3] for patch in fig.legends[0].get_patches()]
+    for column, swatch in ((20, swatches[0]), (-20, swatches[1])):
+        assert np.allclose(picture[20, column] / 255, swatch, atol=0.01)
+
+
 def test_overlays_of_many_rows_are_those_of_one_sum():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (300, 41, 3), dtype=np.uint8)
     ids, labels = rng.integers(-1, 9, (300, 41)), rng.integers(0, 12, 9).tolist()
-    colours = np.vstack([class_palette(12)[labels], [[0, 0, 0]]])
-    expected = (0.4 * image + 0.6 * colours[ids]).astype(np.uint8)
+    colours = np.vstack([COLORS[labels], [[0, 0, 0]]])
+    expected = (0.7 * image + 0.3 * colours[ids]).astype(np.uint8)
     expected[outlines(ids)] = 255
-    assert np.array_equal(overlay(image, ids, labels, num_classes=12), expected)
+    assert np.array_equal(overlay(image, ids, labels, colors=COLORS, opacity=0.3), expected)
 
 
 def test_figures_are_written_as_png_and_svg(tmp_path):
@@ -153,7 +179,9 @@ def test_figures_are_written_as_png_and_svg(tmp_path):
         plot_ladder(),
         plot_curves({"eomt": curves, "single-scale": curves}),
         plot_segmentations(
-            [np.zeros((8, 8, 3), np.uint8)], {"target": [(ids, [0])]}, class_names=["disc"]
+            [np.zeros((8, 8, 3), np.uint8)],
+            {"target": [(ids, [0])]},
+            classes=[ClassInfo("disc", True, 1)],
         ),
     ):
         for path in save_figure(fig, tmp_path / "figure"):
