@@ -35,7 +35,7 @@ class Segmentations:
 def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
     """The first validation images, segmented by every trained rung of the first configuration.
 
-    The target comes first.
+    The target comes first; a rung that finds no segment in any of them is left out.
     """
     val_set = study.first_runs[0].materials.val_set
     samples = [val_set.read(index) for index in range(min(num_images, len(val_set)))]
@@ -49,7 +49,8 @@ def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
     for run in trained:
         segment = run.maker.segmenter(run.maker.trained(run.folder / "model"))
         painted = [paint(segment(image)) for image, _ in samples]
-        rows[run.identity.rung.title] = [(p.ids.cpu().numpy(), p.labels) for p in painted]
+        if any((p.ids >= 0).any() for p in painted):
+            rows[run.identity.rung.title] = [(p.ids.cpu().numpy(), p.labels) for p in painted]
         del segment
         gc.collect()
     return Segmentations(images, rows)

@@ -47,13 +47,16 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
         val_images=4,
         device="cpu",
     )
+    said = _output(executed, "run", "text/markdown")
+    assert "**Does a segmentation model need more than a ViT?**" in said
+    assert "PQ says nothing yet (short training: 4steps" in said
+    assert _output(executed, "ending", "text/markdown").startswith(said)
+    assert "**What next?**" in _output(executed, "ending", "text/markdown")
     table = _output(executed, "table", "text/html")
-    for rung in ("no-adapter", "eomt"):
-        assert rung in table
-    assert " ± " in table  # over two seeds
-    for heading in ("measured", "paper", "GMACs", "FPS", "PQ"):
+    for heading in ("params (M)", "FPS end to end", "row above, here", "row above, printed"):
         assert heading in table
-    assert "56.0" in table  # EoMT's printed PQ, in a column of its own
+    assert " ± " in table  # over two seeds
+    assert table.count("<th id") + table.count("col_heading") <= 2 * 7
     plan = _output(executed, "plan", "text/markdown")
     assert "4 runs" in plan
     assert "train each of 2 rungs" in plan
@@ -61,16 +64,18 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     steps = _output(executed, "steps", "text/html")
     assert "what the seeds say" in steps
     assert steps.count("<tr>") == 1 + 1
-    for name in ("ladder", "pareto", "steps", "segmentations", "curves"):
-        assert _output(executed, name if name != "segmentations" else "images", "image/png")
+    for name in ("ladder", "pareto", "steps", "curves"):
+        assert _output(executed, name, "image/png")
         assert next((tmp_path / "results" / "figures").glob(f"*/{name}.svg")).stat().st_size > 5000
+    assert "FPS" in _alt(executed, "pareto")
     records = [json.loads(p.read_text()) for p in (tmp_path / "results" / "records").iterdir()]
     # An architecture costs what it costs, whatever the seed.
     kinds = 4 * ["evaluation"] + 2 * ["timing"] + 4 * ["training"]
     assert sorted(r["kind"] for r in records) == kinds
     rows = next((tmp_path / "results" / "tables").glob("*/ablation.md")).read_text().splitlines()
     assert sum(row.startswith("|") for row in rows) == 2 + 2
-    assert rows[-1].startswith("short training: 4steps")  # what the PQ are worth stands below
+    assert "56.0" in "".join(rows)  # EoMT's printed PQ, in a column of its own
+    assert "short training: 4steps" in rows[-1]  # what the PQ are worth stands below
 
 
 @pytest.mark.slow
@@ -283,6 +288,14 @@ def _outputs(notebook, cell_id, kind):
 
 def _output(notebook, cell_id, kind):
     return _outputs(notebook, cell_id, kind)[0]
+
+
+def _alt(notebook, cell_id):
+    """What the figures of a cell say to whoever cannot see them."""
+    outputs = [
+        out for out in _cell(notebook, cell_id).outputs if "image/png" in out.get("data", {})
+    ]
+    return " ".join(out["metadata"]["image/png"]["alt"] for out in outputs)
 
 
 def _rows(notebook, cell_id):

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator
 from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, SIZE_POINTS, finish
+from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, SIZE_POINTS, finish, widen
 
 _ORDERS = {"rung": RUNGS, "size": SIZES, "pretraining": PRETRAININGS}
 
@@ -27,6 +27,7 @@ def plot_pareto(
     x: str = "fps",
     y: str = "",
     title: str = "",
+    subtitle: str = "",
     note: str = "",
     ax: Axes | None = None,
 ) -> Figure:
@@ -42,6 +43,7 @@ def plot_pareto(
         x: column of the speed.
         y: column of the accuracy; found by itself when empty.
         title: of the figure.
+        subtitle: what it was measured under.
         note: small print below it, such as what the accuracies are worth.
         ax: drawn on instead of a new figure.
     """
@@ -70,13 +72,19 @@ def plot_pareto(
         ax.plot(row[x], row[y], mec="white", mew=0.8, ls="", zorder=3, **style)
     ax.set_xscale("log")
     ax.margins(0.16)
-    ax.set_xlabel("images per second (FPS), model alone, batch 1")
+    if len(shown):
+        widen(ax)
+    ax.set_xlabel("images per second (FPS), model alone, batch 1, logarithmic")
     ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(plt.NullFormatter())
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
-    finish(ax, title, [note, f"No value for {', '.join(left_out)}." if left_out else ""])
+    key = "Dashed: not beaten in both." if along is None else "A line joins what one rung reaches."
+    key += " Bars: standard deviation over seeds." if len(bars) else ""
+    missing = f"No value for {', '.join(LADDER[name].title for name in left_out)}."
+    notes = [key if len(shown) else "", note, missing if left_out else ""]
+    finish(ax, title, notes, subtitle=subtitle)
     fig.tight_layout()
     # Labels are placed last: their distances to points depend on the final layout.
     if len(shown):

@@ -1,5 +1,7 @@
 """Tables: measured beside printed, never mixed; as DataFrame, CSV, Markdown and LaTeX."""
 
+from eomtlib.report.papers.printed import load_paper_table
+from eomtlib.report.tables.brief import brief, brief_changes, caption, tidy
 from eomtlib.report.tables.encoders import encoders_table
 from eomtlib.report.tables.formats import style, style_plain
 from eomtlib.report.tables.frozen import frozen_table
@@ -20,16 +22,21 @@ __all__ = [
     "ablation_table",
     "answer",
     "beside_paper",
+    "brief",
+    "brief_changes",
+    "caption",
     "change_table",
     "closing_table",
     "effects",
     "encoders_table",
     "frozen_table",
     "ladder_table",
+    "load_paper_table",
     "measured_table",
     "records_table",
     "save_table",
     "seeds_note",
     "style",
     "style_plain",
+    "tidy",
 ]

@@ -1,0 +1,83 @@
+"""What a short training tells, and what it would take to tell more."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from eomtlib.core.words import ACCURACIES, OWN_SIZES
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.answers.effects import known_spread
+from eomtlib.report.frame import accuracy_of
+from eomtlib.report.uncertainty import seeds_needed
+from eomtlib.study.defaults import defaults_for
+from eomtlib.study.parameter_cell import ParameterCell
+from eomtlib.study.planning import format_seconds
+from eomtlib.study.study import Study
+from eomtlib.training.duration import parse_duration
+
+
+def short_sentences(study: Study, frame: pd.DataFrame) -> list[str]:
+    """What can be said where the trainings are too short for accuracies to mean anything."""
+    figure = ACCURACIES[accuracy_of(frame)]
+    trained = frame.dropna(subset=[accuracy_of(frame)])
+    fps = trained.groupby("rung", sort=False)["fps"].first()
+    names = [LADDER[rung].title for rung in (fps.idxmax(), fps.idxmin())]
+    return [
+        f"All {len(trained)} runs trained, were evaluated and timed: every rung works here.",
+        f"Costs and speed are measured: from {fps.min():.3g} ({names[1]}) to {fps.max():.3g} "
+        f"({names[0]}) images a second.",
+        f"{figure} says nothing yet ({study.label}). The plot shows what the papers print "
+        "instead, where they print it, at the speed measured here.",
+    ]
+
+
+def next_steps(
+    study: Study, frame: pd.DataFrame, cell: ParameterCell | None
+) -> tuple[tuple[str, str], ...]:
+    """What would tell more, and the commands: a full schedule, or more seeds."""
+    if not study.train:
+        return (("Trained, the same models say what they reach.", _command(cell, train=True)),)
+    steps = []
+    if study.label:
+        steps.append((_schedule(study, frame), ""))
+        if study.settings.size not in OWN_SIZES and study.settings.kind == "cpu":
+            why = "Our own sizes learn the embedded data on a CPU, in minutes a model."
+            own = {"size": "nano"} if cell is None or "size" in cell.values else {"sizes": "nano"}
+            steps.append((why, _command(cell, **own, duration="", val_images=-1, rungs=None)))
+        return tuple(steps)
+    seeds = sorted({run.settings.seed for run in study.runs})
+    spread, count, _ = known_spread(study)
+    needed = seeds_needed(2**0.5 * spread) if count else 3
+    wanted = min(max(3, len(seeds) + 2, needed), 10)
+    more = [*seeds, *(n for n in range(wanted) if n not in seeds)][: max(wanted, len(seeds) + 1)]
+    minutes = frame.get("train_minutes", pd.Series(dtype=float)).sum() / max(1, len(seeds))
+    took = format_seconds(60 * minutes * (len(more) - len(seeds)))
+    why = f"More seeds narrow the intervals: {len(more)} in all, about {took} more on this machine."
+    return ((why, _command(cell, seeds=",".join(map(str, sorted(more))))),)
+
+
+def _schedule(study: Study, frame: pd.DataFrame) -> str:
+    """How long a schedule to learn in would take here, by the steps that were measured."""
+    s = study.settings
+    named = {"size": s.size, "pretraining": s.pretraining, "task": s.task}
+    default, full = defaults_for(s.dataset, **named, device="cuda")
+    goal = default if s.dataset == "shapes" else full
+    images = goal.train_images if s.dataset == "shapes" else len(study.runs[0].materials.train_set)
+    steps = parse_duration(goal.duration).steps(
+        samples=images, batch_size=goal.batch_size, seconds_per_step=lambda: 1.0
+    )
+    height, width = s.image_size
+    larger = goal.image_size**2 / (height * width) * goal.batch_size / s.batch_size
+    each = 60 * (frame["train_minutes"] / frame["steps"]).sum()
+    days = each * larger * steps / 86400
+    took = f"{days:.0f} days" if days >= 2 else format_seconds(days * 86400)
+    length = goal.duration.replace("steps", " steps").replace("epochs", " epochs")
+    return (
+        f"A schedule to learn in, the default on a GPU ({length} of batch {goal.batch_size} at "
+        f"{goal.image_size}×{goal.image_size}), would take about {took} here for these "
+        f"{len(frame)} runs, by the steps measured."
+    )
+
+
+def _command(cell: ParameterCell | None, **changed: object) -> str:
+    return "" if cell is None else cell.command(**changed)

@@ -1,0 +1,110 @@
+"""What of a table stands on a page: at most seven columns; what is the same in all rows is said."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from eomtlib.core.words import ACCURACIES
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.frame import accuracy_of
+from eomtlib.report.tables.formats import HEADINGS, plain
+from eomtlib.report.uncertainty import ALL_ROWS
+
+_COSTS = ("params_m", "fps", "fps_end_to_end")
+_SAID = {"steps": "{:.0f} steps", "seeds": "{:.0f} seed(s)", "mode": "{}", "attention": "{}"}
+
+
+def brief(
+    measured: pd.DataFrame, printed: pd.DataFrame | None = None, *, against: str = "above"
+) -> pd.DataFrame:
+    """The columns that answer: costs, speed, accuracy, and what each row loses against another.
+
+    Figures of other data and machines are never in one row but as such a difference, which may be
+    compared.
+
+    Args:
+        measured: as ``measured_table`` returns it.
+        printed: of a paper, with the columns of its index.
+        against: ``above``, the row before, or ``first``, of those with the same other names.
+
+    Returns:
+        Texts under headings for people; without columns in which nothing stands.
+    """
+    figure, keys = accuracy_of(measured), list(measured.index.names)
+    rows = pd.DataFrame(index=measured.index)
+    for name in _COSTS:
+        if name in measured:
+            rows[HEADINGS[name]] = [_number(value) for value in measured[name]]
+    rows[_accuracy_heading(figure)] = [_accuracy(row, figure) for _, row in measured.iterrows()]
+    sides = {"here": measured[figure]}
+    if printed is not None and figure in printed:
+        sides["printed"] = printed.set_index(keys)[figure].reindex(measured.index)
+    for side, values in sides.items():
+        groups = values.groupby(level=keys[:-1], sort=False) if len(keys) > 1 else None
+        if against == "above":
+            other = values.shift() if groups is None else groups.shift()
+        else:
+            other = values.iloc[0] if groups is None else groups.transform("first")
+        heading = (
+            f"{ACCURACIES[figure]} against the {'row above' if against == 'above' else 'first'}"
+        )
+        lost = (values - other).where(lambda gain: (gain != 0) | (against == "above"))
+        rows[f"{heading}, {side}"] = [_signed(value) for value in lost]
+    named = rows.reset_index()
+    for key in keys:
+        named[key] = [LADDER[v].title if v in LADDER else v for v in named[key]]
+    return tidy(named.rename(columns=str)).rename(columns=lambda name: name.replace("_", " "))
+
+
+def caption(measured: pd.DataFrame) -> str:
+    """What all rows of a measured table have in common, in one line."""
+    said = []
+    for name, text in _SAID.items():
+        values = measured[name].dropna().unique() if name in measured else ()
+        if len(values) == 1:
+            said.append(text.format(values[0]))
+    return ", ".join(said).replace("1 seed(s)", "one seed").replace("seed(s)", "seeds")
+
+
+def brief_changes(changes: pd.DataFrame) -> pd.DataFrame:
+    """A table of changes with one interval, the one that decides, and without empty columns."""
+    figure = next(name for name in ACCURACIES.values() if name in changes)
+    shown = changes.drop(columns=["from", "to"]).replace({n: r.title for n, r in LADDER.items()})
+    ends = zip(*(changes[name] for name in ALL_ROWS), strict=True)
+    shown["95 % of all rows"] = [
+        "" if pd.isna(low) else f"{_signed(low)} to {_signed(high)}" for low, high in ends
+    ]
+    shown[figure] = [_signed(value) for value in changes[figure]]
+    order = [c for c in shown if c not in (*ALL_ROWS, "95 % of all rows")]
+    order.insert(order.index(figure) + 1, "95 % of all rows")
+    return tidy(shown[order])
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Without columns in which no row has a value."""
+    is_empty = table.isna() | table.isin(["", "–"])
+    return table.loc[:, ~is_empty.all()]
+
+
+def _accuracy_heading(figure: str) -> str:
+    return f"{ACCURACIES[figure]} (things / stuff)" if figure == "pq" else ACCURACIES[figure]
+
+
+def _accuracy(row: pd.Series, figure: str) -> str:
+    if pd.isna(row[figure]):
+        return "–"
+    spread = row.get(f"{figure}_std", float("nan"))
+    text = f"{row[figure]:.1f}" + ("" if pd.isna(spread) else f" ± {spread:.1f}")
+    parts = [row.get(f"{figure}_{part}") for part in ("things", "stuff")]
+    if any(part is None or pd.isna(part) for part in parts):
+        return text
+    return f"{text} ({parts[0]:.1f} / {parts[1]:.1f})"
+
+
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3g}" if value < 1000 else plain(float(value))
+
+
+def _signed(value: float) -> str:
+    """With a sign, to one decimal: ``−0.5``."""
+    return "–" if pd.isna(value) else f"{value:+.1f}".replace("-", "−")
