@@ -24,7 +24,7 @@ ablation: $(VENV)/.installed
 	@mkdir -p $(OUT)
 	$(BIN)/python -m papermill notebooks/ablation.ipynb $(OUT)/ablation.ipynb \
 	  --cwd . -k python3 -p results_dir $(OUT) $(ARGS)
-	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
+	@echo "Report: $(OUT)/report.html   Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
 
 study: $(VENV)/.installed
 	$(BIN)/eomtlib book --results-dir $(OUT) $(ARGS)

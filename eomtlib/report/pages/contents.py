@@ -11,12 +11,13 @@ import pandas as pd
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of, of_results
+from eomtlib.report.leading import Leading
 from eomtlib.report.pages.recorded import variants
 from eomtlib.report.plots.curves import LOSS, running_loss
 from eomtlib.report.plots.pareto import pareto_front
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS
 from eomtlib.report.tables.formats import HEADINGS, cell
-from eomtlib.report.uncertainty import over_seeds
+from eomtlib.report.tables.measured import measured_table
 from eomtlib.study.records.store import RunResult
 from eomtlib.training.fit import read_curves
 
@@ -52,12 +53,12 @@ def table(frame: pd.DataFrame) -> tuple[list[str], list[list[dict[str, Any]]]]:
     Args:
         frame: of ``model_frame``.
     """
-    means, figure = _means(frame), accuracy_of(frame)
+    means, figure = measured_table(frame, ["model", "rung"]), accuracy_of(frame)
     columns = [name for name in (figure, *_COLUMNS) if name in means and means[name].notna().any()]
     headings = [HEADINGS[name] for name in columns]
     rows = []
-    for place, (model, row) in enumerate(means.iterrows()):
-        cells = [{"text": model, "value": place, "color": _color(row["rung"])}]
+    for place, ((model, rung), row) in enumerate(means.iterrows()):
+        cells = [{"text": model, "value": place, "color": _color(rung)}]
         for name, heading in zip(columns, headings, strict=True):
             spread = row[f"{figure}_std"] if name == figure else float("nan")
             value = None if pd.isna(row[name]) else row[name]
@@ -66,38 +67,35 @@ def table(frame: pd.DataFrame) -> tuple[list[str], list[list[dict[str, Any]]]]:
     return ["model", *headings], rows
 
 
-def pareto(points: pd.DataFrame, *, x_label: str, y_label: str) -> dict[str, Any]:
-    """A plot of points, and of the line through those that no other beats in both.
+def pareto(leading: Leading) -> dict[str, Any] | None:
+    """The plot that leads: accuracy over speed, with the line through what nothing else beats.
 
     Args:
-        points: with the columns ``model``, ``rung``, ``x``, ``y`` and, for error bars, ``spread``.
-        x_label: of the speed.
-        y_label: of the accuracy.
+        leading: chosen; None comes of one that has no accuracy.
     """
-    shown = points.dropna(subset=["x", "y"]).reset_index(drop=True)
+    shown = leading.points
+    if leading.kind == "speed" or "fps" not in shown or shown[accuracy_of(shown)].isna().all():
+        return None
+    figure = accuracy_of(shown)
+    shown = shown.dropna(subset=["fps", figure]).reset_index(drop=True)
+    heading = f"{ACCURACIES[figure]} (%)" + (", printed" if leading.kind == "printed" else "")
     series = []
     for row in shown.to_dict("records"):
-        spread = row.get("spread", float("nan"))
+        spread = row.get(f"{figure}_std", float("nan"))
         beside = "" if pd.isna(spread) else f" ± {spread:.1f}"
-        said = [f"{y_label}: {row['y']:.1f}{beside}", f"{x_label}: {row['x']:.3g}"]
-        point = [row["x"], row["y"], None if pd.isna(spread) else spread]
-        series.append(_series(row["model"], row["rung"], [point]) | {"said": said})
-    front = shown.iloc[pareto_front(shown["x"].to_numpy(float), shown["y"].to_numpy(float))]
+        point = [row["fps"], row[figure], None if pd.isna(spread) else spread]
+        name = row.get("model", LADDER[row["rung"]].title)
+        name += f", {row[leading.along]}" if leading.along else ""
+        said = [f"{heading}: {row[figure]:.1f}{beside}", f"FPS: {row['fps']:.3g}"]
+        series.append(_series(name, row["rung"], [point]) | {"said": said})
+    front = shown.iloc[pareto_front(shown["fps"].to_numpy(float), shown[figure].to_numpy(float))]
     return {
-        "kind": "points",
-        "x": {"label": x_label, "log": True},
-        "y": {"label": y_label, "log": False, "least": 10},
+        "x": {"label": "images per second (FPS), model alone, logarithmic", "log": True},
+        "y": {"label": heading, "log": False, "least": 10},
         "series": series,
-        "front": front[["x", "y"]].to_numpy().tolist(),
+        "front": front[["fps", figure]].to_numpy().tolist(),
+        "alt": leading.alt,
     }
-
-
-def measured_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """The points of ``pareto`` that were measured, means over seeds."""
-    means, figure = _means(frame).reset_index(), accuracy_of(frame)
-    if "fps" not in means:
-        means["fps"] = float("nan")
-    return means.rename(columns={"fps": "x", figure: "y", f"{figure}_std": "spread"})
 
 
 def curves(frame: pd.DataFrame, results: Sequence[RunResult]) -> list[dict[str, Any]]:
@@ -120,7 +118,6 @@ def curves(frame: pd.DataFrame, results: Sequence[RunResult]) -> list[dict[str, 
     named = {LOSS: loss, f"{ACCURACIES[figure]} (%) on validation images": validated}
     return [
         {
-            "kind": "lines",
             "x": {"label": "step", "log": False},
             "y": {"label": label, "log": label == LOSS},
             "series": [line for line in lines if line["points"]],
@@ -159,7 +156,8 @@ def configuration(results: Sequence[RunResult]) -> dict[str, dict[str, str]]:
     timings = [timing for r in results for timing in r.timings]
     records = [*trainings, *evaluations, *timings]
     run = {said: _listed(trainings or timings, name) for name, said in _SETTINGS.items()}
-    run["training, in total"] = f"{sum(t.wall_time_s for t in trainings) / 60:.1f} min"
+    minutes = sum(training.wall_time_s for training in trainings) / 60
+    run["training, in total"] = f"{minutes:.1f} min" if trainings else ""
     run["validation images"] = _listed(evaluations, "num_images")
     timed = {name: _listed(timings, name) for name in ("mode", "dtype", "attention_kernel")}
     timed["image size"] = _listed(timings, "cost_image_size")
@@ -180,10 +178,6 @@ def recipes(results: Sequence[RunResult]) -> dict[str, Any]:
     """Name of a run → everything that decided its training, as its record holds it."""
     trainings = [result.training for result in results if result.training is not None]
     return {training.checkpoint.split("/")[-2]: training.config for training in trainings}
-
-
-def _means(frame: pd.DataFrame) -> pd.DataFrame:
-    return over_seeds(frame, ["model"])
 
 
 def _line(row: Mapping[str, Any], x: pd.Series, y: pd.Series) -> dict[str, Any]:

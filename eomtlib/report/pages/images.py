@@ -5,13 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from markupsafe import Markup
 
+from eomtlib.data.class_colors import class_colors
 from eomtlib.report.explore.explored_models import trained_model
 from eomtlib.report.explore.inspector import Inspector
 from eomtlib.report.explore.sources import Picture, Segments
-from eomtlib.report.plots.overlays import class_palette
 from eomtlib.report.viewer import ShownImage, ShownMap, ShownSegment, viewer_data, viewer_html
 from eomtlib.study.records.store import ResultStore, RunResult
 
@@ -58,10 +57,10 @@ def viewer(
 
 
 def _map(segments: Segments) -> ShownMap:
-    colors = class_palette(len(segments.class_names)).astype(np.uint8)
+    colors = class_colors(segments.classes).tolist()
     scores = segments.scores or (None,) * len(segments.labels)
     shown = [
-        ShownSegment(segments.class_names[label], tuple(colors[label]), score)
+        ShownSegment(segments.classes[label].name, tuple(colors[label]), score)
         for label, score in zip(segments.labels, scores, strict=True)
     ]
     return ShownMap(segments.ids, shown)

@@ -25,22 +25,18 @@ function element(parent, name, attributes = {}, text = "") {
   return made;
 }
 
-// Places of round numbers between two ends, as many as there is room for.
+// Round numbers between two ends, at most about `room`; of a short logarithmic axis in even steps.
 function ticks(low, high, log, room) {
-  for (const steps of log ? [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]] : [[]]) {
-    const found = [];
-    if (log) {
-      for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
-        found.push(...steps.map((step) => step * 10 ** power));
-    } else {
-      const raw = (high - low) / Math.max(2, room);
-      const unit = 10 ** Math.floor(Math.log10(raw));
-      const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= raw);
-      for (let n = Math.ceil(low / step); n * step <= high; n++) found.push(n * step);
-    }
-    const inside = found.filter((value) => value >= low && value <= high);
-    if (!log || inside.length <= room || steps.length === 1) return inside;
+  const inside = (values) => values.filter((value) => value >= low && value <= high);
+  for (const steps of log ? [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]] : []) {
+    const powers = Array.from({ length: 40 }, (_, k) => 10 ** (k - 20));
+    const found = inside(powers.flatMap((power) => steps.map((step) => step * power)));
+    if (found.length > 2 && (found.length <= room || steps.length === 1)) return found;
   }
+  const raw = (high - low) / Math.max(2, Math.min(room, 6));
+  const unit = 10 ** Math.floor(Math.log10(raw));
+  const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= raw);
+  return inside(Array.from({ length: 15 }, (_, k) => (Math.ceil(low / step) + k) * step));
 }
 
 function scale(values, { log, least = 0 }, from, to) {
@@ -83,7 +79,7 @@ function draw(holder, plot) {
   const width = Math.max(280, holder.clientWidth);
   const height = Math.round(Math.min(430, Math.max(270, width * 0.5)));
   const svg = element(holder, "svg", { viewBox: `0 0 ${width} ${height}`, role: "group" });
-  svg.setAttribute("aria-label", `${plot.y.label} over ${plot.x.label}`);
+  svg.setAttribute("aria-label", plot.alt ?? `${plot.y.label} over ${plot.x.label}`);
   const all = plot.series.flatMap((series) => series.points);
   const x = scale(all.map((p) => p[0]), plot.x, 48, width - 14);
   const y = scale(all.flatMap((p) => [p[1] - (p[2] ?? 0), p[1] + (p[2] ?? 0)]), plot.y, height - 44, 30);

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from eomtlib.core.atomic_files import write_file
 from eomtlib.core.words import ACCURACIES
-from eomtlib.models.ladder import LADDER
-from eomtlib.report import tables
+from eomtlib.report.answers import Answer
 from eomtlib.report.explore.sources import Picture, val_pictures
 from eomtlib.report.frame import accuracy_of
+from eomtlib.report.leading import Leading
 from eomtlib.report.pages import contents
 from eomtlib.report.pages.images import viewer
 from eomtlib.report.pages.recorded import RecordedStudy
+from eomtlib.report.pages.saying import recorded_answer, recorded_leading
 from eomtlib.report.pages.templates import render
-from eomtlib.report.tables.speed import accuracy_beside_speed
-from eomtlib.report.timings import said_of
-from eomtlib.study.records.kinds import TimingRecord
+from eomtlib.report.tables.brief import caption
+from eomtlib.report.tables.measured import measured_table
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
-
-_SPEED = "images per second (FPS), model alone"
 
 
 def write_report(
@@ -36,6 +33,8 @@ def write_report(
     no_pictures: str = "",
     device: str = "cpu",
     others: Sequence[RecordedStudy] = (),
+    answer: Answer | None = None,
+    leading: Leading | None = None,
 ) -> Path:
     """Writes all that is known of a study into one page.
 
@@ -47,33 +46,34 @@ def write_report(
         no_pictures: why there are none.
         device: to segment on.
         others: studies of the same folder, which are named.
+        answer: of the study; by default what its records say.
+        leading: the plot that leads; likewise.
 
     Returns:
         The page.
     """
     results, frame = study.results, contents.model_frame(study.results)
-    figure = ACCURACIES[accuracy_of(frame)]
     headings, rows = contents.table(frame)
     timings = [result.timing for result in results if result.timing is not None]
     label = "; ".join(dict.fromkeys(r.training.label for r in results if r.training))
+    leading = leading or recorded_leading(frame, timings, label=label)
     of_first_seed = {name: results[i] for i, name in frame["model"].drop_duplicates().items()}
     shown, unshown = viewer(store, of_first_seed, pictures, device=device)
     page = render(
         "report.html.j2",
-        title=_title(frame),
+        answer=answer or recorded_answer(frame, label=label),
         summary=_summary(frame, study),
-        others=", ".join(f"{s.name} ({len(s.results)} runs)" for s in others),
-        note=label,
-        answer={"question": "", "sentences": tables.answer(frame, ["model"]), "doubts": []},
-        plots=_plots(frame, timings, label=label),
+        others=", ".join(f"{other.name} ({len(other.results)} runs)" for other in others),
+        leading=leading,
+        pareto=contents.pareto(leading),
         headings=headings,
         rows=rows,
-        table_note="; ".join(text for text in said_of(timings) if text),
+        table_note=[label, caption(measured_table(frame, ["model"])), leading.note],
         viewer=shown,
         no_images=no_pictures or unshown,
         curves=contents.curves(frame, results),
         classes=contents.classes(frame, results),
-        accuracy=figure,
+        accuracy=ACCURACIES[accuracy_of(frame)],
         configuration=contents.configuration(results),
         recipes=contents.recipes(results),
     )
@@ -81,7 +81,9 @@ def write_report(
     return path
 
 
-def write_study_report(path: Path, study: Study, *, num_images: int = 4) -> Path:
+def write_study_report(
+    path: Path, study: Study, *, answer: Answer, leading: Leading, num_images: int = 4
+) -> Path:
     """``write_report`` of a study that is at hand, with its first validation images."""
     return write_report(
         path,
@@ -89,13 +91,9 @@ def write_study_report(path: Path, study: Study, *, num_images: int = 4) -> Path
         study.store,
         pictures=val_pictures(study.first_runs[0].materials.val_set, num_images),
         device=study.settings.device,
+        answer=answer,
+        leading=leading,
     )
-
-
-def _title(frame: pd.DataFrame) -> str:
-    if frame["rung"].nunique() > 1:
-        return "Does a segmentation model need more than a ViT?"
-    return f"{LADDER[frame['rung'].iloc[0]].title}: what was measured"
 
 
 def _summary(frame: pd.DataFrame, study: RecordedStudy) -> str:
@@ -103,22 +101,3 @@ def _summary(frame: pd.DataFrame, study: RecordedStudy) -> str:
     counts["seeds"] = frame["seed"].nunique() if "seed" in frame else 0
     said = [f"{n} {what if n > 1 else what[:-1]}" for what, n in counts.items() if n]
     return f"{', '.join(said)}: {study.name}, {study.created[:10]}."
-
-
-def _plots(frame: pd.DataFrame, timings: Sequence[TimingRecord], *, label: str) -> list[Any]:
-    """The plot that leads: what was measured, or what is printed where that says nothing yet."""
-    points = contents.measured_points(frame)
-    heading, figure = "Accuracy against speed, measured here", ACCURACIES[accuracy_of(frame)]
-    caption = "The dashed line joins the models that no other beats in both."
-    if points["spread"].notna().any():
-        caption += " Bars are the standard deviation over seeds."
-    if label or points["y"].isna().all():
-        printed, figure = accuracy_beside_speed(timings), "PQ, printed"
-        titles = [LADDER[rung].title for rung in printed["rung"]]
-        points = printed.rename(columns={"fps": "x", "pq": "y"}).assign(model=titles)
-        heading = "PQ as printed in the papers, speed measured here"
-        caption += " Nothing measured here says anything of accuracy yet."
-    if points.dropna(subset=["x", "y"]).empty:
-        return []
-    plot = contents.pareto(points, x_label=_SPEED, y_label=f"{figure} (%)")
-    return [{"plot": plot, "heading": heading, "caption": caption}]

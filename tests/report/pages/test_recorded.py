@@ -9,22 +9,24 @@ from tests.samples import evaluation, timing, training
 CONFIG = {"classes": ["a", "b"], "num_queries": 40, "duration": "300steps", "recipe": {"lr": 1e-3}}
 
 
-def trained(store, rung="eomt", *, seed=0, pq=30.0, created="2026-01-01T00:00:00+00:00", **config):
-    """Records of a run; returns its training."""
-    size = config.pop("image_size", (128, 96))
-    own = {"rung": rung, "created": created}
-    made = training(
-        config=CONFIG | {"seed": seed} | config,
-        seed=seed,
-        image_size=size,
-        checkpoint=f"{rung}-{seed}/model",
-        **own,
+def trained(store, rung="eomt", *, seed=0, pq=30.0, per_class=None, **changes):
+    """Records of a run, with changes of the training's fields or its configuration."""
+    own = {"rung": rung, "created": "2026-01-01T00:00:00+00:00", "image_size": (128, 96)}
+    fields = {*own, "size", "pretraining", "label", "dataset"}
+    own |= {name: changes.pop(name) for name in fields & set(changes)}
+    config = CONFIG | {"seed": seed} | changes
+    made = store.write(training(config=config, seed=seed, checkpoint=f"{rung}-{seed}/model", **own))
+    figures = per_class or dict.fromkeys(config["classes"], pq)
+    store.write(
+        evaluation(
+            training_id=made.id,
+            metrics={"pq": pq, "pq_things": pq, "pq_stuff": pq, "sq": 70.0, "rq": 40.0},
+            per_class={name: {"pq": value} for name, value in figures.items()},
+            masking="unmasked" if rung in ("eomt", "pmt") else "masked",
+            input_size=own.pop("image_size"),
+            **own,
+        )
     )
-    store.write(made)
-    masking = "unmasked" if rung in ("eomt", "pmt") else "masked"
-    metrics = {"pq": pq, "pq_things": pq, "pq_stuff": pq, "sq": 70.0, "rq": 40.0}
-    own |= {"metrics": metrics, "per_class": {name: {"pq": pq} for name in made.config["classes"]}}
-    store.write(evaluation(training_id=made.id, masking=masking, input_size=size, **own))
     return made
 
 
