@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.attention_maps import query_attention
@@ -25,7 +26,8 @@ class Segmentations:
 
     Attributes:
         images: each ``[H, W, 3]`` uint8.
-        rows: title → for each image its segment ids and the class of each id.
+        rows: title, with the accuracy on all validation images → for each image its segment ids
+            and the class of each id.
     """
 
     images: list[np.ndarray]
@@ -50,7 +52,10 @@ def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
         segment = run.maker.segmenter(run.maker.trained(run.folder / "model"))
         painted = [paint(segment(image)) for image, _ in samples]
         if any((p.ids >= 0).any() for p in painted):
-            rows[run.identity.rung.title] = [(p.ids.cpu().numpy(), p.labels) for p in painted]
+            figure = FIGURES[study.settings.task][0]
+            value = run.result().evaluation.metrics[figure]
+            title = f"{run.identity.rung.title}\n{ACCURACIES[figure]} {value:.1f}"
+            rows[title] = [(p.ids.cpu().numpy(), p.labels) for p in painted]
         del segment
         gc.collect()
     return Segmentations(images, rows)

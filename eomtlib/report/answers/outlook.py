@@ -20,14 +20,18 @@ def short_sentences(study: Study, frame: pd.DataFrame) -> list[str]:
     """What can be said where the trainings are too short for accuracies to mean anything."""
     figure = ACCURACIES[accuracy_of(frame)]
     trained = frame.dropna(subset=[accuracy_of(frame)])
-    fps = trained.groupby("rung", sort=False)["fps"].first()
-    names = [LADDER[rung].title for rung in (fps.idxmax(), fps.idxmin())]
+    said = []
+    if "fps" in frame:
+        fps = trained.groupby("rung", sort=False)["fps"].first()
+        names = [LADDER[rung].title for rung in (fps.idxmax(), fps.idxmin())]
+        said.append(
+            f"Costs and speed are measured: from {fps.min():.3g} ({names[1]}) to {fps.max():.3g} "
+            f"({names[0]}) images a second."
+        )
     return [
-        f"All {len(trained)} runs trained, were evaluated and timed: every rung works here.",
-        f"Costs and speed are measured: from {fps.min():.3g} ({names[1]}) to {fps.max():.3g} "
-        f"({names[0]}) images a second.",
-        f"{figure} says nothing yet ({study.label}). The plot shows what the papers print "
-        "instead, where they print it, at the speed measured here.",
+        f"All {len(trained)} runs trained and were evaluated: every rung works here.",
+        *said,
+        f"{figure} says nothing yet ({study.label}).",
     ]
 
 
@@ -39,7 +43,8 @@ def next_steps(
         return (("Trained, the same models say what they reach.", _command(cell, train=True)),)
     steps = []
     if study.label:
-        steps.append((_schedule(study, frame), ""))
+        if "train_minutes" in frame:
+            steps.append((_schedule(study, frame), ""))
         if study.settings.size not in OWN_SIZES and study.settings.kind == "cpu":
             why = "Our own sizes learn the embedded data on a CPU, in minutes a model."
             own = {"size": "nano"} if cell is None or "size" in cell.values else {"sizes": "nano"}

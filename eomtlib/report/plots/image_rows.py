@@ -48,7 +48,7 @@ def plot_segmentations(
     """
     columns = len(images)
     titles = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
-    fig, axes = _grid(titles, columns, figsize=(2.0 * columns + 1.7, 2.0 * len(titles)))
+    fig, axes = _grid(titles, columns, figsize=(1.6 * columns + 1.9, 1.6 * len(titles)))
     present: set[int] = set()
     palette = class_colors(classes)
     for column, image in zip(axes.T, images, strict=True):
@@ -107,6 +107,9 @@ def plot_attention(
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     fig.tight_layout(h_pad=0.6, w_pad=0.4)
+    key = "Query blocks: attention of one query, light where most, each map to its own maximum; "
+    key += "what is missing from 100 % goes to queries and tokens without a place. Final mask: its "
+    small_print(fig, [key + "probability, 0 (dark) to 1 (yellow)."])
     return fig
 
 

@@ -24,6 +24,7 @@ def plot_pareto(
     table: pd.DataFrame,
     *,
     along: str | None = None,
+    label: str = "",
     x: str = "fps",
     y: str = "",
     title: str = "",
@@ -40,6 +41,7 @@ def plot_pareto(
             given; the spread of ``y`` over seeds as error bars where there is a column ``y_std``.
             Rows without ``x`` or ``y`` are left out, and said so in the figure.
         along: what changes along a rung's curve, such as ``size`` or ``pretraining``.
+        label: column of what is written beside each point, where that is not the rung's title.
         x: column of the speed.
         y: column of the accuracy; found by itself when empty.
         title: of the figure.
@@ -94,7 +96,8 @@ def plot_pareto(
             covered.append((np.full(2, row[x], float), row[y] + reach))
         points = shown[x].to_numpy(float), shown[y].to_numpy(float)
         colors = [RUNG_COLORS[rung] for rung in shown["rung"]]
-        _write_labels(ax, points, _labels(shown, along), colors, covered)
+        texts = list(shown[label]) if label else _labels(shown, along)
+        _write_labels(ax, points, texts, colors, covered)
     return fig
 
 

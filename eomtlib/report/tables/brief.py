@@ -80,6 +80,55 @@ def brief_changes(changes: pd.DataFrame) -> pd.DataFrame:
     return tidy(shown[order])
 
 
+def brief_speed(table: pd.DataFrame) -> pd.DataFrame:
+    """Of ``speed.speed_table``: which model in which way, its speed, and how EoMT's compares."""
+    shown = table.assign(rung=[LADDER[rung].title for rung in table["rung"]])
+    names = ["size", "pretraining", "mode", "sampler"]
+    differ = [name for name in names if shown[name].nunique() > 1]
+    shown["FPS"] = [
+        _number(fps) + (" *" if remark else "")
+        for fps, remark in zip(table["FPS"], table["remarks"], strict=True)
+    ]
+    figures = ["params (M)", "FPS", "FPS end to end", "EoMT, times as fast", "FPS printed (H100)"]
+    for name in ("FPS end to end", "EoMT, times as fast"):
+        shown[name] = [_number(value) for value in shown[name]]
+    return tidy(shown[[*differ, "rung", *figures]].replace("–", pd.NA))
+
+
+def brief_printed(filled: pd.DataFrame, *, most: int = 7) -> pd.DataFrame:
+    """Of ``papers.filling.fill``: printed and measured in one cell, the first columns of a table.
+
+    Args:
+        filled: columns as printed, those of models of ours followed by ``<column> here``.
+        most: columns.
+    """
+    shown = {}
+    for column in (name for name in filled if not name.endswith(" here")):
+        here = filled.get(f"{column} here", pd.Series(float("nan"), filled.index))
+        heading = HEADINGS.get(column, column.replace("_", " "))
+        heading += " printed / here" if here.notna().any() else ""
+        shown[heading] = [
+            _printed(value) + (f" / {_number(own)}" if not pd.isna(own) else "")
+            for value, own in zip(filled[column], here, strict=True)
+        ]
+    return tidy(pd.DataFrame(shown)).iloc[:, :most]
+
+
+def brief_records(table: pd.DataFrame, *, most: int = 7) -> pd.DataFrame:
+    """Of ``records_table``: where models differ, and what they reach."""
+    names = ["dataset", "input_size", "size", "pretraining", "rung", "options", "steps"]
+    differ = [name for name in names if name in table and table[name].nunique() > 1]
+    figure = accuracy_of(table)
+    shown = table[differ].copy()
+    shown[ACCURACIES[figure]] = [_accuracy(row, figure) for _, row in table.iterrows()]
+    shown["seeds"] = table["seeds"]
+    return tidy(shown.rename(columns=lambda name: name.replace("_", " "))).iloc[:, -most:]
+
+
+def _printed(value: object) -> str:
+    return plain(value) if isinstance(value, str) or pd.isna(value) else f"{value:g}"
+
+
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
     """Without columns in which no row has a value."""
     is_empty = table.isna() | table.isin(["", "–"])
