@@ -110,7 +110,7 @@ def export(parser: _Parser) -> None:
 
 
 def predict(parser: _Parser) -> None:
-    """Segment images: an overlay of each, and segments in the formats of the official tools."""
+    """Segment images: an overlay of each, with names, and segments in the official formats."""
     _add_checkpoint(parser)
     parser.add_argument("--images", required=True, nargs="+", help="files and folders")
     parser.add_argument(
@@ -137,6 +137,12 @@ def predict(parser: _Parser) -> None:
         "results have its ids and, without --classes, its classes, as the official servers ask",
     )
     parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
+    parser.add_argument(
+        "--opacity", type=float, default=0.42, help="of colours over the photo, 0 to 1"
+    )
+    parser.add_argument(
+        "--side-by-side", action="store_true", help="overlays with the photo at their left"
+    )
     parser.add_argument(
         "--compile", action="store_true", help="faster after the first image, which takes minutes"
     )

@@ -10,6 +10,8 @@ from PIL import Image
 from eomtlib.commands import main, predict
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.data.class_colors import class_colors
+from eomtlib.data.formats.class_files import read_classes
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
 from tests.samples import SMOKE
@@ -61,18 +63,23 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
     assert main(["predict", *arguments, "--device", "cpu"]) == 0
     overlays = sorted((output / "overlays").iterdir())
     assert [path.name for path in overlays] == ["photo 0.png", "photo 1.png"]
-    assert [Image.open(path).size for path in overlays] == [(80, 60), (50, 90)]
+    # Three and two times as large, so that names can be read.
+    assert [Image.open(path).size for path in overlays] == [(240, 180), (100, 180)]
     written = {path.name for path in (output / "segments").iterdir()}
     task = trained.settings.task
     assert (
         written
         == {
-            "panoptic": {"panoptic", "panoptic.json"},
-            "instance": {"instances.json"},
-            "semantic": {"semantic", "semantic.json"},
+            "panoptic": {"panoptic", "panoptic.json", "classes.json"},
+            "instance": {"instances.json", "classes.json"},
+            "semantic": {"semantic", "semantic.json", "classes.json"},
         }[task]
     )
-    assert {path.name for path in output.iterdir()} == {"overlays", "segments", "options.json"}
+    written = {path.name for path in output.iterdir()}
+    assert written == {"overlays", "segments", "options.json", "legend.png"}
+    classes = read_classes(output / "segments" / "classes.json")
+    assert [info.name for info in classes] == [info.name for info in trained.classes]
+    assert np.array_equal(class_colors(classes), class_colors(trained.classes))
 
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
     assert "exists already" in capsys.readouterr().err
@@ -201,7 +208,7 @@ def verb(trained, images, output):
 
 
 def images_of(output, inside="segments"):
-    (file,) = (output / inside).glob("*.json")
+    (file,) = set((output / inside).glob("*.json")) - {output / inside / "classes.json"}
     return [image["file_name"] for image in json.loads(file.read_text())["images"]]
 
 
@@ -213,6 +220,7 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
         {"name": f"class {index}", "isthing": index % 2, "id": 10 * index + 10}
         for index in range(len(trained.classes))
     ]
+    listed[0]["color"] = "#010203"
     file, output = tmp_path / "annotations.json", tmp_path / "out"
     arguments = ["--checkpoint", checkpoint, "--images", tmp_path / "photo.png", "--device", "cpu"]
     arguments += ["--output", output, "--classes", file, "--task", "instance"]
@@ -222,6 +230,8 @@ def test_classes_may_come_from_a_file(trained, tmp_path, capsys):
     found = json.loads((output / "segments" / "instances.json").read_text())
     assert found["images"][0]["file_name"] == "photo.png"
     assert [category["id"] for category in found["categories"]] == [info["id"] for info in listed]
+    colors = [category["color"] for category in found["categories"]]
+    assert colors[:2] == [[1, 2, 3], class_colors(trained.classes)[1].tolist()]
     numbers = {instance["category_id"] for instance in found["annotations"]}
     assert numbers
     assert numbers <= {info["id"] for info in listed}
@@ -255,8 +265,8 @@ def test_a_test_split_has_the_ids_of_its_list(trained, photos, tmp_path, capsys)
     assert "two files stand for one" in capsys.readouterr().err
     info.write_text(json.dumps({"images": images, "categories": classes}))
     assert run(*more) == 0
-    (file,) = (tmp_path / "out/segments").glob("*.json")
-    found = json.loads(file.read_text())
+    written = {"instance": "instances.json"}.get(task := trained.settings.task, f"{task}.json")
+    found = json.loads((tmp_path / "out/segments" / written).read_text())
     numbers = {image["id"] for image in images}
     if trained.settings.task == "instance":
         assert {entry["image_id"] for entry in found} <= numbers

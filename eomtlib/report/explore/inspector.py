@@ -104,4 +104,4 @@ def named_classes(
         is_coco = len(own) == NUM_CLASSES["coco", "panoptic"]
         things = NUM_CLASSES["coco", "instance"] if is_coco else len(own)
         is_thing = [index < things for index in range(len(own))]
-    return tuple(map(ClassInfo, own, is_thing, range(len(own))))
+    return config.classes(is_thing)

@@ -12,32 +12,11 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.decoding.image_files import image_files, open_image
 from eomtlib.data.registry import open_dataset
+from eomtlib.report.plots.named_overlays import Segments
 from eomtlib.study.parsing import read_path, read_split
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """A segmentation that knows how its classes are called.
-
-    Attributes:
-        ids: ``[H, W]``, positions in ``labels``; −1 is void.
-        labels: the class of each segment.
-        classes: that labels are positions in.
-        scores: of each segment; None for annotations.
-    """
-
-    ids: np.ndarray
-    labels: tuple[int, ...]
-    classes: tuple[ClassInfo, ...]
-    scores: tuple[float, ...] | None = None
-
-    def text(self, segment: int) -> str:
-        """What is written on a segment: its class and, where it has one, its score."""
-        name = self.classes[self.labels[segment]].name
-        return name if self.scores is None else f"{name} {self.scores[segment]:.2f}"
 
 
 @dataclass(frozen=True)
