@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from eomtlib.core.atomic_files import write_file
+from eomtlib.core.structures import ClassInfo
+from eomtlib.data.class_colors import class_colors
 from eomtlib.report.pages.templates import render
 
 
@@ -26,7 +28,7 @@ class IndexedImage:
     classes: Sequence[int]
 
 
-def write_index(folder: Path, images: Iterable[IndexedImage], class_names: Sequence[str]) -> Path:
+def write_index(folder: Path, images: Iterable[IndexedImage], classes: Sequence[ClassInfo]) -> Path:
     """Writes ``index.html``, which needs neither a server nor a network.
 
     Pictures are loaded from the folder when they come into view, so that there may be 10,000.
@@ -34,7 +36,7 @@ def write_index(folder: Path, images: Iterable[IndexedImage], class_names: Seque
     Args:
         folder: that holds the pictures.
         images: in the order in which they are shown; names of any kind, also such as are no UTF-8.
-        class_names: of all classes.
+        classes: all of them.
 
     Returns:
         The page.
@@ -47,7 +49,8 @@ def write_index(folder: Path, images: Iterable[IndexedImage], class_names: Seque
         }
         for image in images
     ]
-    data = {"images": entries, "classes": list(class_names)}
+    data = {"images": entries, "classes": [info.name for info in classes]}
+    data["colors"] = class_colors(classes).tolist()
     page = folder / "index.html"
     write_file(page, render("index.html.j2", title="What was found", data=data))
     return page

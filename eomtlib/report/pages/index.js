@@ -1,6 +1,6 @@
 "use strict";
 // Names are texts of other people: they reach the page as text and as attributes alone.
-const { images, classes } = JSON.parse(document.getElementById("data").textContent);
+const { images, classes, colors } = JSON.parse(document.getElementById("data").textContent);
 const grid = document.getElementById("found");
 const dialog = document.querySelector("dialog");
 const chosen = new Set();
@@ -30,7 +30,8 @@ const counts = classes.map((_, k) => images.filter((image) => image.classes.incl
 const order = counts.map((_, k) => k).filter((k) => counts[k]).sort((a, b) => counts[b] - counts[a]);
 for (const k of order) {
   const button = document.createElement("button");
-  button.textContent = `${classes[k]} (${counts[k]})`;
+  button.append(document.createElement("i"), `${classes[k]} (${counts[k]})`);
+  button.firstChild.style.background = `rgb(${colors[k]})`;
   button.setAttribute("aria-pressed", "false");
   button.addEventListener("click", () => {
     chosen.has(k) ? chosen.delete(k) : chosen.add(k);

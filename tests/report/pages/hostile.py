@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+from eomtlib.core.structures import ClassInfo
+
 NAMES = (
     "</script><script>window.harm = 1</script>",
     '"><img src=x onerror="window.harm = 2">',
@@ -28,3 +30,8 @@ class Elements(HTMLParser):
 
     def count(self, tag):
         return sum(name == tag for name, _ in self.found)
+
+
+def named(names):
+    """Classes of these names."""
+    return [ClassInfo(name, True, place) for place, name in enumerate(names)]

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from eomtlib.report.pages import IndexedImage, write_index
-from tests.report.pages.hostile import NAMES, Elements
+from tests.report.pages.hostile import NAMES, Elements, named
 
 
 def test_whatever_files_and_classes_are_called_they_are_text(tmp_path):
@@ -12,8 +12,10 @@ def test_whatever_files_and_classes_are_called_they_are_text(tmp_path):
     images = [
         IndexedImage(name, f"overlays/{name}.png", [k % 6, 0]) for k, name in enumerate(names)
     ]
-    page = write_index(tmp_path, images, NAMES).read_text("utf-8")
-    harmless = write_index(tmp_path, [IndexedImage("a", "a.png", [])], ["b"]).read_text("utf-8")
+    page = write_index(tmp_path, images, named(NAMES)).read_text("utf-8")
+    harmless = write_index(tmp_path, [IndexedImage("a", "a.png", [])], named("b")).read_text(
+        "utf-8"
+    )
 
     assert Elements(page).found == Elements(harmless).found
     data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
@@ -28,4 +30,4 @@ def test_whatever_files_and_classes_are_called_they_are_text(tmp_path):
 
 def test_ten_thousand_images_make_a_page_of_a_few_megabytes(tmp_path):
     images = (IndexedImage(f"{k:06}.jpg", f"overlays/{k:06}.png", range(8)) for k in range(10_000))
-    assert write_index(tmp_path, images, ["class"] * 8).stat().st_size < 2e6
+    assert write_index(tmp_path, images, named(["class"] * 8)).stat().st_size < 2e6

@@ -11,7 +11,7 @@ from eomtlib.report.pages import IndexedImage, recorded_studies, write_index, wr
 from eomtlib.study.records.store import ResultStore
 from tests.browser import opened_browser
 from tests.report.explore.samples import saved
-from tests.report.pages.hostile import NAMES
+from tests.report.pages.hostile import NAMES, named
 from tests.report.pages.test_recorded import trained
 from tests.samples import timing
 
@@ -185,7 +185,7 @@ def index(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "overlays" / f"{own}.png")
         found = [0, *[1] * (k % 2), *[2] * (k == 0)]
         images.append(IndexedImage(name, f"overlays/{own}.png", found))
-    return write_index(tmp_path, images, [NAMES[0], "sky & sea", "<b>car</b>", "never"])
+    return write_index(tmp_path, images, named([NAMES[0], "sky & sea", "<b>car</b>", "never"]))
 
 
 def test_the_index_shows_what_has_the_chosen_classes_and_names_do_nothing(page, index):
