@@ -1,5 +1,6 @@
 # make ablation   set up, then train, evaluate, time and plot all seven rungs
 # make study      set up, then all notebooks, one after the other (eomtlib book); interrupted, it goes on
+# make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)
 # make test       set up, then lint and the quick tests
 # make test-all   the slow tests as well
 # Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"
@@ -8,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= results/runs
+LAB ?= results/runs/lab
 ARGS ?=
 
 .PHONY: ablation study test test-all lint format lab clean
@@ -44,8 +46,15 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# On copies, so that playing changes no tracked file; one whose source has changed is put aside.
 lab: $(VENV)/.installed
-	$(BIN)/jupyter lab notebooks
+	@mkdir -p $(LAB)
+	@for source in notebooks/*.ipynb; do \
+	  name=$$(basename $$source); copy=$(LAB)/$$name; \
+	  if [ $$source -nt $$copy ] && [ -e $$copy ]; then mv $$copy $(LAB)/before-$$name; fi; \
+	  if [ ! -e $$copy ]; then cp $$source $$copy; fi; \
+	done
+	$(BIN)/jupyter lab $(LAB)
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .import_linter_cache build *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from eomtlib.core.console import deliver, show
 from eomtlib.report.tables import save_table
 from eomtlib.report.tables.speed import speed_table
 from eomtlib.study.parsing import resolve_results_dir
@@ -26,5 +27,6 @@ def run(chosen: argparse.Namespace) -> None:
     table = speed_table(records)
     path = resolve_results_dir(chosen.results_dir) / "tables" / "speed" / "speed"
     written = save_table(table, path)
-    print(table.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3g}"))
-    print(f"Written: {', '.join(str(file) for file in written)}")
+    show(table.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3g}"))
+    show(f"Written: {', '.join(str(file) for file in written)}")
+    deliver({"timings": table.to_dict("records"), "written": written})

@@ -8,14 +8,26 @@ from pathlib import Path
 
 from papermill import PapermillExecutionError
 
-from eomtlib.core.errors import EomtlibError
+from eomtlib.core.atomic_files import write_file
+from eomtlib.core.console import deliver, say, show
+from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.precision import resolve_device
 from eomtlib.report.book import collect, run_study
+from eomtlib.report.papers.printed import paper_dir
+from eomtlib.report.quoted import quote
 from eomtlib.study.parsing import resolve_results_dir
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Executes the notebooks, and says where their page is."""
+    """Executes the notebooks, and says where their page is; or writes a text's figures."""
+    if chosen.figures:
+        path = Path(chosen.figures)
+        if not path.is_file():
+            raise ConfigurationError(f"--figures {path} is no file.")
+        write_file(path, quote(path.read_text(), paper_dir().parent / "gallery"))
+        show(f"Written: {path}")
+        deliver({"written": [path]})
+        return
     results_dir = resolve_results_dir(chosen.results_dir)
     try:
         page = run_study(
@@ -25,16 +37,19 @@ def run(chosen: argparse.Namespace) -> None:
             seeds=chosen.seeds,
             only=[name for name in chosen.only.split(",") if name],
             parameters={name: literal(text) for name, text in chosen.p},
-            say=lambda text: print(text, flush=True),
+            say=say,
         )
     except PapermillExecutionError as error:
         raise EomtlibError(
             f"a notebook stopped: {error.ename}: {error.evalue} Its copy under "
             f"{results_dir / 'notebooks'} shows where; run again to go on."
         ) from error
-    print(f"Written: {page}")
+    written = [page]
     if chosen.gallery:
-        print(f"Written: {collect(results_dir, Path(chosen.gallery))}")
+        written.append(collect(results_dir, Path(chosen.gallery)))
+    for path in written:
+        show(f"Written: {path}")
+    deliver({"written": written})
 
 
 def literal(text: str) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import DataError, check_choice
 from eomtlib.data.checking import Findings, check_both, check_split
 from eomtlib.data.dataset import SPLITS
@@ -18,7 +19,13 @@ def run(chosen: argparse.Namespace) -> int:
     """Checks, prints a line for each finding and a summary; 1 where there is any finding."""
     check_choice("dataset", chosen.dataset, DATASETS)
     root = Path(chosen.data_path).expanduser() if chosen.data_path else None
-    findings = Findings(print)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        show(line)
+
+    findings = Findings(tell)
     named = {"train": chosen.train_data, "val": chosen.val_data}
     opened = []
     for split in [chosen.split] if chosen.split else SPLITS:
@@ -39,7 +46,9 @@ def run(chosen: argparse.Namespace) -> int:
         check_both(*opened, findings=findings)
     if remark := shared_memory_remark():
         findings.remark(remark)
-    print(f"{chosen.dataset}: {findings.summary()}")
+    show(f"{chosen.dataset}: {findings.summary()}")
+    counts = {"images": findings.images, "segments": findings.segments}
+    deliver({"dataset": chosen.dataset, **counts, "findings": findings.kinds, "lines": lines})
     return 1 if findings.kinds else 0
 
 

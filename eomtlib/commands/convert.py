@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from eomtlib.core.console import deliver, show
 from eomtlib.data.exports.conversion import convert
 
 
@@ -22,6 +23,11 @@ def run(chosen: argparse.Namespace) -> None:
         objects = f"{own.objects.total()} object(s)" if own.is_annotated else "no annotations"
         named = ", ".join(f"{number} × {name}" for name, number in own.objects.most_common(8))
         more = ", …" if len(own.objects) > 8 else ""
-        print(f"{split:>5}: {own.images} image(s), {objects}{f': {named}{more}' if named else ''}")
-    print(f"Written: {chosen.output}; look at it with")
-    print(f"  eomtlib check-data --dataset custom --data-path {chosen.output}")
+        show(f"{split:>5}: {own.images} image(s), {objects}{f': {named}{more}' if named else ''}")
+    show(f"Written: {chosen.output}; look at it with")
+    show(f"  eomtlib check-data --dataset custom --data-path {chosen.output}")
+    splits = {
+        split: {"images": own.images, "is_annotated": own.is_annotated, "objects": own.objects}
+        for split, own in counts.items()
+    }
+    deliver({"splits": splits, "written": chosen.output})

@@ -10,6 +10,7 @@ from pathlib import Path
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_file
+from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.words import ACCURACIES, FIGURES
@@ -42,15 +43,16 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _tell(chosen: argparse.Namespace, result: Result, task: str, skipped: int) -> None:
     for name in FIGURES[task]:
-        print(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
+        show(f"{ACCURACIES.get(name, name):>10} {result.metrics[name]:6.2f}")
     if skipped:
-        print(f"{skipped} image(s) were left out (on_bad='skip'); check-data names them.")
+        show(f"{skipped} image(s) were left out (on_bad='skip'); check-data names them.")
     for name, text in (("output", "figures"), ("export", "predictions")):
         if path := getattr(chosen, name):
-            print(f"Written: {path} ({text})")
+            show(f"Written: {path} ({text})")
+    content = {"task": task, "metrics": result.metrics, "per_class": result.per_class}
+    content |= {"skipped_images": skipped}
+    deliver(content)
     if chosen.output:
-        content = {"task": task, "metrics": result.metrics, "per_class": result.per_class}
-        content |= {"skipped_images": skipped}
         write_file(Path(chosen.output).expanduser(), as_json(content))
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eomtlib.commands.checkpoint import open_checkpoint
+from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device, resolve_precision
 from eomtlib.inference.exported_program import export_program
@@ -29,8 +30,9 @@ def run(chosen: argparse.Namespace) -> None:
         precision=precision,
         about=asdict(config) | {"batch_size": chosen.batch_size, "precision": precision},
     )
-    print(
+    shape = [chosen.batch_size, 3, height, width]
+    show(
         f"Written: {output}. torch.export.load({str(output)!r}).module() takes images "
-        f"[{chosen.batch_size}, 3, {height}, {width}] uint8 on {device} and returns mask logits "
-        "and class logits."
+        f"{shape} uint8 on {device} and returns mask logits and class logits."
     )
+    deliver({"written": output, "input": shape, "device": device, "precision": precision})

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from eomtlib.core import distributed
+from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.hyperparameters import value_of
 from eomtlib.study.identity import chosen_recipe
@@ -31,9 +32,8 @@ def run(chosen: argparse.Namespace) -> None:
     given = read_configuration(chosen)
     if chosen.print_config:
         shown = given if chosen.raw else resolved(given)
-        print(write_configuration(shown), end="")
-        if not chosen.raw:
-            print(write_recipes(shown), end="")
+        show((write_configuration(shown) + ("" if chosen.raw else write_recipes(shown))).rstrip())
+        deliver({name: _plain(name, value) for name, value in shown.items()})
         return
     distributed.join(str(given.get("device", "auto")))
     try:
@@ -44,20 +44,35 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _fit(parameters: dict[str, Any]) -> None:
     study = Study(**parameters)
-    plan = study.plan()  # all processes look for records together
+    plan = study.plan(timed=False)  # all processes look for records together
     if distributed.is_first():
-        print(plan.text, flush=True)
+        say("\n".join(plan.said))
+    runs = []
     for one, result in zip(study.runs, study.learn(), strict=True):
         if distributed.is_first():
             metrics = result.evaluation.metrics
             shown = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-            print(f"{one.rung}, seed {one.settings.seed}: {shown}")
-            print(f"Written: {result.folder / 'model'}", flush=True)
-    if study.factors and distributed.is_first():
-        print(_answer(study), flush=True)
+            show(f"{one.rung}, seed {one.settings.seed}: {shown}")
+            show(f"Written: {result.folder / 'model'}")
+            runs.append(
+                {
+                    "rung": one.rung,
+                    "seed": one.settings.seed,
+                    "task": one.settings.task,
+                    "metrics": metrics,
+                    "per_class": result.evaluation.per_class,
+                    "model": result.folder / "model",
+                }
+            )
+    if not distributed.is_first():
+        return
+    answer = _answer(study) if study.factors else []
+    for line in answer:
+        show(line)
+    deliver({"runs": runs, "answer": answer, "label": study.label})
 
 
-def _answer(study: Study) -> str:
+def _answer(study: Study) -> list[str]:
     """What the values of what was varied come to, as a table and in words."""
     # Drawing libraries come with it, which no other fit needs.
     from eomtlib.report.answers import own_answer
@@ -67,7 +82,8 @@ def _answer(study: Study) -> str:
     frame, factors = accuracies(study), list(study.factors)
     figure = accuracy_of(frame)
     table = over_seeds(frame, factors)[[figure, f"{figure}_std", "seeds"]]
-    return f"{table.round(2).to_string()}\n{own_answer(study, frame, factors)!r}"
+    answer = own_answer(study, frame, factors)
+    return [table.round(2).to_string(), *answer.sentences, *answer.doubts]
 
 
 def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:

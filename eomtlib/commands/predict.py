@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
+from eomtlib.core.console import complain, deliver, progress, show
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
@@ -93,11 +92,14 @@ def run(chosen: argparse.Namespace) -> int:
             (output / results.journal.relative_to(folder)).unlink(missing_ok=True)
         except BaseException:
             done = f"{len(results.done)} of {len(paths)} images"
-            print(f"Left: {folder} ({done}); --resume goes on in it.", file=sys.stderr)
+            complain(f"Left: {folder} ({done}); --resume goes on in it.")
             raise
-    print(f"Written: {output} ({len(results.done)} images); to look at: {output / 'index.html'}")
+    show(f"Written: {output} ({len(results.done)} images)")
+    show(f"To look at: {output / 'index.html'}")
     for line in unreadable:
-        print(f"Skipped: {line}", file=sys.stderr)
+        complain(f"Skipped: {line}")
+    skipped = [line.encode(errors="backslashreplace").decode() for line in unreadable]
+    deliver({"written": output, "images": len(results.done), "skipped": skipped})
     return int(bool(unreadable))
 
 
@@ -126,7 +128,7 @@ def _segment_all(
     stems = told_apart(paths, results.done)
     waiting = [file_name for file_name in paths if file_name not in results.done]
     unreadable = []
-    for file_name in tqdm(waiting, desc="segmenting", unit="image"):
+    for file_name in progress(waiting, "segmenting", unit="images"):
         try:
             pixels = image_pixels(paths[file_name], upright=True)
         except DataError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import check_choice
 from eomtlib.core.precision import resolve_device, resolve_precision
 from eomtlib.core.words import SIZES
@@ -37,8 +38,9 @@ def run(chosen: argparse.Namespace) -> None:
         precision=resolve_precision(chosen.precision, kind),
         workers=chosen.workers,
     )
-    print(f"Written: {weights}")
-    print(
+    show(f"Written: {weights}")
+    show(
         "Use it: papermill notebooks/ablation.ipynb out.ipynb "
         f"-p size {config.size} -p pretraining mim -p weights {weights}"
     )
+    deliver({"written": weights})

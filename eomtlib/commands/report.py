@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device
 from eomtlib.report.explore import open_pictures
@@ -32,9 +33,10 @@ def run(chosen: argparse.Namespace) -> None:
         device=resolve_device(chosen.device),
         others=others,
     )
-    print(f"Written: {page}, of {study.name} ({len(study.results)} runs)")
+    show(f"Written: {page}, of {study.name} ({len(study.results)} runs)")
     for other in others:
-        print(f"Also there: --study {other.name} ({len(other.results)} runs)")
+        show(f"Also there: --study {other.name} ({len(other.results)} runs)")
+    deliver({"written": page, "study": study.name, "others": [other.name for other in others]})
 
 
 def _pictures(chosen: argparse.Namespace, study: RecordedStudy) -> tuple[list[Picture], str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from eomtlib.commands.fit import read_configuration
+from eomtlib.core.console import deliver, show
 from eomtlib.study.listing import delete_runs, explain, list_runs
 from eomtlib.study.parsing import resolve_results_dir
 from eomtlib.study.records.store import ResultStore
@@ -16,11 +17,16 @@ def run(chosen: argparse.Namespace) -> None:
     given = read_configuration(chosen)
     store = ResultStore(resolve_results_dir(given.get("results_dir", "results/runs")))
     if chosen.delete:
-        for path in delete_runs(store, chosen.delete):
-            print(f"Deleted: {path}")
+        deleted = delete_runs(store, chosen.delete)
+        for path in deleted:
+            show(f"Deleted: {path}")
+        deliver({"deleted": deleted})
     elif chosen.explain:
         study = Study(**{"rungs": "eomt", "progress": False} | given)
-        print("\n\n".join(map(explain, study.runs)))
+        explained = [explain(run) for run in study.runs]
+        show("\n\n".join(explained))
+        deliver({"explained": explained})
     else:
         table = list_runs(store)
-        print(f"{store.root}: no runs." if table.empty else table.to_string(index=False))
+        show(f"{store.root}: no runs." if table.empty else table.to_string(index=False))
+        deliver({"results_dir": store.root, "runs": table.to_dict("records")})

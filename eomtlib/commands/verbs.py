@@ -5,23 +5,30 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.core.words import CORNERS, DATASET_TASKS, EXPORTS, SIZES, TASKS, TIMING_MODES
-from eomtlib.study.parameters import PARAMETERS
-from eomtlib.training.hyperparameters import HYPERPARAMETERS
+from eomtlib.commands.options import add_checkpoint, add_study, as_described, option
+from eomtlib.core.words import CORNERS, DATASET_TASKS, EXPORTS, SIZES, TIMING_MODES
 
 _Parser = argparse.ArgumentParser
 _SPLITS = ("train", "val")
 
 
 def fit(parser: _Parser) -> None:
-    """Train and evaluate rungs; under torchrun or srun, a process for each device, together."""
-    _add_study(parser)
-    parser.add_argument(
+    """Train and evaluate rungs; under torchrun or srun, a process for each device, together.
+
+    Examples:
+      eomtlib fit
+      eomtlib fit --rungs vit-adapter-m2f,eomt --seeds 0,1,2 --duration 400steps
+      eomtlib fit --size large --dataset coco --data-path ~/coco
+      eomtlib fit --size base --dataset custom --data-path streets --duration 20epochs
+    """
+    add_study(parser)
+    printed = parser.add_argument_group("the configuration")
+    printed.add_argument(
         "--print-config",
         action="store_true",
         help="show what would be run, resolved and checked, as such a file, only",
     )
-    parser.add_argument("--raw", action="store_true", help="with --print-config: what was given")
+    printed.add_argument("--raw", action="store_true", help="with --print-config: what was given")
     parser.add_argument(
         "--no-wait",
         dest="wait",
@@ -32,13 +39,22 @@ def fit(parser: _Parser) -> None:
 
 
 def book(parser: _Parser) -> None:
-    """Execute all notebooks, one after the other; what is finished is kept and found again."""
-    parser.add_argument("--seeds", default="0", help="of those that train, e.g. 0,1,2")
-    parser.add_argument("--only", default="", help="some of them, e.g. ablation,speed")
-    _as_described(parser, "device", "results_dir")
-    parser.add_argument("--notebooks", default="notebooks", help="folder of their sources")
+    """Execute all notebooks, one after the other; what is finished is kept and found again.
+
+    Examples:
+      eomtlib book
+      eomtlib book --only ablation,speed --seeds 0,1,2
+    """
+    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2", default="0")
+    option(parser, "--only", "NAMES", "some of them, e.g. ablation,speed", default="")
+    as_described(parser, "device", "results_dir")
+    option(parser, "--notebooks", "FOLDER", "of their sources", default="notebooks")
+    option(parser, "--gallery", "FOLDER", "that gets a copy of all but the weights", default="")
     parser.add_argument(
-        "--gallery", default="", help="a folder that gets a copy of all but the weights"
+        "--figures",
+        metavar="FILE",
+        default="",
+        help="only write the figures that a Markdown file quotes, from results/gallery",
     )
     parser.add_argument(
         "-p",
@@ -51,96 +67,155 @@ def book(parser: _Parser) -> None:
 
 
 def benchmark(parser: _Parser) -> None:
-    """Time every rung at every size on this machine, beside the papers' figures."""
-    parser.add_argument("--sizes", default="", help="the papers' on a GPU, nano on a CPU")
-    parser.add_argument(
-        "--pretrainings", default="dinov2", help="architectures of the encoder; also timm:NAME"
+    """Time every rung at every size on this machine, beside the papers' figures.
+
+    Examples:
+      eomtlib benchmark
+      eomtlib benchmark --sizes large --modes eager,compiled --device cuda
+    """
+    option(parser, "--sizes", "NAMES", "the papers' on a GPU, nano on a CPU", default="")
+    option(
+        parser,
+        "--pretrainings",
+        "NAMES",
+        "architectures of the encoder; also timm:NAME",
+        default="dinov2",
     )
-    parser.add_argument("--modes", default="", help=f"of {', '.join(TIMING_MODES)}")
-    parser.add_argument("--image-size", type=int, default=0, help="640; our own sizes: 64")
-    _as_described(parser, "rungs", "samplers", "device", "precision", "results_dir")
+    option(parser, "--modes", "NAMES", f"of {', '.join(TIMING_MODES)}", default="")
+    option(parser, "--image-size", "PIXELS", "640; our own sizes: 64", type=int, default=0)
+    as_described(parser, "rungs", "samplers", "device", "precision", "results_dir")
 
 
 def check_data(parser: _Parser) -> None:
-    """Read all files of a data set and name each that is missing, damaged or contradictory."""
-    parser.add_argument("--dataset", required=True, help=f"of {', '.join(DATASET_TASKS)}")
-    _as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
-    parser.add_argument("--split", default="", help=f"of {', '.join(_SPLITS)}; by default both")
-    parser.add_argument("--workers", type=int, default=-1, help="processes; -1 for cores - 1")
+    """Read all files of a data set and name each that is missing, damaged or contradictory.
+
+    Examples:
+      eomtlib check-data --dataset custom --data-path streets
+      eomtlib check-data --dataset coco --data-path ~/coco --split val
+    """
+    option(parser, "--dataset", "NAME", f"of {', '.join(DATASET_TASKS)}", required=True)
+    as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
+    option(parser, "--split", "NAME", f"of {', '.join(_SPLITS)}; by default both", default="")
+    option(parser, "--workers", "N", "processes; -1 for cores - 1", type=int, default=-1)
 
 
 def convert(parser: _Parser) -> None:
-    """Make of an annotation tool's export a data set that --dataset custom reads."""
+    """Make of an annotation tool's export a data set that --dataset custom reads.
+
+    Examples:
+      eomtlib convert roboflow-export --output streets
+      eomtlib convert yolo-export --output streets --format yolo --val-share 0.1
+    """
     parser.add_argument("source", help="the folder of the export, unpacked")
-    parser.add_argument("--output", required=True, help="a new folder; images are linked into it")
-    parser.add_argument("--format", default="auto", help=f"of {', '.join(EXPORTS)}")
-    parser.add_argument(
+    option(parser, "--output", "FOLDER", "a new one; images are linked into it", required=True)
+    option(parser, "--format", "NAME", f"of {', '.join(EXPORTS)}", default="auto")
+    option(
+        parser,
         "--val-share",
+        "SHARE",
+        "of the training images, for the val split where the export has none; 0 for none",
         type=float,
-        help="of the training images, for the val split where the export has none; 0 for none",
     )
-    parser.add_argument(
+    option(
+        parser,
         "--corners",
-        default=CORNERS[0],
-        help=f"of {', '.join(CORNERS)}: outlines along the edges of pixels, or through the centres "
+        "NAME",
+        f"of {', '.join(CORNERS)}: outlines along the edges of pixels, or through the centres "
         "of the outermost, as OpenCV finds them and Supervision writes them",
+        default=CORNERS[0],
     )
-    _as_described(parser, "exif", "on_bad")
+    as_described(parser, "exif", "on_bad")
 
 
 def evaluate(parser: _Parser) -> None:
-    """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images."""
-    _add_checkpoint(parser)
-    _as_described(parser, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
-    parser.add_argument("--split", default="val", help=" or ".join(_SPLITS))
-    parser.add_argument("--val-images", type=int, default=0, help="how many images; 0: all")
-    parser.add_argument("--batch-size", type=int, default=1, help="images at once, a process")
-    parser.add_argument("--workers", type=int, default=None, help="processes that load images")
-    parser.add_argument("--output", default="", help="a JSON file for all figures")
-    parser.add_argument(
-        "--export", default="", help="a new folder for predictions in the official tools' formats"
+    """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images.
+
+    Examples:
+      eomtlib evaluate --checkpoint results/runs/NAME/model
+      eomtlib evaluate --checkpoint results/runs/NAME/model --dataset coco --data-path ~/coco
+      eomtlib evaluate --checkpoint results/runs/NAME/model --json > figures.json
+    """
+    add_checkpoint(parser)
+    data = parser.add_argument_group("data")
+    as_described(data, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
+    option(data, "--split", "NAME", f"{' or '.join(_SPLITS)}; default: val", default="val")
+    option(data, "--val-images", "N", "how many images; 0: all", type=int, default=0)
+    option(data, "--batch-size", "N", "images at once, a process; default: 1", type=int, default=1)
+    option(data, "--workers", "N", "processes that load images", type=int)
+    written = parser.add_argument_group("what is written")
+    option(written, "--output", "FILE", "for all figures, in JSON", default="")
+    option(
+        written,
+        "--export",
+        "FOLDER",
+        "a new one, for predictions in the official tools' formats",
+        default="",
     )
 
 
 def export(parser: _Parser) -> None:
-    """Write a checkpoint as one file that PyTorch runs without this library."""
-    _add_checkpoint(parser, runs_task=False)
-    parser.add_argument("--output", required=True, help="a new file, such as model.pt2")
-    parser.add_argument("--batch-size", type=int, default=1, help="images at a time, always")
+    """Write a checkpoint as one file that PyTorch runs without this library.
+
+    Examples:
+      eomtlib export --checkpoint results/runs/NAME/model --output model.pt2
+    """
+    add_checkpoint(parser, runs_task=False)
+    option(parser, "--output", "FILE", "a new one, such as model.pt2", required=True)
+    option(parser, "--batch-size", "N", "images at a time, always; default: 1", type=int, default=1)
 
 
 def predict(parser: _Parser) -> None:
-    """Segment images: an overlay of each, with names, and segments in the official formats."""
-    _add_checkpoint(parser)
-    parser.add_argument("--images", required=True, nargs="+", help="files and folders")
-    parser.add_argument(
-        "--output", required=True, help="a new folder; without --classes, class 0 is the first"
-    )
-    parser.add_argument(
+    """Segment images: an overlay of each, with names, and segments in the official formats.
+
+    Examples:
+      eomtlib predict --checkpoint results/runs/NAME/model --images photos --output segmented
+      eomtlib predict --checkpoint eomt.bin --images a.jpg b.jpg --output segmented --threshold 0.5
+    """
+    add_checkpoint(parser)
+    images = parser.add_argument_group("images")
+    option(images, "--images", "PATH", "files and folders", required=True, nargs="+")
+    images.add_argument(
         "--recursive", action="store_true", help="also images in subfolders; their names are kept"
     )
-    parser.add_argument(
+    option(
+        images,
+        "--image-info",
+        "FILE",
+        "a list of the images in COCO's format, such as image_info_test-dev2017.json: "
+        "results have its ids and, without --classes, its classes, as the official servers ask",
+        default="",
+    )
+    written = parser.add_argument_group("what is written")
+    option(
+        written,
+        "--output",
+        "FOLDER",
+        "a new one; without --classes, class 0 is the first",
+        required=True,
+    )
+    written.add_argument(
         "--resume",
         action="store_true",
         help="go on in OUTPUT.partial, which an interruption left; what is done is not done again",
     )
-    parser.add_argument(
+    option(
+        written,
         "--classes",
-        default="",
-        help="names, things and ids of the model's classes, where the file lacks them: a "
+        "FILE",
+        "names, things and ids of the model's classes, where the checkpoint lacks them: a "
         "classes.json, or an annotation file in COCO's format, such as panoptic_val2017.json",
-    )
-    parser.add_argument(
-        "--image-info",
         default="",
-        help="a list of the images in COCO's format, such as image_info_test-dev2017.json: "
-        "results have its ids and, without --classes, its classes, as the official servers ask",
     )
-    parser.add_argument("--threshold", type=float, help="of scores, for panoptic; 0.8 by default")
-    parser.add_argument(
-        "--opacity", type=float, default=0.42, help="of colours over the photo, 0 to 1"
+    option(written, "--threshold", "SCORE", "for panoptic; default: 0.8", type=float)
+    option(
+        written,
+        "--opacity",
+        "SHARE",
+        "of colours over the photo, 0 to 1; default: 0.42",
+        type=float,
+        default=0.42,
     )
-    parser.add_argument(
+    written.add_argument(
         "--side-by-side", action="store_true", help="overlays with the photo at their left"
     )
     parser.add_argument(
@@ -149,40 +224,73 @@ def predict(parser: _Parser) -> None:
 
 
 def pretrain(parser: _Parser) -> None:
-    """Pretrain an encoder on images without labels, where no weights can be fetched."""
-    parser.add_argument("--size", default="nano", help=f"of {', '.join(SIZES)}")
-    parser.add_argument("--images", default="shapes", help="shapes, or a folder of JPEGs and PNGs")
-    parser.add_argument("--image-size", default="", help="64, or 64x96 for height x width")
-    parser.add_argument("--num-images", type=int, help="how many of shapes are drawn")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--lr", type=float, help="peak learning rate")
-    parser.add_argument("--mask-ratio", type=float, help="share of the patches that are hidden")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0, help="processes that load images")
-    _as_described(parser, "device", "precision", "results_dir")
+    """Pretrain an encoder on images without labels, where no weights can be fetched.
+
+    Examples:
+      eomtlib pretrain
+      eomtlib pretrain --size micro --images photos --image-size 96 --steps 5000
+    """
+    option(parser, "--size", "NAME", f"of {', '.join(SIZES)}; default: nano", default="nano")
+    option(
+        parser,
+        "--images",
+        "FOLDER",
+        "of JPEGs and PNGs, or shapes; default: shapes",
+        default="shapes",
+    )
+    option(parser, "--image-size", "PIXELS", "64, or 64x96 for height x width", default="")
+    option(parser, "--num-images", "N", "how many of shapes are drawn", type=int)
+    option(parser, "--steps", "N", "how long; by default what suits it", type=int)
+    option(parser, "--batch-size", "N", "images a step", type=int)
+    option(parser, "--lr", "X", "peak learning rate", type=float)
+    option(parser, "--mask-ratio", "SHARE", "of the patches that are hidden", type=float)
+    option(parser, "--seed", "N", "default: 0", type=int, default=0)
+    option(parser, "--workers", "N", "processes that load images; default: 0", type=int, default=0)
+    as_described(parser, "device", "precision", "results_dir")
 
 
 def report(parser: _Parser) -> None:
-    """Write one HTML page of a results folder: answer, table, plots, images, configuration."""
-    parser.add_argument("--output", default="report.html", help="the page; an older one goes")
-    parser.add_argument("--study", default="", help="of several, by name; the newest by default")
-    parser.add_argument("--num-images", type=int, default=4, help="validation images to show")
-    _as_described(parser, "results_dir", "data_path", "val_data", "device")
+    """Write one HTML page of a results folder: answer, table, plots, images, configuration.
+
+    Examples:
+      eomtlib report
+      eomtlib report --results-dir results/runs --output report.html --num-images 8
+    """
+    option(
+        parser,
+        "--output",
+        "FILE",
+        "the page; an older one is replaced; default: report.html",
+        default="report.html",
+    )
+    option(parser, "--study", "NAME", "of several; by default the newest", default="")
+    option(
+        parser,
+        "--num-images",
+        "N",
+        "validation images to show; default: 4",
+        type=int,
+        default=4,
+    )
+    as_described(parser, "results_dir", "data_path", "val_data", "device")
 
 
 def runs(parser: _Parser) -> None:
-    """List the runs of a results folder; say why one is found or not; delete some."""
+    """List the runs of a results folder; say why one is found or not; delete some.
+
+    Examples:
+      eomtlib runs
+      eomtlib runs --explain --size large --dataset coco --data-path ~/coco
+      eomtlib runs --delete eomt-nano-none-shapes-seed0-1a2b3c4d
+    """
     parser.add_argument(
         "--explain",
         action="store_true",
         help="of the runs that fit would do with the same options: what is found of each, and in "
         "what the nearest one differs",
     )
-    parser.add_argument(
-        "--delete", nargs="+", metavar="NAME", help="runs by name: weights, curves and records"
-    )
-    _add_study(parser)
+    option(parser, "--delete", "NAME", "runs by name: weights, curves and records", nargs="+")
+    add_study(parser)
 
 
 VERBS: dict[str, Callable[[_Parser], None]] = {
@@ -200,61 +308,3 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
 }
 """Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,
 which may return an exit status."""
-
-
-def _add_study(parser: _Parser) -> None:
-    """Adds an option for each parameter of a study, and one for a file of them."""
-    parser.add_argument("--config", help="a YAML or JSON file of the parameters below")
-    # It is there to train, and a notebook's True is a flag here.
-    names = [name for name in PARAMETERS if name not in ("seed", "train", "wait")]
-    for group in dict.fromkeys(PARAMETERS[name].group for name in names):
-        own = [name for name in names if PARAMETERS[name].group == group]
-        _as_described(parser.add_argument_group(group), *own, given_alone=True, rungs="eomt")
-    options = parser.add_argument_group("hyper-parameters, by default the recipe's")
-    for name, known in HYPERPARAMETERS.items():
-        option = f"--{name.replace('_', '-')}"
-        options.add_argument(
-            option, default=argparse.SUPPRESS, metavar="VALUE", help=_literal(known.help)
-        )
-
-
-def _add_checkpoint(parser: _Parser, *, runs_task: bool = True) -> None:
-    """Adds the options that say which model runs, and how; also for which task, if it runs one."""
-    parser.add_argument(
-        "--checkpoint", required=True, help="ours, the authors' or Hugging Face's: file or folder"
-    )
-    parser.add_argument("--weights", default="", help="of the encoder, where the file lacks it")
-    parser.add_argument("--image-size", default="", help="640, or 480x640 for height x width")
-    if runs_task:
-        parser.add_argument(
-            "--task", default="", help=f"of {', '.join(TASKS)}; what it was trained for by default"
-        )
-    _as_described(parser, "device", "precision")
-
-
-def _as_described(
-    options: argparse._ActionsContainer, *names: str, given_alone: bool = False, **defaults: str
-) -> None:
-    """Adds options of ``PARAMETERS``.
-
-    Args:
-        options: a parser, or a group of one.
-        names: of the parameters.
-        given_alone: whether the outcome has only those that are given.
-        defaults: where they are not the parameter's own.
-    """
-    for name in names:
-        parameter = PARAMETERS[name]
-        default = defaults.get(name, parameter.default)
-        shown = f"; default: {default}" if default not in ("", -1, 0) else ""
-        options.add_argument(
-            f"--{name.replace('_', '-')}",
-            default=argparse.SUPPRESS if given_alone else default,
-            metavar="VALUE",
-            help=_literal(parameter.help + shown),
-        )
-
-
-def _literal(said: str) -> str:
-    """A help text in which argparse finds nothing to fill in."""
-    return said.replace("%", "%%")

@@ -28,6 +28,7 @@ _T = TypeVar("_T")
 _WAITING = timedelta(hours=24)
 _IN_A_STEP = timedelta(minutes=15)
 _waiting: list[dist.ProcessGroup] = []
+_talking: list[dist.ProcessGroup] = []
 
 
 def _cluster() -> ClusterEnvironment | None:
@@ -80,6 +81,8 @@ def join(device: str) -> None:
         timeout=_IN_A_STEP,
     )
     _waiting.append(dist.new_group(backend="gloo", timeout=_WAITING))
+    # What is no tensor would go to a GPU and back, and the step would wait for it.
+    _talking.append(dist.new_group(backend="gloo", timeout=_IN_A_STEP))
 
 
 def _joined() -> bool:
@@ -90,6 +93,7 @@ def leave() -> None:
     """Parts from the others at the end of a program."""
     if _joined():
         _waiting.clear()
+        _talking.clear()
         dist.destroy_process_group()
 
 
@@ -156,7 +160,7 @@ def gathered(value: _T) -> list[_T]:
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    dist.all_gather_object(values, value, group=_talking[0] if _talking else None)
     return values
 
 

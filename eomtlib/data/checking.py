@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from eomtlib.core.console import progress
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.dataset import FileDataset
 from eomtlib.data.decoding.problems import FileError
@@ -114,9 +114,8 @@ def check_split(
         return None
     seen = look_at(dataset, range(len(dataset)), workers=workers)
     tally = Tally(dataset)
-    for index, image in enumerate(
-        tqdm(seen, desc=f"checking {split}", total=len(dataset), delay=3)
-    ):
+    bar = progress(seen, f"checking {split}", total=len(dataset), unit="images", delay=3)
+    for index, image in enumerate(bar):
         for problem in image.problems:
             findings.add(problem)
         tally.add(image)

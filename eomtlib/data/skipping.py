@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from eomtlib.core.atomic_files import config_hash, write_atomically
 from eomtlib.core.cache_folder import default_cache
+from eomtlib.core.console import progress
 from eomtlib.core.errors import DataError
 from eomtlib.data.dataset import FileDataset
 from eomtlib.data.looking import look_at
@@ -34,7 +34,7 @@ def leave_out_bad(files: FileDataset, *, where: str) -> None:
         readable = np.load(memory)
     except (OSError, ValueError, EOFError):  # none yet, or damaged
         seen = look_at(files, range(len(files)))
-        bar = tqdm(seen, desc="reading every image once", total=len(files), delay=3)
+        bar = progress(seen, "reading every image once", total=len(files), delay=3)
         readable = np.array([not image.problems for image in bar], bool)
         with suppress(OSError):  # a cache that cannot be written is none
             write_atomically(memory, lambda file: np.save(file, readable))

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
-from eomtlib.core import distributed
+from eomtlib.core import console, distributed
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Batch, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
@@ -50,7 +49,7 @@ def evaluate(
             is no image.
     """
     metric, count = METRICS[segmenter.task](classes), 0
-    for batch in tqdm(loader, desc="evaluating", unit="batch", disable=not progress):
+    for batch in console.progress(loader, "evaluating", unit="batches", shown=progress):
         segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
         for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
             segmented = next(segmentations)

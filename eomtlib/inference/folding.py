@@ -31,11 +31,11 @@ def fold(model: _Model, *, precision: str = "float32") -> _Model:
         model: any rung; left as it is.
         precision: that it will be run in, under ``row_attention.autocast_inference``. Layers that
             autocast runs in 16 bits get their weights so, which spares their conversion in every
-            call.
+            call. LayerScale stays in ``float16``, whose smallest numbers its factors would reach.
     """
     model = deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
-        if isinstance(module, Encoder | PlainBlock):
+        if precision != "float16" and isinstance(module, Encoder | PlainBlock):
             for layer, factor in module.take_layer_scales():
                 layer.weight.mul_(factor[:, None])
                 if layer.bias is not None:

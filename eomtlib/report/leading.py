@@ -22,6 +22,9 @@ from eomtlib.report.tables import measured_table
 from eomtlib.report.tables.speed import accuracy_beside_speed
 from eomtlib.report.timings import said_of
 from eomtlib.study.study import Study
+from eomtlib.training.duration import parse_duration
+
+_VIT = {"small": "ViT-S", "base": "ViT-B", "large": "ViT-L", "giant": "ViT-g"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +96,13 @@ def leading(study: Study, frame: pd.DataFrame, *, along: str | None = None) -> L
     printed = accuracy_beside_speed(timings)
     if len(printed):
         names = " and ".join(
-            dict.fromkeys(f"{r.size}, {r.pretraining}" for r in printed.itertuples())
+            dict.fromkeys(f"{_VIT[r.size]}, {r.pretraining}" for r in printed.itertuples())
         )
         return Leading(
             kind="printed",
             points=printed,
             along=along if along in printed else None,
-            title=f"PQ as printed (ViT {names}, COCO) × FPS measured here",
+            title=f"PQ as printed ({names}, COCO) × FPS measured here",
             subtitle=conditions(study, trained=False),
             note=note,
         )
@@ -119,13 +122,14 @@ def conditions(study: Study, *, trained: bool = True) -> str:
     runs = [run.settings for run in study.runs]
     sizes, before = (_listed(getattr(r, name) for r in runs) for name in ("size", "pretraining"))
     seeds = len({r.seed for r in runs})
-    learnt = [s.dataset, "{}×{}".format(*s.image_size), s.duration]
+    learnt = [s.dataset, "{}×{}".format(*s.image_size), parse_duration(s.duration).said]
     learnt += [f"{seeds} seeds" if seeds > 1 else "one seed"]
     timed = ["{}×{}".format(*timing.cost_image_size)] if not trained else []
     threads = timing.environment.threads
     cores = f", {threads} thread" + "s" * (threads > 1) if s.kind == "cpu" else ""
     timed += [timing.dtype, f"{timing.environment.device}{cores}"]
-    return " · ".join([sizes, f"pretraining {before}", *(learnt if trained else []), *timed])
+    named = [sizes, f"pretraining {before}", *learnt] if trained else [f"FPS: {sizes}"]
+    return " · ".join([*named, *timed])
 
 
 def _point(row: pd.Series, figure: str | None, along: str | None) -> str:

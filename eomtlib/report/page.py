@@ -73,6 +73,8 @@ class Page:
     ) -> None:
         """Shows and saves differences and what their seeds say; with a title, as a figure as well.
 
+        Where the label says that trainings are too short, no figure is drawn.
+
         Args:
             changes: as ``tables.change_table`` and ``closing_table`` return it; may be empty.
             name: of the files.
@@ -82,7 +84,7 @@ class Page:
         if changes.empty:
             return
         said = tables.seeds_note(changes, label=self.label)
-        if title:
+        if title and not self.label:
             figure = plots.plot_changes(changes, beside=beside, title=title, note=self.label)
             self.figure(figure, name, alt=f"{title}: the table below as points with intervals.")
         self.table(changes, name, note=said, shown=tables.brief_changes(changes))

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from eomtlib.core.code_digest import code_digest
 from eomtlib.core.hyperparameters import value_of
 from eomtlib.core.words import FIGURES
 from eomtlib.evaluation.evaluate import evaluate
@@ -16,7 +17,8 @@ from eomtlib.study.identity import Identity
 from eomtlib.study.making import Maker
 from eomtlib.training.duration import parse_duration, parse_interval
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
-from eomtlib.training.plan_file import write_plan
+from eomtlib.training.plan_file import read_plan, write_plan
+from eomtlib.training.resuming import states
 from eomtlib.training.trainer import FitOptions
 from eomtlib.training.validation import ValidationPlan
 
@@ -25,8 +27,10 @@ BEST = "best"
 
 
 def begin(identity: Identity, folder: Path, *, steps: int) -> None:
-    """Writes down how long a training is, and what model its states hold."""
-    write_plan(folder, steps=steps)
+    """Writes down how long a training is, by which code, and what model its states hold."""
+    before = str(read_plan(folder).get("code", "")).split("+") if states(folder) else []
+    code = "+".join(dict.fromkeys([*before, code_digest()]))
+    write_plan(folder, steps=steps, code=code)
     averaged = identity.recipe.ema_decay > 0
     save_unfinished(folder, identity.model_config(), averaged=averaged)
 

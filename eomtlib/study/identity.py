@@ -24,6 +24,14 @@ from eomtlib.training.fit import TRAINING_METHOD
 from eomtlib.training.hyperparameters import HYPERPARAMETERS, Recipe
 from eomtlib.training.recipes import recipe
 
+METHODS = {
+    "training": TRAINING_METHOD,
+    "evaluation": EVALUATION_METHOD,
+    "post_processing": POST_PROCESSING_METHOD,
+    "timing": TIMING_METHOD,
+}
+"""How things are done: each number rises when what comes out changes."""
+
 
 def chosen_options(rung: str, s: Settings) -> ModelOptions:
     """What of a rung is not as the papers build it under these settings."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from eomtlib.core import distributed
+from eomtlib.core.console import say
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS
 from eomtlib.data.checking import Tally
@@ -142,7 +143,7 @@ class Materials:
     def say(self, text: str) -> None:
         """Prints a notice, where notices are shown."""
         if self.progress:
-            print(text, flush=True)
+            say(text)
 
     def encoder_weights(self) -> Path | str | None:
         """The file or folder of the encoder's weights; None for timm's hub, or for none at all.

@@ -63,10 +63,16 @@ def _of(group: str, tells: str, default: Any, read: Reader, said: str) -> Any:
     return field(default=default, metadata={"parameter": described})
 
 
-_model, _data, _training, _timing, _machine, _study = (
-    partial(_of, group)
-    for group in ("the model", "data", "training", "timing", "the machine", "the study")
+GROUPS = (
+    "the study",
+    "the model",
+    "the model, pmt alone",
+    "data",
+    "training",
+    "the machine",
+    "timing",
 )
+_study, _model, _pmt, _data, _training, _machine, _timing = (partial(_of, g) for g in GROUPS)
 _NONE, _TRAIN, _BOTH = "", "training", "training timing"
 _LEARNT, _ALL = "training evaluation", "training evaluation timing"
 
@@ -127,7 +133,7 @@ class StudyParameters(_Checked):
         _NONE, "all", _alone(parsing.parse_rungs), 'all, or some, e.g. "eomt-masked,eomt"'
     )
     seeds: tuple[int, ...] = _study(
-        _NONE, "0", _alone(parsing.parse_seeds), 'or several, "0,1,2": means and intervals'
+        _NONE, "0", _alone(parsing.parse_seeds), 'one, or several, "0,1,2": means and intervals'
     )
     vary: str = _study(
         _NONE, "", otherwise("", _vary), "any parameters and their values (docs/parameters.md)"
@@ -185,16 +191,23 @@ class Settings(_Checked):
         "the data set's folder, with its folders or its zip files (docs/data.md)",
     )
     train_data: str = _data(
-        _TRAIN, "", _split, "of custom, where it lies elsewhere: IMAGES:ANNOTATIONS (docs/data.md)"
+        _TRAIN,
+        "",
+        _split,
+        "training part of custom, if elsewhere: IMAGES:ANNOTATIONS (docs/data.md)",
     )
-    val_data: str = _data("evaluation", "", _split, "the same of the validation images")
+    val_data: str = _data(
+        "evaluation", "", _split, "validation part of custom, likewise: IMAGES:ANNOTATIONS"
+    )
     exif: str = _data(
         _LEARNT, "apply", one_of(EXIF), "of own data: apply or ignore the turn that photos ask for"
     )
     on_bad: str = _data(
         _LEARNT, "refuse", one_of(ON_BAD), "skip: leave out images with anything wrong, counted"
     )
-    image_size: tuple[int, int] = _data(_ALL, 0, _size, "pixels; 480x640 (height x width)")
+    image_size: tuple[int, int] = _data(
+        _ALL, 0, _size, "of the input, in pixels: 64, or 480x640 (height x width)"
+    )
     duration: str = _training(
         _TRAIN, "", _length, "300steps, 12epochs, 5min; a number is a number of steps"
     )
@@ -204,13 +217,17 @@ class Settings(_Checked):
         otherwise("", read_overrides),
         "hyper-parameters, where not the recipe's (docs/parameters.md)",
     )
-    batch_size: int = _training(_TRAIN, 0, _count, "in total, over all devices")
+    batch_size: int = _training(_TRAIN, 0, _count, "images a step, in total over all devices")
     gradient_accumulation: int = _training(
         _NONE, 1, _parts, "parts that a step is computed in, where memory is short"
     )
-    num_queries: int | None = _model(_BOTH, 0, _count, "of the model; 0 for the size's")
-    train_images: int = _data(_TRAIN, 0, _count, "how many shapes draws")
-    val_images: int = _data("evaluation", -1, _number, "images to evaluate on, 0 for all")
+    num_queries: int | None = _model(
+        _BOTH, 0, _count, "how many segments a model can find; 0 for the size's"
+    )
+    train_images: int = _data(_TRAIN, 0, _count, "how many are drawn, of shapes; others use all")
+    val_images: int = _data(
+        "evaluation", -1, _number, "validation images to evaluate on, 0 for all"
+    )
     seed: int = _training(_TRAIN, 0, whole_from(0), "of weights, data and draws")
     device: str = _machine(_BOTH, "auto", parsing.text_of, "auto, cpu, cuda, cuda:1, mps (untried)")
     precision: str = _machine(_BOTH, "auto", _precision, "float32, bfloat16, float16")
@@ -230,7 +247,7 @@ class Settings(_Checked):
     pretraining_images: str = _model(
         _TRAIN, "", parsing.text_of, "for mim: a folder of images; by default the data set's own"
     )
-    pretraining_steps: int | None = _model(_TRAIN, 0, _count, "of mim")
+    pretraining_steps: int | None = _model(_TRAIN, 0, _count, "how long mim pretrains, in steps")
     masking: str | None = _model(
         _TRAIN, "", optional(one_of(MASKING_MODES)), "in training: masked, annealed, unmasked"
     )
@@ -243,8 +260,8 @@ class Settings(_Checked):
     freeze: str | None = _model(
         _TRAIN, "", _frozen, "encoder, none, or a number of its blocks; the rung's own by default"
     )
-    lateral_connections: bool | None = _model(_BOTH, "", _yes_or_no, "yes, no (PMT)")
-    taps: tuple[int, ...] | None = _model(
+    lateral_connections: bool | None = _pmt(_BOTH, "", _yes_or_no, "of the taps: yes, no (PMT)")
+    taps: tuple[int, ...] | None = _pmt(
         _BOTH, "", _taps, "blocks whose output the decoder gets, e.g. 2,3,4,5 (PMT)"
     )
     workers: int | None = _machine(
@@ -265,7 +282,9 @@ class Settings(_Checked):
     validate_every: str | None = _training(
         _NONE, "", _interval, "500steps, 1epochs, 10%: figures while it trains; empty for never"
     )
-    validate_on: int = _training(_NONE, 0, _all_or, "how many validation images, 0 for all")
+    validate_on: int = _training(
+        _NONE, 0, _all_or, "how many validation images for that, 0 for all"
+    )
     early_stopping: int = _training(
         _TRAIN, 0, _all_or, "validations without a better figure that end a training; 0: never"
     )

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from eomtlib.core.console import counted
 from eomtlib.core.escaping import for_markdown
 from eomtlib.evaluation.costs import count_gmacs
 from eomtlib.study.parameters import Settings
@@ -37,29 +38,39 @@ class Plan:
     """A plan, to be shown before anything is done.
 
     Attributes:
-        text: Markdown.
+        said: paragraphs, as a terminal shows them.
         table: one row for each run.
         seconds: estimate for all that is left to do.
     """
 
-    text: str
+    said: tuple[str, ...]
     table: pd.DataFrame
     seconds: float
 
+    @property
+    def text(self) -> str:
+        """The same in Markdown."""
+        return "\n\n".join(map(for_markdown, self.said))
 
-def make_plan(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train: bool) -> Plan:
+
+def make_plan(
+    runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train: bool, timed: bool = True
+) -> Plan:
     """Estimates each run's time from its GMACs and the speed of a matrix product here.
 
     Args:
         runs: of the study.
         points: what tells each from the others, for the table.
         train: whether anything is trained.
+        timed: whether speed is measured as well.
     """
     first = runs[0].settings
     rate = _EFFICIENCY * matmul_gmacs(first.device, first.precision)
     rows, total, known = [], 0.0, set()
     for run, point in zip(runs, points, strict=True):
         steps, seconds = _estimate(run, rate, train=train)
+        if not timed:
+            del seconds["timing"]
         # Runs that differ in inference alone share a training.
         if (digest := run.identity.training_key.digest()) in known:
             seconds["training"] = 0.0
@@ -87,21 +98,21 @@ def make_plan(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train
         source = "shapes" if pretraining.images == "shapes" else Path(pretraining.images).name
         said.append(
             "Before that the encoder is pretrained, once for all rungs and seeds: "
-            f"{pretraining.steps} steps of masked images of `{source}`, "
-            f"**about {format_seconds(seconds)}**."
+            f"{counted(pretraining.steps, 'step')} of masked images of {source}, "
+            f"about {format_seconds(seconds)}."
         )
     alike = [run for run in runs if run.settings == first]
-    text = _describe(alike, train=train)
+    text = _describe(alike, train=train, timed=timed)
     if len(alike) < len(runs):
         text = f"{len(runs)} runs. The first configuration: {text}"
-    text = f"{text} What is left will take **about {format_seconds(total)}**."
+    text = f"{text} What is left will take about {format_seconds(total)}."
     if train:
-        said += [f"Data: {for_markdown(text)}." for text in runs[0].materials.remarks()]
+        said += [f"Data: {text}." for text in runs[0].materials.remarks()]
     if first.kind == "mps":
-        said.append("Nothing has been tried on `mps` yet: look twice at what comes out.")
+        said.append("Nothing has been tried on mps yet: look twice at what comes out.")
     if first.label and train:
-        said.insert(0, f"**{first.label}**: it shows that everything runs, not what it reaches.")
-    return Plan("\n\n".join([text, *said]), pd.DataFrame(rows), total)
+        said.insert(0, f"{first.label}; it shows that everything runs, not what it reaches.")
+    return Plan((text, *said), pd.DataFrame(rows), total)
 
 
 def matmul_gmacs(device: str, precision: str) -> float:
@@ -150,7 +161,7 @@ def _pretraining_seconds(config: PretrainingConfig, rate: float) -> float:
     return config.steps * _TRAINING_FACTOR * config.batch_size * gmacs / rate
 
 
-def _describe(runs: Sequence[Run], *, train: bool) -> str:
+def _describe(runs: Sequence[Run], *, train: bool, timed: bool) -> str:
     """What is done to some runs of one configuration."""
     s: Settings = runs[0].settings
     materials = runs[0].materials
@@ -158,13 +169,13 @@ def _describe(runs: Sequence[Run], *, train: bool) -> str:
     cost = "{}×{}".format(*s.cost_image_size)
     asked = s.val_images > materials.num_val
     fewer = f" (val_images={s.val_images}, but there are no more)" if asked else ""
+    rungs = runs[0].rung if len(runs) == 1 else f"{len(runs)} rungs"
+    images = counted(len(materials.train_set), "image")
     what = (
-        f"train each of {len(runs)} rungs on {len(materials.train_set)} images of `{s.dataset}` "
-        f"({s.task}) for {s.duration} (batch {s.batch_size}, {height}×{width}, seed {s.seed}), "
-        f"evaluate on {materials.num_val}{fewer}, and time it at {cost}"
+        f"train {rungs} on {images} of {s.dataset} ({s.task}) for {parse_duration(s.duration).said}"
+        f" (batch {s.batch_size}, {height}×{width}, seed {s.seed}), evaluate on "
+        f"{counted(materials.num_val, 'image')}{fewer}{f', and time at {cost}' if timed else ''}"
         if train
-        else f"count and time {len(runs)} rungs at {cost}; nothing is trained"
+        else f"count and time {rungs} at {cost}; nothing is trained"
     )
-    return (
-        f"Size `{s.size}`, pretraining `{s.pretraining}`, on `{s.device}` in {s.precision}: {what}."
-    )
+    return f"Size {s.size}, pretraining {s.pretraining}, on {s.device} in {s.precision}: {what}."

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from eomtlib.core import distributed
+from eomtlib.core.console import counted
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.holding import HELD_FILE, held
@@ -27,7 +28,7 @@ from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
 from eomtlib.study.fitting import begin, fit_options
-from eomtlib.study.identity import Identity
+from eomtlib.study.identity import METHODS, Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
@@ -35,7 +36,7 @@ from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.fit import FitResult, fit, log_figures, measure_step
 from eomtlib.training.module import SegmentationModule
-from eomtlib.training.plan_file import saved_steps
+from eomtlib.training.plan_file import read_plan, saved_steps
 from eomtlib.training.resuming import forget_states, states
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
@@ -169,7 +170,8 @@ class Run:
         self.materials.encoder_weights()  # no part of this training's time and memory
         steps = distributed.on_first(lambda: saved_steps(folder)) or self._steps()
         self.say(
-            f"{self.rung}: {'going on with' if states(folder) else 'training'} {steps} steps "
+            f"{self.rung}: {'going on with' if states(folder) else 'training'} "
+            f"{counted(steps, 'step')} "
             f"of batch {s.batch_size} at {s.image_size[0]}×{s.image_size[1]}."
         )
         with PeakMemory(s.device) as memory:
@@ -222,6 +224,8 @@ class Run:
             gradient_accumulation=s.gradient_accumulation,
             jobs=self._jobs,
             skipped_images=self.materials.train_set.skipped,
+            methods=METHODS,
+            code=read_plan(folder).get("code", ""),
         )
         record = self.store.write(record)
         forget_states(folder)

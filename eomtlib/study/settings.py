@@ -22,6 +22,7 @@ from eomtlib.models.weights.encoder import resolve_pretraining
 from eomtlib.study.defaults import Defaults, defaults_for, is_short
 from eomtlib.study.overriding import assignments, overrides_of
 from eomtlib.study.parameters import Settings, parameters_of
+from eomtlib.training.duration import parse_duration
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from eomtlib.training.pretraining import PretrainingConfig, default_config
 
@@ -185,7 +186,8 @@ def _label(settings: Settings, full: Defaults) -> str:
         settings.duration, full, dataset=settings.dataset, batch_size=settings.batch_size
     )
     height, width = settings.image_size
-    said = f"short training: {settings.duration} at {height}×{width}, not a full schedule"
+    length = parse_duration(settings.duration).said
+    said = f"short training: {length} at {height}×{width}, not a full schedule"
     random = settings.weights == RANDOM_WEIGHTS and settings.checkpoint is None
     unlearnt = f"random weights, not those of {settings.pretraining}" if random else ""
     return "; ".join(text for text in (said if short else "", unlearnt) if text)

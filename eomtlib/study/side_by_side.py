@@ -20,9 +20,9 @@ from pathlib import Path
 
 import psutil
 import torch
-from tqdm.auto import tqdm
 
 from eomtlib.core import distributed
+from eomtlib.core.console import Progress
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
@@ -96,7 +96,7 @@ def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
     shows = any(run.materials.progress for run in runs)
     waiting = list(runs)
     running: dict[int, _Job] = {}  # by a number below ``jobs``
-    bar = tqdm(total=len(runs), desc=f"training, {jobs} at once", unit="run", disable=not shows)
+    bar = Progress(f"training, {jobs} at once", total=len(runs), unit="runs", shown=shows)
     interrupts = _handling(signal.SIGINT, _interrupt), _handling(signal.SIGTERM, _interrupt)
     with bar, interrupts[0], interrupts[1]:
         try:
@@ -106,7 +106,8 @@ def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
                         running[slot] = _job(waiting.pop(0), slot=slot, jobs=jobs)
                         running[slot].start()
                 if shows:
-                    bar.set_postfix_str(", ".join(job.said for job in running.values()))
+                    bar.note(", ".join(job.said for job in running.values()))
+                    bar.update(0)
                 answered = wait([job.answer for job in running.values()], timeout=2)
                 for slot, job in list(running.items()):
                     if job.answer in answered:

@@ -205,14 +205,17 @@ class Study:
         """Those of the first configuration, which differ in the rung alone."""
         return [run for run in self.runs if run.settings == self.settings]
 
-    def plan(self) -> Plan:
+    def plan(self, *, timed: bool = True) -> Plan:
         """What ``run`` will do, what is done already, and about how long it will take.
+
+        Args:
+            timed: False for what ``learn`` will do.
 
         Raises:
             ConfigurationError: for a run that cannot be built.
         """
         self._check()
-        return make_plan(self.runs, self.points, train=self.train)
+        return make_plan(self.runs, self.points, train=self.train, timed=timed)
 
     def run(self) -> list[RunResult]:
         """Does every run, as far as it is not done already, in the order given.

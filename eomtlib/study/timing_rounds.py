@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import config_hash
+from eomtlib.core.console import Progress
 from eomtlib.core.environment import environment
 from eomtlib.core.holding import held
 from eomtlib.core.words import OWN_SIZES
@@ -92,13 +93,17 @@ def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
     """
     session = datetime.now(UTC).isoformat(timespec="seconds")
     timed: list[list[ModelTiming]] = [[] for _ in jobs]
-    for number in range(max((job.rounds for job in jobs), default=0)):
-        for job, rounds in zip(jobs, timed, strict=True):
-            if number >= job.rounds:
-                continue
-            turn = f", round {number + 1} of {job.rounds}" if job.rounds > 1 else ""
-            job.run.say(f"timing {job.name}{turn}.")
-            rounds.append(job.run.time(mode=job.mode, sampler=job.sampler, share=1 / job.rounds))
+    turns = sum(job.rounds for job in jobs)
+    shown = any(job.run.materials.progress for job in jobs)
+    with Progress("timing", total=turns, unit="rounds", shown=shown, kept=False) as bar:
+        for number in range(max((job.rounds for job in jobs), default=0)):
+            for job, rounds in zip(jobs, timed, strict=True):
+                if number < job.rounds:
+                    bar.note(job.name)
+                    rounds.append(
+                        job.run.time(mode=job.mode, sampler=job.sampler, share=1 / job.rounds)
+                    )
+                    bar.update()
     return [
         job.run.record_timing(rounds, mode=job.mode, sampler=job.sampler, session=session)
         for job, rounds in zip(jobs, timed, strict=True)

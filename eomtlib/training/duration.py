@@ -47,6 +47,11 @@ class Duration:
             return max(1, math.floor(self.value * per_epoch))
         return max(1, math.floor(60 * self.value / seconds_per_step()))
 
+    @property
+    def said(self) -> str:
+        """In a sentence: ``20 steps``, ``1 epoch``."""
+        return f"{self.value:.10g} {self.unit if self.value != 1 else self.unit[:-1]}"
+
     def __str__(self) -> str:
         value = f"{self.value:.9f}".rstrip("0").rstrip(".")
         return f"{value}min" if self.unit == "minutes" else f"{value}{self.unit}"

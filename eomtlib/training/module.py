@@ -160,7 +160,10 @@ class SegmentationModule(L.LightningModule):
 
     def configure_optimizers(self) -> tuple[list[object], list[object]]:
         optimizer, scheduler = build_optimizer(
-            self.model, self.recipe.optimizer, total_steps=self.plan.steps
+            self.model,
+            self.recipe.optimizer,
+            total_steps=self.plan.steps,
+            scaled_loss=self.trainer.precision == "16-mixed",
         )
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 

@@ -123,6 +123,7 @@ def build_optimizer(
     *,
     total_steps: int,
     betas: tuple[float, float] = (0.9, 0.999),
+    scaled_loss: bool = False,
 ) -> tuple[AdamW, LambdaLR]:
     """AdamW over ``parameter_groups``, and the schedule that is to be stepped after each step.
 
@@ -131,6 +132,8 @@ def build_optimizer(
         config: learning rates, decay and schedule.
         total_steps: optimizer steps of the run.
         betas: of AdamW.
+        scaled_loss: whether the loss is scaled, for float16: gradients are unscaled before they are
+            clipped then, and PyTorch's fused step would do that itself.
 
     Raises:
         ConfigurationError: as ``parameter_groups``, and when there is no step.
@@ -138,9 +141,8 @@ def build_optimizer(
     if total_steps < 1:
         raise ConfigurationError(f"total_steps={total_steps} must be at least 1.")
     groups = parameter_groups(model, config)
-    # Several times faster on a CPU. On a GPU the default stays, which any loss scaler works with.
-    on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
-    optimizer = AdamW(groups, lr=config.lr, betas=betas, fused=True if on_cpu else None)
+    # Fused, several times faster on a CPU.
+    optimizer = AdamW(groups, lr=config.lr, betas=betas, fused=None if scaled_loss else True)
     factors = [
         partial(lr_factor, total_steps=total_steps, is_encoder=group["is_encoder"], config=config)
         for group in groups

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core import distributed
+from eomtlib.core.console import Progress
+from eomtlib.core.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.resuming import (
     RESUME_FILE,
@@ -92,21 +93,26 @@ def train_to_end(
         every = parse_duration(options.checkpoint_every, parameter="checkpoint_every")
     validation = options.validation and Validation(options.validation)
     # Before the state is written, which holds what it found.
-    callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every)]
-    callbacks += [_Bar(refresh_rate=20)] if options.progress else []
-    # Lightning writes its bar to the stream that is for results.
-    with _quiet_lightning(), _interruptible(folder), redirect_stdout(sys.stderr):
+    bar = _Bar(shown=options.progress)
+    callbacks = [state, validation, ResumeFile(folder / RESUME_FILE, every), bar]
+    with (
+        _quiet_lightning(),
+        _interruptible(folder),
+        closing(bar),
+        tensor_cores(options.device, options.precision),
+    ):
         trainer = L.Trainer(
             accelerator="cpu" if options.device == "cpu" else "auto",
             **_processes(options),
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISIONS[options.precision],
+            benchmark=True,  # cuDNN tries its ways once: shapes stay the same
             logger=loggers,
             log_every_n_steps=max(1, min(10, steps // 20)),
             callbacks=[callback for callback in callbacks if callback is not None],
             plugins=[RotatingCheckpointIO(), *_environment(options)],
-            enable_progress_bar=options.progress,
+            enable_progress_bar=False,  # ``_Bar`` is shown
             enable_model_summary=False,
             enable_checkpointing=False,  # ``ResumeFile`` does it
             use_distributed_sampler=False,
@@ -122,13 +128,30 @@ def train_to_end(
     return state, validation
 
 
-class _Bar(TQDMProgressBar):
-    """Says what the module wants to be shown, until it says something else."""
+class _Bar(Callback):
+    """How far the training is, and what the module wants to be shown."""
 
-    def get_metrics(
-        self, trainer: L.Trainer, pl_module: L.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        return dict(pl_module.shown)
+    def __init__(self, *, shown: bool) -> None:
+        self._shown, self._progress = shown, None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._progress = Progress(
+            "training",
+            total=trainer.max_steps,
+            already=trainer.global_step,
+            unit="steps",
+            shown=self._shown,
+        )
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        said = (f"{name.replace('_', ' ')} {value}" for name, value in pl_module.shown.items())
+        self._progress.note(", ".join(said))
+        self._progress.update()
+
+    def close(self) -> None:
+        """Ends what is shown, however the training ended."""
+        if self._progress is not None:
+            self._progress.close()
 
 
 def _take_up(folder: Path) -> Path | None:
@@ -158,7 +181,10 @@ def _processes(options: FitOptions) -> dict[str, Any]:
         "devices": on_this_node,
         "num_nodes": distributed.world_size() // on_this_node,
         # Every parameter of every rung gets a gradient in every step.
-        "strategy": DDPStrategy(find_unused_parameters=False, gradient_as_bucket_view=True),
+        # Buffers are equal already: tables, and batch norm's statistics over all processes.
+        "strategy": DDPStrategy(
+            find_unused_parameters=False, gradient_as_bucket_view=True, broadcast_buffers=False
+        ),
     }
 
 

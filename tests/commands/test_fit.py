@@ -77,7 +77,7 @@ def test_help_of_any_verb_needs_no_torch():
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     taken = tmp_path / "taken"
     taken.write_text("a file")
-    assert main(["fit", *arguments(taken / "results", duration=2)]) == 2
+    assert main(["fit", "--quiet", *arguments(taken / "results", duration=2)]) == 2
     said = capsys.readouterr().err
     assert str(taken) in said
     assert said.count("\n") == 1

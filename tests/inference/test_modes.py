@@ -14,10 +14,16 @@ from eomtlib.models.parts.deformable_attention import available_samplers, set_sa
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-def tiny(rung):
+def tiny(rung, size="nano", pretraining="none"):
     torch.manual_seed(0)
     model = build_model(
-        rung, size="nano", pretraining="none", image_size=64, num_classes=3, num_queries=7
+        rung,
+        size=size,
+        pretraining=pretraining,
+        load_weights=False,
+        image_size=64,
+        num_classes=3,
+        num_queries=7,
     )
     return model.eval()
 
@@ -65,10 +71,16 @@ def test_what_a_capture_cannot_copy_is_seen():
         assert seen.names
 
 
-@pytest.mark.parametrize("rung", LADDER)
-def test_no_rung_touches_the_host_while_it_predicts(rung):
+@pytest.mark.parametrize(
+    ("rung", "encoder"),
+    [(rung, ("nano", "none")) for rung in LADDER]
+    + [
+        (rung, ("small", p)) for p in ("dinov3", "eva02", "deit3-in21k") for rung in ("eomt", "pmt")
+    ],
+)
+def test_no_rung_touches_the_host_while_it_predicts(rung, encoder):
     # On the meta device a value that is read back is an error.
-    model, inputs = tiny(rung).to("meta"), images(0).to("meta")
+    model, inputs = tiny(rung, *encoder).to("meta"), images(0).to("meta")
     with torch.inference_mode(), HostTensors() as seen:
         model.predict(inputs)
     assert seen.names == set()

@@ -51,7 +51,7 @@ def test_fit_has_an_option_for_every_parameter_but_two():
         def add_argument(self, name, **_):
             self.append(name)
 
-        def add_argument_group(self, _):
+        def add_argument_group(self, *_):
             return self
 
     options = Options()

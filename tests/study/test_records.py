@@ -41,6 +41,17 @@ def test_a_timing_from_before_samplers_were_told_apart_is_read(store):
     assert store.read(path).sampler == "pytorch"
 
 
+def test_a_training_from_before_it_named_its_code_is_read_and_found(store):
+    record = store.write(training(methods={"training": 1}, code="0" * 16))
+    path = store.path(record)
+    data = json.loads(path.read_text())
+    del data["methods"], data["code"]
+    path.write_text(json.dumps(data))
+    older = store.read(path)
+    assert (older.methods, older.code, older.key) == ({}, "", record.key)
+    assert store.find("training", key=record.key) == older
+
+
 def test_what_is_not_finite_is_written_as_null(store):
     record = store.write(training(final_loss=math.nan))
     assert record.final_loss is None

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from eomtlib.core.code_digest import code_digest
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.core.predictions import MaskLogits
@@ -18,10 +19,13 @@ from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD, get_task
-from eomtlib.study.fitting import fit_options
+from eomtlib.study import fitting
+from eomtlib.study.fitting import begin, fit_options
 from eomtlib.study.study import Study
 from eomtlib.training.fit import TRAINING_METHOD
-from tests.samples import SMOKE
+from eomtlib.training.plan_file import read_plan
+from eomtlib.training.resuming import RESUME_FILE
+from tests.samples import SMOKE, weights_digest
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +62,7 @@ def test_other_data_are_another_run(tmp_path, capfd):
     def learnt(data=root):
         options = {"dataset": "custom", "task": "semantic", "data_path": str(data), "duration": 2}
         (result,) = study(tmp_path / "runs", **options).learn()
-        said = capfd.readouterr().out
+        said = capfd.readouterr().err
         return result.training.id, result.evaluation.id, "trained anew" in said
 
     first = learnt()
@@ -116,7 +120,7 @@ def test_a_run_that_is_held_is_left_until_last_and_waited_for(tmp_path, hold_run
     results = both.learn()
     assert time.monotonic() - start > 1.9
     assert all(result.evaluation for result in results)
-    said = [line for line in capfd.readouterr().out.splitlines() if ": " in line]
+    said = [line for line in capfd.readouterr().err.splitlines() if ": " in line]
     order = [line.split(":")[0] for line in said if "at it" in line or "training" in line]
     # It is said again that it is held only where that is still so once the other is done.
     assert order[:2] == ["eomt-masked", "eomt"]
@@ -134,6 +138,32 @@ def test_states_are_written_every_so_many_epochs(tmp_path):
     one = study(tmp_path, train_images=12, checkpoint_every="2epochs").runs[0]
     options = fit_options(one.maker, one.folder, steps=100)
     assert options.checkpoint_every == "12steps"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_same_code_seed_and_threads_give_the_same_digits(tmp_path):
+    """Between processes as well: tests of interrupted runs, and of runs side by side."""
+    both = [study(tmp_path / name, progress=False, seeds="3").learn()[0] for name in ("a", "b")]
+    first, second = (result.training for result in both)
+    assert first.id != second.id
+    assert weights_digest(both[0].folder) == weights_digest(both[1].folder)
+    assert first.final_loss == second.final_loss
+    assert both[0].evaluation.per_class == both[1].evaluation.per_class
+    for record in (first, second):
+        assert (record.code, record.environment.threads) == (code_digest(), 1)
+        assert {"training", "evaluation", "post_processing", "timing"} == set(record.methods)
+
+
+def test_a_run_that_goes_on_under_other_code_says_so(tmp_path, monkeypatch):
+    (run,) = study(tmp_path).runs
+    for code in ("first", "second", "second", "first"):
+        monkeypatch.setattr(fitting, "code_digest", lambda code=code: code)
+        begin(run.identity, run.folder, steps=6)
+        (run.folder / RESUME_FILE).touch()
+    assert read_plan(run.folder)["code"] == "first+second"
+    (run.folder / RESUME_FILE).unlink()
+    begin(run.identity, run.folder, steps=6)
+    assert read_plan(run.folder)["code"] == "first"
 
 
 # Who changes one of these figures raises the method beside it, so that none is found again.

@@ -19,11 +19,9 @@ class Clock:
     def __init__(self, rung, size, order):
         self.rung, self.order = rung, order
         self.settings = SimpleNamespace(size=size)
+        self.materials = SimpleNamespace(progress=False)
         options = SimpleNamespace(chosen=dict)
         self.identity = SimpleNamespace(rung=LADDER[rung], options=options)
-
-    def say(self, text):
-        pass
 
     def time(self, *, mode, sampler, share):
         self.order.append((self.rung, mode, round(1 / share)))

@@ -155,6 +155,12 @@ def test_weight_decay_may_spare_vectors():
     assert {group["weight_decay"] for group in parameter_groups(TinyModel(), EOMT)} == {0.05}
 
 
+def test_the_step_is_fused_but_for_a_scaled_loss():
+    for scaled in (False, True):
+        optimizer, _ = build_optimizer(TinyModel(), EOMT, total_steps=5, scaled_loss=scaled)
+        assert bool(optimizer.defaults["fused"]) != scaled
+
+
 def test_optimizer_follows_the_schedule_and_resumes():
     def build():
         torch.manual_seed(0)

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from eomtlib.core.atomic_files import write_atomically
 from eomtlib.core.cache_folder import default_cache
+from eomtlib.core.console import progress
 
 _READERS = 8
 _SETTLED_NS = 2 * 10**9
@@ -53,7 +53,7 @@ def checksums(
         return found
     with ThreadPoolExecutor(_READERS) as threads:
         values = threads.map(lambda index: zlib.crc32(read(names[index])), missing.tolist())
-        bar = tqdm(values, desc=f"reading {place.name} once", total=len(missing), delay=3)
+        bar = progress(values, f"reading {place.name} once", total=len(missing), delay=3)
         found[missing] = np.fromiter(bar, np.int64, len(missing))
     settled = states[:, 1] < time.time_ns() - _SETTLED_NS
     encoded = np.array([name.encode(errors="surrogateescape") for name in names], np.bytes_)

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from PIL import Image
 from pycocotools import mask as rle_masks
-from tqdm.auto import tqdm
 
 from eomtlib.core.atomic_files import new_folder
+from eomtlib.core.console import progress
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
 from eomtlib.core.words import CORNERS, EXIF, EXPORTS, ON_BAD
 from eomtlib.data.decoding.problems import FileError
@@ -161,7 +161,7 @@ def _write(
 ) -> dict[str, Counts]:
     written: dict[str, _Split] = {}
     for split, read in export.splits.items():
-        for number, photo in enumerate(tqdm(read(), desc=f"converting {split}", delay=3)):
+        for number, photo in enumerate(progress(read(), f"converting {split}", delay=3)):
             # Of each 1 / share images the last, whatever their number.
             is_taken = split == "train" and int((number + 1) * share) > int(number * share)
             own = "val" if is_taken else split

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from eomtlib.core.atomic_files import config_hash, new_folder
 from eomtlib.core.cache_folder import default_cache
+from eomtlib.core.console import Progress
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.decoding.problems import Report, refuse
 from eomtlib.data.formats.class_files import class_entries
@@ -78,7 +78,7 @@ def ensure_shapes(
         # What lies there without the mark of completeness is no data set.
         with (
             new_folder(final, replace=is_there) as partial,
-            tqdm(total=sum(counts.values()), desc="writing shapes", delay=3) as progress,
+            Progress("writing shapes", total=sum(counts.values()), delay=3) as progress,
         ):
             for number, (split, count) in enumerate(counts.items()):
                 _write_split(partial, split, count, (seed, number), (height, width), progress)
@@ -120,7 +120,7 @@ def _write_split(
     count: int,
     key: tuple[int, int],
     size: tuple[int, int],
-    progress: tqdm,
+    progress: Progress,
 ) -> None:
     images = root / f"{split}2017"
     maps = root / "annotations" / f"panoptic_{split}2017"

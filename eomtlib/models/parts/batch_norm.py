@@ -33,7 +33,8 @@ class BatchNorm(_BatchNorm):
     def _synchronized(self, x: Tensor) -> Tensor:
         others = [axis for axis in range(x.dim()) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-        count = x.new_tensor([x.numel() / x.shape[1]])
+        # Filled on the device: a list would be copied there, and waited for.
+        count = x.new_full((1,), x.numel() / x.shape[1])
         # Two rounds, as the variance from a sum of squares would lose digits.
         total = all_reduce(torch.cat((x.sum(others), count)))
         count = total[-1].detach()

@@ -121,7 +121,9 @@ def _differentiate_level(
                 value_grad, row + corner // 2, column + corner % 2, inside, head, channel,
                 ROWS, COLUMNS, START, HEADS, CHANNELS,
             )  # fmt: skip
-            tl.atomic_add(target, (weight * share_x * share_y)[:, None] * incoming, mask=there)
+            share = (weight * share_x * share_y)[:, None]
+            # A sum needs no order: what is relaxed waits for nobody.
+            tl.atomic_add(target, share * incoming, mask=there, sem="relaxed")
         tl.store(weights_grad + sample, weight_grad, mask=inside)
         tl.store(locations_grad + 2 * sample, x_grad * weight * COLUMNS, mask=inside)
         tl.store(locations_grad + 2 * sample + 1, y_grad * weight * ROWS, mask=inside)
@@ -167,7 +169,9 @@ def deformable_sample_kernel(
     value, locations, weights = (t.contiguous() for t in (value, locations, weights))
     out = value.new_empty(*locations.shape[:3], value.shape[-1])
     grid, options = _launch(value, shapes, locations)
-    _forward[grid](value, locations, weights, out, value.shape[1], locations.shape[1], **options)
+    sizes = value.shape[1], locations.shape[1]
+    with torch.cuda.device_of(value):  # Triton launches on the current one
+        _forward[grid](value, locations, weights, out, *sizes, **options)
     return out
 
 
@@ -187,10 +191,11 @@ def _gradients(
     value_grad = torch.zeros_like(value, dtype=torch.float32)
     locations_grad, weights_grad = torch.empty_like(locations), torch.empty_like(weights)
     grid, options = _launch(value, shapes, locations)
-    _backward[grid](
-        value, locations, weights, out_grad, value_grad, locations_grad, weights_grad,
-        value.shape[1], locations.shape[1], **options,
-    )  # fmt: skip
+    with torch.cuda.device_of(value):
+        _backward[grid](
+            value, locations, weights, out_grad, value_grad, locations_grad, weights_grad,
+            value.shape[1], locations.shape[1], **options,
+        )  # fmt: skip
     return value_grad.to(value.dtype), locations_grad, weights_grad
 
 
@@ -198,7 +203,7 @@ def _gradients(
 def _(
     value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor, out_grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
+    return tuple(t.new_empty(t.shape) for t in (value, locations, weights))
 
 
 def _keep(ctx: object, inputs: tuple, output: Tensor) -> None:

@@ -36,7 +36,9 @@ class MaskModule(nn.Module):
     def masks(self, queries: Tensor, patches: Tensor, grid: tuple[int, int]) -> MaskLogits:
         """``[B, Q, D]`` queries and ``[B, h * w, D]`` patches → mask logits at a quarter."""
         features = self.upscale(patches.transpose(1, 2).unflatten(2, grid))
-        return MaskLogits(features, self.mask_head(queries))
+        embeddings = self.mask_head(queries)
+        # Norms give float32 on a GPU; kept so until the loss, five layers' maps take gigabytes.
+        return MaskLogits(features.to(embeddings.dtype), embeddings)
 
     def forward(
         self, queries: Tensor, patches: Tensor, grid: tuple[int, int]

@@ -226,7 +226,10 @@ def speed_answer(table: pd.DataFrame, *, cell: ParameterCell) -> Answer:
     return Answer(
         question="How fast is each rung on your machine?",
         sentences=tuple(said),
-        doubts=tuple(f"{remark}: {', '.join(names)}." for remark, names in doubts.items()),
+        doubts=tuple(
+            f"{remark[0].upper()}{remark[1:]}: {', '.join(names)}."
+            for remark, names in doubts.items()
+        ),
         next_steps=steps,
     )
 

@@ -76,9 +76,8 @@ def _schedule(study: Study, frame: pd.DataFrame) -> str:
     each = 60 * (frame["train_minutes"] / frame["steps"]).sum()
     days = each * larger * steps / 86400
     took = f"{days:.0f} days" if days >= 2 else format_seconds(days * 86400)
-    length = goal.duration.replace("steps", " steps").replace("epochs", " epochs")
     return (
-        f"A schedule to learn in, the default on a GPU ({length} of batch {goal.batch_size} at "
+        f"A schedule to learn in, the default on a GPU ({parse_duration(goal.duration).said} of batch {goal.batch_size} at "
         f"{goal.image_size}×{goal.image_size}), would take about {took} here for these "
         f"{len(frame)} runs, by the steps measured."
     )

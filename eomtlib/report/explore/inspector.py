@@ -8,8 +8,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from torch import nn
-from tqdm.auto import tqdm
 
+from eomtlib.core.console import progress
 from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import NUM_CLASSES
 from eomtlib.models.checkpoints import ModelConfig
@@ -68,7 +68,7 @@ class Inspector:
     def run_all(self) -> None:
         """Inspects every picture by every model, so that views need not wait; model by model."""
         pairs = [(m, p) for m in range(len(self.models)) for p in range(len(self.pictures))]
-        for model, picture in tqdm(pairs, desc="inspecting", delay=3):
+        for model, picture in progress(pairs, "inspecting", delay=3, kept=False):
             self(model, picture)
 
     def of_picture(self, picture: int) -> list[Inspection]:

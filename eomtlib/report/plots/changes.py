@@ -64,14 +64,15 @@ def plot_changes(
     low, high = ax.get_xlim()
     if high - low < _LEAST:
         ax.set_xlim((low + high - _LEAST) / 2, (low + high + _LEAST) / 2)
-    seeds = int(changes["seeds"].max()) if "seeds" in changes else 0
+    counts = changes.get("seeds", pd.Series([0]))
+    seeds = " to ".join(dict.fromkeys(f"{n:.0f}" for n in (counts.min(), counts.max())))
     key = (
         "One seed: no intervals, nothing is settled (hollow)."
         if changes["from"].isna().all()
         else "Lines: 95 % over seeds, thick for each row by itself, thin for all rows at once. "
         "Filled: settled; hollow: not."
     )
-    finish(ax, title, [key, note], subtitle=f"{seeds} seeds" if seeds > 1 else "")
+    finish(ax, title, [key, note], subtitle=f"{seeds} seeds" if counts.max() > 1 else "")
     ax.grid(visible=False, axis="y")
     fig.tight_layout()
     return fig

@@ -48,7 +48,7 @@ def plot_segmentations(
     """
     columns = len(images)
     titles = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
-    fig, axes = _grid(titles, columns, figsize=(1.6 * columns + 1.9, 1.6 * len(titles)))
+    fig, axes = _grid(titles, columns, figsize=(1.3 * columns + 2.1, 1.3 * len(titles)))
     present: set[int] = set()
     palette = class_colors(classes)
     for column, image in zip(axes.T, images, strict=True):

@@ -73,14 +73,17 @@ def plot_pareto(
         style = {"marker": RUNG_MARKERS[rung], "color": RUNG_COLORS[rung], "ms": points}
         ax.plot(row[x], row[y], mec="white", mew=0.8, ls="", zorder=3, **style)
     ax.set_xscale("log")
-    ax.margins(0.16)
+    ax.margins(x=0.16 if along is None else 0.24, y=0.16)
     if len(shown):
         widen(ax)
     ax.set_xlabel("images per second (FPS), model alone, batch 1, logarithmic")
     ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(plt.NullFormatter())
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    low, high = ax.get_xlim()
+    close = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
+    subs = close if high < 3 * low else (1, 1.5, 2, 3, 5, 7)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
     key = "Dashed: not beaten in both." if along is None else "A line joins what one rung reaches."
     key += " Bars: standard deviation over seeds." if len(bars) else ""

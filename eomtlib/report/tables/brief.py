@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from eomtlib.core.console import counted
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
@@ -11,11 +12,14 @@ from eomtlib.report.tables.formats import HEADINGS, plain
 from eomtlib.report.uncertainty import ALL_ROWS
 
 _COSTS = ("params_m", "fps", "fps_end_to_end")
-_SAID = {"steps": "{:.0f} steps", "seeds": "{:.0f} seed(s)", "mode": "{}", "attention": "{}"}
 
 
 def brief(
-    measured: pd.DataFrame, printed: pd.DataFrame | None = None, *, against: str = "above"
+    measured: pd.DataFrame,
+    printed: pd.DataFrame | None = None,
+    *,
+    against: str = "above",
+    short: bool = False,
 ) -> pd.DataFrame:
     """The columns that answer: costs, speed, accuracy, and what each row loses against another.
 
@@ -26,6 +30,7 @@ def brief(
         measured: as ``measured_table`` returns it.
         printed: of a paper, with the columns of its index.
         against: ``above``, the row before, or ``first``, of those with the same other names.
+        short: whether what was measured is of trainings too short to be compared.
 
     Returns:
         Texts under headings for people; without columns in which nothing stands.
@@ -35,8 +40,9 @@ def brief(
     for name in _COSTS:
         if name in measured:
             rows[HEADINGS[name]] = [_number(value) for value in measured[name]]
-    rows[_accuracy_heading(figure)] = [_accuracy(row, figure) for _, row in measured.iterrows()]
-    sides = {"here": measured[figure]}
+    heading = _accuracy_heading(figure) + (", short training" if short else "")
+    rows[heading] = [_accuracy(row, figure) for _, row in measured.iterrows()]
+    sides = {} if short else {"here": measured[figure]}
     if printed is not None and figure in printed:
         sides["printed"] = printed.set_index(keys)[figure].reindex(measured.index)
     for side, values in sides.items():
@@ -58,12 +64,13 @@ def brief(
 
 def caption(measured: pd.DataFrame) -> str:
     """What all rows of a measured table have in common, in one line."""
-    said = []
-    for name, text in _SAID.items():
-        values = measured[name].dropna().unique() if name in measured else ()
-        if len(values) == 1:
-            said.append(text.format(values[0]))
-    return ", ".join(said).replace("1 seed(s)", "one seed").replace("seed(s)", "seeds")
+    same = {
+        name: values[0]
+        for name in ("steps", "seeds", "mode", "attention")
+        if name in measured and len(values := measured[name].dropna().unique()) == 1
+    }
+    counts = [counted(int(same[name]), name[:-1]) for name in ("steps", "seeds") if name in same]
+    return ", ".join([*counts, *(same[name] for name in ("mode", "attention") if name in same)])
 
 
 def brief_changes(changes: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +91,7 @@ def brief_speed(table: pd.DataFrame) -> pd.DataFrame:
     """Of ``speed.speed_table``: which model in which way, its speed, and how EoMT's compares."""
     shown = table.assign(rung=[LADDER[rung].title for rung in table["rung"]])
     names = ["size", "pretraining", "mode", "sampler"]
-    differ = [name for name in names if shown[name].nunique() > 1]
+    differ = [name for name in names if shown[name].replace("–", pd.NA).nunique() > 1]
     shown["FPS"] = [
         _number(fps) + (" *" if remark else "")
         for fps, remark in zip(table["FPS"], table["remarks"], strict=True)

@@ -94,6 +94,9 @@ class TrainingRecord(Record):
         jobs: trainings at once on the machine, this one among them.
         skipped_images: of the training split, left out for what is wrong with them.
         gradient_accumulation: parts that each of them computed its share in.
+        methods: the numbers of how it was done, and how its figures are come by (``METHODS``).
+        code: ``core.code_digest`` of what trained it, joined by ``+`` where it went on under
+            another; empty in older records. Its threads are the environment's.
     """
 
     kind: ClassVar[str] = "training"
@@ -126,6 +129,8 @@ class TrainingRecord(Record):
     gradient_accumulation: int = 1
     jobs: int = 1
     skipped_images: int = 0
+    methods: dict[str, int] = field(default_factory=dict)
+    code: str = ""
 
     @property
     def key(self) -> TrainingKey:

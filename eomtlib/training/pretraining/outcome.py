@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from eomtlib.core.atomic_files import config_hash, write_file
+from eomtlib.core.console import say
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import CheckpointError
 from eomtlib.core.holding import HELD_FILE, held
@@ -102,7 +103,7 @@ def pretrain(
     folder = _folder(config, results_dir, digest)
     if found := _finished(folder):
         return found
-    with held(folder / HELD_FILE, name=folder.name, say=print, wait=True, alone=True):
+    with held(folder / HELD_FILE, name=folder.name, say=say, wait=True, alone=True):
         return _finished(folder) or _pretrain(
             config,
             digest,

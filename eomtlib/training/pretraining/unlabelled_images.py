@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from eomtlib.core import console
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.decoding.image_files import (
@@ -66,7 +66,7 @@ class UnlabelledImages:
         self._draw = draw
         num_bytes = 3 * sum(math.prod(size) for size in sizes)
         if num_bytes <= min(_IN_MEMORY_BYTES, _MEMORY_SHARE * psutil.virtual_memory().available):
-            bar = tqdm(range(len(self)), desc="reading images", delay=3, disable=not progress)
+            bar = console.progress(range(len(self)), "reading images", delay=3, shown=progress)
             self._draw = [draw(index) for index in bar].__getitem__
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ def open_images(config: PretrainingConfig, *, progress: bool = False) -> Unlabel
     """
     if config.images != SHAPES:
         paths = _paths(config)
-        bar = tqdm(paths, desc="looking at images", delay=3, disable=not progress)
+        bar = console.progress(paths, "looking at images", delay=3, shown=progress)
         sizes = [image_size(path) for path in bar]
         stored = [_stored_size(size, config.image_size) for size in sizes]
         files = list(zip(paths, sizes, stored, strict=True))

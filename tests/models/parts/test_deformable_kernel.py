@@ -38,6 +38,14 @@ torch.library.opcheck(
     test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),
 )
 
+# What torch.compile is told of strides is true of a value that another layout holds.
+turned = value.detach().transpose(0, 1).contiguous().transpose(0, 1)
+torch.library.opcheck(
+    torch.ops.eomtlib.deformable_sample_backward,
+    (turned, sides, locations.detach(), weights.detach(), seed.unflatten(2, (2, 3))),
+    test_utils=("test_schema", "test_faketensor"),
+)
+
 half = deformable_sample_kernel(value.bfloat16(), sides, locations, weights)
 assert half.dtype == torch.bfloat16
 torch.testing.assert_close(half.flatten(2).float(), expected, rtol=2e-2, atol=2e-2)
@@ -89,6 +97,11 @@ for kernel in (deformable_kernel._forward, deformable_kernel._backward):
     )
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
     assert len(compiled.asm["cubin"]) > 1000
+    # A sum in any order: nothing waits for what others have written.
+    assert "acq_rel" not in compiled.asm["ptx"]
+    assert ("red." in compiled.asm["ptx"] or "relaxed" in compiled.asm["ptx"]) == (
+        kernel is deformable_kernel._backward
+    )
 print("all compiled")
 """
 
