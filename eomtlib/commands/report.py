@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from eomtlib.core.console import deliver, show
-from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.precision import resolve_device
 from eomtlib.report.explore import open_pictures
 from eomtlib.report.explore.sources import Picture
-from eomtlib.report.pages import chosen_study, write_report
+from eomtlib.report.pages import recorded_studies, write_report
 from eomtlib.report.pages.recorded import RecordedStudy
 from eomtlib.study.parsing import resolve_results_dir
 from eomtlib.study.records.store import ResultStore
@@ -22,7 +22,9 @@ def run(chosen: argparse.Namespace) -> None:
     if output.is_dir():
         raise ConfigurationError(f"output={chosen.output!r} is a folder; name a file in it.")
     store = ResultStore(resolve_results_dir(chosen.results_dir))
-    study, others = chosen_study(store, chosen.study)
+    studies = recorded_studies(store)
+    name = check_choice("study", chosen.study or next(iter(studies)), studies)
+    study, others = studies.pop(name), list(studies.values())
     pictures, no_pictures = _pictures(chosen, study)
     page = write_report(
         output,

@@ -174,12 +174,6 @@ def configuration(results: Sequence[RunResult]) -> dict[str, dict[str, str]]:
     }
 
 
-def recipes(results: Sequence[RunResult]) -> dict[str, Any]:
-    """Name of a run → everything that decided its training, as its record holds it."""
-    trainings = [result.training for result in results if result.training is not None]
-    return {training.checkpoint.split("/")[-2]: training.config for training in trainings}
-
-
 def _line(row: Mapping[str, Any], x: pd.Series, y: pd.Series) -> dict[str, Any]:
     every = max(1, -(-len(x) // _POINTS_OF_A_CURVE))
     points = np.column_stack([x, y.round(4)])[::-1][::every][::-1]  # the last one is kept

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 
 from eomtlib.core.atomic_files import config_hash
-from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.ladder import LADDER, masking_after
 from eomtlib.report.frame import to_dataframe
-from eomtlib.report.timings import representative
 from eomtlib.study.records.kinds import TrainingRecord
 from eomtlib.study.records.store import ResultStore, RunResult
 
@@ -26,7 +25,7 @@ class RecordedStudy:
 
     Attributes:
         name: says what they have in common.
-        results: of each run, in the ladder's order; without trainings where models were timed only.
+        results: of each run, in the ladder's order.
     """
 
     name: str
@@ -34,18 +33,17 @@ class RecordedStudy:
 
     @property
     def created(self) -> str:
-        """When its newest record was made, ISO 8601."""
-        records = [r.training or r.timing for r in self.results]
-        return max(record.created for record in records if record is not None)
+        """When its newest run was done, ISO 8601."""
+        return max((r.training or r.timing).created for r in self.results)
 
 
-def recorded_studies(store: ResultStore) -> list[RecordedStudy]:
-    """All studies of a results folder, the newest first.
+def recorded_studies(store: ResultStore) -> dict[str, RecordedStudy]:
+    """Name → study, of all that a results folder has records of, the newest first.
 
     Of each run the newest evaluation counts, and the timing that ``frame.to_dataframe`` finds.
 
     Raises:
-        ConfigurationError: where there is neither a training that was evaluated nor a timing.
+        ConfigurationError: where no training was evaluated.
     """
     records = {record.id: record for record in store.records()}
     frame = to_dataframe(records.values()).dropna(subset=["configuration"])
@@ -63,26 +61,13 @@ def recorded_studies(store: ResultStore) -> list[RecordedStudy]:
         name = _name(training)
         studies.setdefault(name, RecordedStudy(name)).results.append(result)
     if not studies:
-        studies["timings"] = RecordedStudy("timings", _timed(store))
-        if not studies["timings"].results:
-            raise ConfigurationError(
-                f"results_dir={str(store.root)!r} holds no records of a trained and evaluated or a "
-                "timed model; name the folder that `fit`, `benchmark` or a notebook wrote to."
-            )
+        raise ConfigurationError(
+            f"results_dir={str(store.root)!r} holds no records of a model that was trained and "
+            "evaluated; name the folder that `fit` or a notebook wrote to."
+        )
     for study in studies.values():
-        study.results.sort(key=_in_order)
-    return sorted(studies.values(), key=lambda study: study.created, reverse=True)
-
-
-def chosen_study(store: ResultStore, name: str = "") -> tuple[RecordedStudy, list[RecordedStudy]]:
-    """The study of that name, or the newest, and the others.
-
-    Raises:
-        ConfigurationError: when there is none of that name, or none at all.
-    """
-    studies = {study.name: study for study in recorded_studies(store)}
-    chosen = studies.pop(check_choice("study", name, studies) if name else next(iter(studies)))
-    return chosen, list(studies.values())
+        study.results.sort(key=lambda r: (LADDER[r.training.rung].step, r.training.seed))
+    return dict(sorted(studies.items(), key=lambda item: item[1].created, reverse=True))
 
 
 def variants(results: Sequence[RunResult]) -> list[str]:
@@ -90,17 +75,13 @@ def variants(results: Sequence[RunResult]) -> list[str]:
     rows: list[dict[str, Any]] = []
     for result in results:
         first = result.training or result.timing
-        row: dict[str, Any] = {"rung": first.rung, "size": first.size}
-        row["pretraining"] = first.pretraining
-        if result.training is not None:
-            options = dict(result.training.key.options or {})
-            trained = options.get("masking") or LADDER[first.rung].masking
-            run = result.evaluation.masking if result.evaluation else masking_after(trained)
-            run_as_usual = run == masking_after(trained)
+        row = {name: getattr(first, name) for name in ("rung", "size", "pretraining")}
+        if result.training is not None and result.evaluation is not None:
+            options = result.training.key.options or {}
+            usual = masking_after(options.get("masking") or LADDER[first.rung].masking)
+            run = result.evaluation.masking
             row |= options | (result.training.key.recipe or {})
-            row["inference"] = "" if run_as_usual else run
-        else:
-            row |= first.options
+            row["inference"] = "" if run == usual else run
         rows.append(row)
     table = pd.json_normalize(rows).astype(object)
     table = table.where(table.notna(), "").map(lambda v: f"{v:g}" if isinstance(v, float) else v)
@@ -109,11 +90,6 @@ def variants(results: Sequence[RunResult]) -> list[str]:
         ", ".join(f"{n.rpartition('.')[2]} {row[n]}" for n in counts if differs[n] and row[n] != "")
         for row, differs in zip(table.to_dict("records"), counts.to_dict("records"), strict=True)
     ]
-
-
-def _in_order(result: RunResult) -> tuple[int, int, str]:
-    first = result.training or result.timing
-    return LADDER[first.rung].step, getattr(first, "seed", 0), first.created
 
 
 def _name(training: TrainingRecord) -> str:
@@ -125,13 +101,3 @@ def _name(training: TrainingRecord) -> str:
     said = f"{training.size}-{training.pretraining}-{training.dataset}-{training.task}-{size}"
     shared["duration"] = duration
     return f"{said}-{duration}-{config_hash(shared)[:6]}".replace(":", "-")
-
-
-def _timed(store: ResultStore) -> list[RunResult]:
-    """The newest timing of each model on the machine that was timed last."""
-    timings = store.records("timing")
-    models: dict[str, list[Any]] = {}
-    for timing in timings:
-        if timing.machine == timings[-1].machine:
-            models.setdefault(str(timing.key.architecture), []).append(timing)
-    return [RunResult(None, None, (representative(own),), None) for own in models.values()]

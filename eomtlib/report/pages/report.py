@@ -75,7 +75,7 @@ def write_report(
         classes=contents.classes(frame, results),
         accuracy=ACCURACIES[accuracy_of(frame)],
         configuration=contents.configuration(results),
-        recipes=contents.recipes(results),
+        recipes={r.training.id: r.training.config for r in results if r.training},
     )
     write_file(path, page)
     return path

@@ -74,7 +74,7 @@ def report(tmp_path_factory):
         if rung != "pmt":
             saved(store.root / made.checkpoint, rung, names=CLASSES, sure_of=place)
     pictures, _ = open_pictures("", dataset="shapes", data_path=None, image_size=(64, 64), count=2)
-    (study,) = recorded_studies(store)
+    (study,) = recorded_studies(store).values()
     return write_report(folder / "report.html", study, store, pictures=pictures)
 
 

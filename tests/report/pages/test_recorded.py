@@ -1,7 +1,7 @@
 import pytest
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.report.pages import chosen_study, recorded_studies
+from eomtlib.report.pages import recorded_studies
 from eomtlib.report.pages.recorded import variants
 from eomtlib.study.records.store import ResultStore
 from tests.samples import evaluation, timing, training
@@ -36,23 +36,18 @@ def test_runs_of_one_configuration_are_a_study_and_the_newest_comes_first(tmp_pa
         for rung in ("eomt", "vit-adapter-m2f"):
             trained(store, rung, seed=seed)
     other = trained(store, image_size=(64, 64), created="2026-02-01T00:00:00+00:00")
-    newest, first = recorded_studies(store)
+    newest, first = recorded_studies(store).values()
     assert [result.training.id for result in newest.results] == [other.id]
     found = [(r.training.rung, r.training.seed) for r in first.results]
     assert found == [(rung, seed) for rung in ("vit-adapter-m2f", "eomt") for seed in (0, 1)]
     assert variants(first.results) == [""] * 4
-
-    assert chosen_study(store)[0].name == newest.name
-    assert chosen_study(store, first.name)[0].results == first.results
-    with pytest.raises(ConfigurationError, match=newest.name):
-        chosen_study(store, "no-such")
 
 
 def test_of_a_run_that_was_done_again_the_newer_one_counts(tmp_path):
     store = ResultStore(tmp_path)
     trained(store, pq=10.0)
     trained(store, pq=20.0, created="2026-01-02T00:00:00+00:00")
-    (study,) = recorded_studies(store)
+    (study,) = recorded_studies(store).values()
     assert [result.evaluation.metrics["pq"] for result in study.results] == [20.0]
 
 
@@ -62,7 +57,7 @@ def test_what_was_varied_within_a_rung_is_said_of_it_alone(tmp_path):
     trained(store, recipe={"lr": 1e-3})
     trained(store, recipe={"lr": 2e-3})
     trained(store, options={"query_blocks": 2})
-    (study,) = recorded_studies(store)
+    (study,) = recorded_studies(store).values()
     assert study.results[0].training.rung == "vit-adapter-m2f"
     said = variants(study.results)
     assert said[0] == ""
@@ -70,15 +65,9 @@ def test_what_was_varied_within_a_rung_is_said_of_it_alone(tmp_path):
     assert found == {*map(frozenset, (["lr 0.001"], ["lr 0.002"], ["lr 0.001", "query_blocks 2"]))}
 
 
-def test_models_that_were_timed_only_are_a_study_too_and_an_empty_folder_is_none(tmp_path):
+def test_a_folder_without_evaluated_trainings_has_none(tmp_path):
     store = ResultStore(tmp_path)
+    store.write(timing())
+    store.write(evaluation())  # of a training that is not there
     with pytest.raises(ConfigurationError, match="no records"):
         recorded_studies(store)
-    store.write(timing(fps_model=50.0))
-    store.write(timing(fps_model=40.0, mode="compiled"))
-    store.write(timing(rung="pmt"))
-    (study,) = recorded_studies(store)
-    assert [(r.timing.rung, r.timing.fps_model) for r in study.results] == [
-        ("eomt", 50.0),
-        ("pmt", 50.0),
-    ]

@@ -3,10 +3,10 @@ import re
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.report.pages import recorded_studies, write_report
+from eomtlib.report.pages import RecordedStudy, recorded_studies, write_report
 from eomtlib.report.pages.contents import classes, model_frame, pareto
 from eomtlib.report.pages.saying import recorded_leading
-from eomtlib.study.records.store import ResultStore
+from eomtlib.study.records.store import ResultStore, RunResult
 from tests.report.pages.hostile import NAMES, Elements
 from tests.report.pages.test_recorded import trained
 from tests.samples import timing
@@ -18,7 +18,7 @@ def store(tmp_path):
 
 
 def written(store, path):
-    study, *others = recorded_studies(store)
+    study, *others = recorded_studies(store).values()
     return write_report(path, study, store, others=others).read_text("utf-8")
 
 
@@ -58,7 +58,7 @@ def test_after_a_short_training_the_papers_accuracies_lead_at_the_speed_measured
         trained(store, rung, label="short training: 20steps", pq=0.0, num_queries=200, **size)
         fps = timing(rung=rung, cost_image_size=(640, 640), num_queries=200, **size)
         store.write(fps)
-    (study,) = recorded_studies(store)
+    (study,) = recorded_studies(store).values()
     frame = model_frame(study.results)
     timings = [result.timing for result in study.results]
     leading = recorded_leading(frame, timings, label="short training: 20steps")
@@ -71,14 +71,14 @@ def test_after_a_short_training_the_papers_accuracies_lead_at_the_speed_measured
 def test_classes_come_by_their_mean_over_models_and_seeds(store):
     for seed, figures in enumerate(({"a": 10.0, "b": 50.0}, {"a": 20.0, "b": 70.0})):
         trained(store, seed=seed, per_class=figures)
-    (study,) = recorded_studies(store)
+    (study,) = recorded_studies(store).values()
     table = classes(model_frame(study.results), study.results)
     assert table["EoMT"].to_dict() == {"b": 60.0, "a": 15.0}
 
 
 def test_models_that_were_only_timed_have_a_report_without_accuracies(store, tmp_path):
-    store.write(timing())
-    page = written(store, tmp_path / "report.html")
+    study = RecordedStudy("timed", [RunResult(None, None, (timing(),), None)])
+    page = write_report(tmp_path / "report.html", study, store).read_text("utf-8")
     assert "Nothing was trained" in page
     assert "50.0" in page
 
