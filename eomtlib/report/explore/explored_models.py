@@ -28,7 +28,7 @@ class ExploredModel:
     Attributes:
         path: as ``checkpoints.load_model`` takes it.
         rung: of the ladder.
-        details: size, pretraining and seed, as far as they are known.
+        details: size, pretraining, seed and what else is known, one by one.
         image_size: height and width that it is trained at.
         needs_encoder: whether the file lacks the pretrained encoder or holds the difference to it.
         label: what must stand beside what it predicts, empty where nothing must.
@@ -37,7 +37,7 @@ class ExploredModel:
 
     path: Path
     rung: str
-    details: str
+    details: tuple[str, ...]
     image_size: tuple[int, int]
     needs_encoder: bool = False
     label: str = ""
@@ -46,7 +46,7 @@ class ExploredModel:
     @property
     def title(self) -> str:
         """The rung's title and what tells it from others of the rung."""
-        return f"{LADDER[self.rung].title} ({self.details})"
+        return _titled(self.rung, self.details)
 
     def load(
         self, *, image_size: tuple[int, int] | None = None, weights: str | Path | None = None
@@ -54,6 +54,21 @@ class ExploredModel:
         """The model in eval mode, and what it is; see ``checkpoints.load_model``."""
         weights = weights if self.needs_encoder else None
         return load_model(self.path, image_size=image_size, weights=weights or None)
+
+
+def told_once(models: Sequence[ExploredModel]) -> tuple[list[str], str]:
+    """How models are called beside each other, and what is true of all of them.
+
+    Returns:
+        A name for each, without the details that all share, and these.
+    """
+    every = [model.details for model in models]
+    shared = [detail for detail in every[0] if all(detail in own for own in every)]
+    names = [
+        _titled(model.rung, [detail for detail in model.details if detail not in shared])
+        for model in models
+    ]
+    return names, ", ".join(shared)
 
 
 def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
@@ -76,7 +91,7 @@ def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
             ExploredModel(
                 path=path,
                 rung=config.rung,
-                details=f"{config.size}, pretraining {config.pretraining}",
+                details=(config.size, f"pretraining {config.pretraining}"),
                 image_size=config.image_size,
                 needs_encoder=found.encoder != "whole",
                 task=config.task or "panoptic",
@@ -97,9 +112,10 @@ def finished_runs(
     duration: str | int = "",
     image_size: int | str | tuple[int, int] = 0,
 ) -> list[ExploredModel]:
-    """The newest finished runs under these parameters, one for each rung, in the ladder's order.
+    """Finished runs under these parameters, one for each rung, in the ladder's order.
 
-    All are of one configuration, the newest run's, so that rungs can be compared.
+    All are of one configuration, so that rungs can be compared: of runs that are long enough to say
+    something the one with the most rungs, the newest of equals.
 
     Args:
         store: the results folder.
@@ -126,14 +142,18 @@ def finished_runs(
         and (not duration or _lasted(record, duration))
         and (store.root / record.checkpoint).exists()
     ]
-    # What runs of one study share.
-    shared = [record.key.config(without=("rung", "recipe")) for record in records]
-    of_newest = {
-        record.rung: record
-        for record, configuration in zip(records, shared, strict=True)
-        if configuration == shared[-1]
-    }
-    newest = [of_newest[rung] for rung in chosen if rung in of_newest]
+    # By what runs of one study share; records come from the oldest to the newest.
+    studies: dict[str, dict[str, TrainingRecord]] = {}
+    for record in records:
+        shared = repr(record.key.config(without=("rung", "recipe")))
+        study = studies.pop(shared, {})
+        studies[shared] = study | {record.rung: record}
+    best = max(
+        reversed(studies.values()),
+        key=lambda own: (not any(record.label for record in own.values()), len(own)),
+        default={},
+    )
+    newest = [best[rung] for rung in chosen if rung in best]
     return _told_apart([trained_model(store, record) for record in newest])
 
 
@@ -144,7 +164,7 @@ def trained_model(store: ResultStore, record: TrainingRecord) -> ExploredModel:
     return ExploredModel(
         path=store.root / record.checkpoint,
         rung=record.rung,
-        details=", ".join(said),
+        details=tuple(said),
         image_size=record.image_size,
         label=record.label,
         task=record.task,
@@ -165,6 +185,10 @@ def _told_apart(models: list[ExploredModel]) -> list[ExploredModel]:
         for path in (model.path for model in models)
     ]
     return [
-        replace(model, details=f"{model.details}, {name}") if counts[model.title] > 1 else model
+        replace(model, details=(*model.details, name)) if counts[model.title] > 1 else model
         for model, name in zip(models, names, strict=True)
     ]
+
+
+def _titled(rung: str, details: Sequence[str]) -> str:
+    return LADDER[rung].title + (f" ({', '.join(details)})" if details else "")

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from eomtlib.data.class_colors import class_colors
 from eomtlib.report.explore.explored_models import trained_model
 from eomtlib.report.explore.inspector import Inspector
-from eomtlib.report.explore.sources import Picture, Segments
-from eomtlib.report.viewer import ShownImage, ShownMap, ShownSegment, viewer_data, viewer_html
+from eomtlib.report.explore.shown import shown_map
+from eomtlib.report.explore.sources import Picture
+from eomtlib.report.viewer import ShownImage, ShownMap, viewer_data, viewer_html
 from eomtlib.study.records.store import ResultStore, RunResult
 
 
@@ -35,8 +35,9 @@ def viewer(
         if run.training is None or not (store.root / run.training.checkpoint).is_dir():
             continue
         inspector = Inspector([trained_model(store, run.training)], pictures, device=device)
-        maps[title] = [_map(inspector(0, place).segments()) for place in range(len(pictures))]
-        del inspector  # a model's predictions of all layers
+        seen = [inspector(0, place) for place in range(len(pictures))]
+        maps[title] = [shown_map(one.segments(), one.accuracy()) for one in seen]
+        del inspector, seen  # a model's predictions of all layers
         gc.collect()
     if not maps:
         return Markup(), "The weights of these runs are not in the results folder."
@@ -47,20 +48,10 @@ def viewer(
             title=picture.title,
             pixels=picture.pixels,
             maps=[own[place] for own in maps.values()],
-            target=None if picture.target is None else _map(picture.target),
+            target=None if picture.target is None else shown_map(picture.target),
         )
         for place, picture in enumerate(pictures)
     ]
     start = {"model": len(maps) - 1, "against": "target"}
     data = viewer_data(list(maps), images)
     return Markup(viewer_html(data, element_id="viewer", start=start)), ""
-
-
-def _map(segments: Segments) -> ShownMap:
-    colors = class_colors(segments.classes).tolist()
-    scores = segments.scores or (None,) * len(segments.labels)
-    shown = [
-        ShownSegment(segments.classes[label].name, tuple(colors[label]), score)
-        for label, score in zip(segments.labels, scores, strict=True)
-    ]
-    return ShownMap(segments.ids, shown)

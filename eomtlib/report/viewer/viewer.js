@@ -122,11 +122,10 @@ function edges(ids, segments, width, height, scale) {
  * @param data - as `data.viewer_data` makes it. Its owner may change it and call `refresh`.
  * @param options - any of: `start`, of the state below, such as `model`, and `against`: a model's
  *     place, "target" or ""; `onPick({segment, image, model, x, y})`, of a click; segment is null where none is;
- *     `onShow({image, model, against})`, of what is chosen, so that what lacks can be fetched;
- *     `onState(state)`, after each change; `paint(context, state)`, draws in place of segments and
- *     returns true if it did.
- * @returns `{state, root, side, refresh(), set(changes)}`; `drawn` of the root's dataset counts
- *     pictures.
+ *     `onShow(state)`, of another choice, so that what lacks can be fetched; `paint(context,
+ *     state, cut)`, draws left of a column in place of segments and returns true if it did.
+ * @returns `{state, root, side, refresh(), set(changes)}`; `side` has room for more controls, and
+ *     `drawn` of the root's dataset counts pictures.
  */
 export function mount(element, data, options = {}) {
   const state = {
@@ -159,6 +158,7 @@ export function mount(element, data, options = {}) {
       text, type: "button", title: factor > 1 ? "zoom in" : factor ? "zoom out" : "",
       onclick: () => zoom(factor, stage.clientWidth / 2, stage.clientHeight / 2),
     }));
+  add(bar, "button", { text: "save", type: "button", title: "the picture as a file", onclick: save });
   const body = add(root, "div", { class: "ev-body" });
   const stage = add(body, "div", { class: "ev-stage" });
   const sheet = add(stage, "div", { class: "ev-sheet" });
@@ -179,7 +179,7 @@ export function mount(element, data, options = {}) {
     which === "target" ? image().target : which === "" ? null : image().maps[which];
   const named = (which) => {
     const name = which === "target" ? "target" : data.models[which];
-    const figure = entry(which)?.figure;
+    const figure = entry(which)?.figure || image().figures?.[which];
     return figure ? `${name} · ${figure}` : name;
   };
 
@@ -220,6 +220,7 @@ export function mount(element, data, options = {}) {
       add(item, "i").style.background = `rgb(${segment.color})`;
       item.append(said(segment));
     });
+    if (thumbs.children.length !== data.images.length) fillThumbs();
     [...thumbs.children].forEach((thumb, i) => thumb.ariaPressed = i === state.image);
     thumbs.hidden = data.images.length < 2;
     draw();
@@ -258,7 +259,6 @@ export function mount(element, data, options = {}) {
     if (!options.paint?.(context, state, cut)) one(context, entry(state.model), 0, cut);
     if (state.against !== "") one(context, entry(state.against), cut, above.width);
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
-    options.onState?.(state);
   }
 
   /** One segmentation between two columns of the canvas. */
@@ -329,7 +329,7 @@ export function mount(element, data, options = {}) {
     Object.assign(state, changes);
     const moved = ["image", "model", "against"].some((name) => state[name] !== before[name]);
     if (state.image !== before.image) Object.assign(state, { zoom: 1, x: 0, y: 0, over: 0 });
-    if (moved) options.onShow?.({ image: state.image, model: state.model, against: state.against });
+    if (moved) options.onShow?.({ ...state });
     if (moved) refresh();
     else draw();
   }
@@ -360,6 +360,15 @@ export function mount(element, data, options = {}) {
     const which = isRight ? state.against : state.model;
     const made = entry(which) && ready(entry(which)).now;
     return { x, y, column, row, which, id: made?.ids[row * width + column] ?? 0 };
+  }
+
+  function save() {
+    const whole = canvas(above.width, above.height);
+    const context = whole.getContext("2d");
+    context.imageSmoothingEnabled = !stage.classList.contains("ev-small");
+    for (const layer of [photo, above]) context.drawImage(layer, 0, 0, above.width, above.height);
+    const name = `${image().title} ${named(state.model)}.png`.replace(/[^\w. -]+/g, "-");
+    Object.assign(document.createElement("a"), { href: whole.toDataURL(), download: name }).click();
   }
 
   function pick(id, which = state.model, column = null, row = null) {
@@ -412,8 +421,6 @@ export function mount(element, data, options = {}) {
   });
   new ResizeObserver(() => draw()).observe(stage);
 
-  const handle = { state, root, side, set, refresh: () => { fillThumbs(); refresh(); } };
-  handle.refresh();
-  options.onShow?.({ image: state.image, model: state.model, against: state.against });
-  return handle;
+  refresh();
+  return { state, root, side, set, refresh };
 }
