@@ -73,7 +73,10 @@ def said_of(records: Sequence[TimingRecord]) -> list[str]:
     for record in records:
         for doubt in doubts(record):
             doubtful[doubt].append(_timed_name(record, sized=several))
-    said = [f"{doubt}: {', '.join(dict.fromkeys(names))}" for doubt, names in doubtful.items()]
+    said = [
+        f"{doubt}: {'all' if len(names) == len(records) > 1 else ', '.join(dict.fromkeys(names))}"
+        for doubt, names in doubtful.items()
+    ]
     photos = _listed("×".join(map(str, r.photo_size)) for r in records if r.photo_size)
     environments = [record.environment for record in records]
     versions = _listed(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from IPython.display import Markdown
+
 from eomtlib.core.escaping import for_markdown
 
 
@@ -24,34 +26,16 @@ class Answer:
     next_steps: tuple[tuple[str, str], ...] = ()
 
     @property
-    def ending(self) -> Ending:
-        """The same, with what to do next, for the end of a notebook."""
-        return Ending(self)
-
-    def _repr_markdown_(self) -> str:
-        said = [f"- {for_markdown(text)}" for text in self.sentences]
-        beside = [f"*{for_markdown(text)}*" for text in self.doubts]
-        return "\n\n".join([f"**{for_markdown(self.question)}**", "\n".join(said), *beside])
-
-    def __repr__(self) -> str:
-        return "\n".join([self.question, *(f"- {text}" for text in self.sentences), *self.doubts])
-
-
-@dataclass(frozen=True)
-class Ending:
-    """An answer and what to do next."""
-
-    answer: Answer
-
-    def _repr_markdown_(self) -> str:
+    def ending(self) -> Markdown:
+        """The same with what to do next, for the end of a notebook."""
         steps = [
-            f"- {for_markdown(why)}" + (f"\n\n  ```\n  {command}\n  ```" if command else "")
-            for why, command in self.answer.next_steps
+            for_markdown(why) + (f"\n\n      {' '.join(command.splitlines())}" if command else "")
+            for why, command in self.next_steps
         ]
-        return "\n\n".join(
-            [self.answer._repr_markdown_(), *(["**What next?**", *steps] if steps else [])]
-        )
+        more = ["**What next?**", *(f"- {step}" for step in steps)] if steps else []
+        return Markdown("\n\n".join([self._repr_markdown_(), *more]))
 
-    def __repr__(self) -> str:
-        steps = [f"- {why}" + (f"\n    {do}" if do else "") for why, do in self.answer.next_steps]
-        return "\n".join([repr(self.answer), *steps])
+    def _repr_markdown_(self) -> str:
+        said = "\n".join(f"- {for_markdown(text)}" for text in self.sentences)
+        beside = [f"*{for_markdown(text)}*" for text in self.doubts]
+        return "\n\n".join([f"**{for_markdown(self.question)}**", said, *beside])

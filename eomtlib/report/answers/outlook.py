@@ -77,9 +77,9 @@ def _schedule(study: Study, frame: pd.DataFrame) -> str:
     days = each * larger * steps / 86400
     took = f"{days:.0f} days" if days >= 2 else format_seconds(days * 86400)
     return (
-        f"A schedule to learn in, the default on a GPU ({parse_duration(goal.duration).said} of batch {goal.batch_size} at "
-        f"{goal.image_size}×{goal.image_size}), would take about {took} here for these "
-        f"{len(frame)} runs, by the steps measured."
+        f"A schedule to learn in, the default on a GPU ({parse_duration(goal.duration).said} of "
+        f"batch {goal.batch_size} at {goal.image_size}×{goal.image_size}), would take about {took} "
+        f"here for these {len(frame)} runs, by the steps measured."
     )
 
 

@@ -137,7 +137,9 @@ def _printed(value: object) -> str:
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """Without columns in which no row has a value."""
+    """Rungs by their titles, and without columns in which no row has a value."""
+    if "rung" in table:
+        table = table.replace({"rung": {name: rung.title for name, rung in LADDER.items()}})
     is_empty = table.isna() | table.isin(["", "–"])
     return table.loc[:, ~is_empty.all()]
 
