@@ -31,10 +31,12 @@ def viewer(
         device: to run on.
     """
     maps: dict[str, list[ShownMap]] = {}
+    classes = next((p.target.classes for p in pictures if p.target is not None), ())
     for title, run in models.items() if pictures else ():
         if run.training is None or not (store.root / run.training.checkpoint).is_dir():
             continue
-        inspector = Inspector([trained_model(store, run.training)], pictures, device=device)
+        own = [trained_model(store, run.training)]
+        inspector = Inspector(own, pictures, classes=classes, device=device)
         seen = [inspector(0, place) for place in range(len(pictures))]
         maps[title] = [shown_map(one.segments(), one.accuracy()) for one in seen]
         del inspector, seen  # a model's predictions of all layers
@@ -52,6 +54,5 @@ def viewer(
         )
         for place, picture in enumerate(pictures)
     ]
-    start = {"model": len(maps) - 1, "against": "target"}
     data = viewer_data(list(maps), images)
-    return Markup(viewer_html(data, element_id="viewer", start=start)), ""
+    return Markup(viewer_html(data, element_id="viewer", start={"against": "target"})), ""

@@ -85,11 +85,12 @@ def write_study_report(
     path: Path, study: Study, *, answer: Answer, leading: Leading, num_images: int = 4
 ) -> Path:
     """``write_report`` of a study that is at hand, with its first validation images."""
+    val_set = study.first_runs[0].materials.val_set
     return write_report(
         path,
         RecordedStudy(study.name, study.results),
         study.store,
-        pictures=val_pictures(study.first_runs[0].materials.val_set, num_images),
+        pictures=val_pictures(val_set, num_images, task=study.settings.task),
         device=study.settings.device,
         answer=answer,
         leading=leading,
