@@ -49,7 +49,7 @@ def viewer(
         ShownImage(
             title=picture.title,
             pixels=picture.pixels,
-            maps=[own[place] for own in maps.values()],
+            maps=[of_model[place] for of_model in maps.values()],
             target=None if picture.target is None else shown_map(picture.target),
         )
         for place, picture in enumerate(pictures)
