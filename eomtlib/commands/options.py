@@ -87,6 +87,17 @@ def add_checkpoint(parser: argparse.ArgumentParser, *, runs_task: bool = True) -
         required=True,
     )
     option(model, "--weights", "PATH", "of the encoder, where the file lacks it", default="")
+    add_inference(parser, model, runs_task=runs_task)
+
+
+def add_inference(
+    parser: argparse.ArgumentParser,
+    model: argparse._ActionsContainer | None = None,
+    *,
+    runs_task: bool = True,
+) -> None:
+    """Adds the options that say how a model runs, to its group if it has one."""
+    model = model or parser.add_argument_group("the model")
     option(
         model,
         "--image-size",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.commands.options import add_checkpoint, add_study, as_described, option
+from eomtlib.commands.options import add_checkpoint, add_inference, add_study, as_described, option
 from eomtlib.core.words import CORNERS, DATASET_TASKS, EXPORTS, SIZES, TIMING_MODES
 
 _Parser = argparse.ArgumentParser
@@ -99,6 +99,33 @@ def check_data(parser: _Parser) -> None:
     option(parser, "--workers", "N", "processes; -1 for cores - 1", type=int, default=-1)
 
 
+def compare(parser: _Parser) -> None:
+    """Say whether two models differ on the same images, and where; by drawing images anew.
+
+    Examples:
+      eomtlib compare results/runs/NAME results/runs/OTHER
+      eomtlib compare theirs/panoptic.json results/runs/NAME --dataset coco --data-path ~/coco
+      eomtlib compare results/runs/NAME results/runs/OTHER --figures differences --worst 20
+    """
+    said = "a run's folder, a checkpoint, or predictions in the official tools' formats"
+    parser.add_argument("a", metavar="A", help=said)
+    parser.add_argument("b", metavar="B", help="likewise, by the same task")
+    add_inference(parser)
+    _add_validation(parser)
+    option(
+        parser,
+        "--resamples",
+        "N",
+        "how often images are drawn; default: 2000",
+        type=int,
+        default=2000,
+    )
+    option(parser, "--worst", "N", "how many images to name; default: 10", type=int, default=10)
+    written = parser.add_argument_group("what is written")
+    option(written, "--output", "FILE", "for all figures, in JSON", default="")
+    option(written, "--figures", "FOLDER", "a new one, for pictures of these images", default="")
+
+
 def convert(parser: _Parser) -> None:
     """Make of an annotation tool's export a data set that --dataset custom reads.
 
@@ -136,12 +163,19 @@ def evaluate(parser: _Parser) -> None:
       eomtlib evaluate --checkpoint results/runs/NAME/model --json > figures.json
     """
     add_checkpoint(parser)
-    data = parser.add_argument_group("data")
-    as_described(data, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
-    option(data, "--split", "NAME", f"{' or '.join(_SPLITS)}; default: val", default="val")
-    option(data, "--val-images", "N", "how many images; 0: all", type=int, default=0)
-    option(data, "--batch-size", "N", "images at once, a process; default: 1", type=int, default=1)
-    option(data, "--workers", "N", "processes that load images", type=int)
+    _add_validation(parser)
+    measured = parser.add_argument_group("what is measured")
+    measured.add_argument(
+        "--boundary", action="store_true", help="panoptic: also PQ by the boundaries of masks"
+    )
+    option(
+        measured,
+        "--max-dets",
+        "N",
+        "instance: detections of a class that count in an image; default: 100",
+        type=int,
+        default=0,
+    )
     written = parser.add_argument_group("what is written")
     option(written, "--output", "FILE", "for all figures, in JSON", default="")
     option(
@@ -297,6 +331,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "benchmark": benchmark,
     "book": book,
     "check-data": check_data,
+    "compare": compare,
     "convert": convert,
     "evaluate": evaluate,
     "export": export,
@@ -308,3 +343,13 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
 }
 """Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,
 which may return an exit status."""
+
+
+def _add_validation(parser: _Parser) -> None:
+    """Adds the options that say which images a model is judged on."""
+    data = parser.add_argument_group("data")
+    as_described(data, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
+    option(data, "--split", "NAME", f"{' or '.join(_SPLITS)}; default: val", default="val")
+    option(data, "--val-images", "N", "how many images; 0: all", type=int, default=0)
+    option(data, "--batch-size", "N", "images at once, a process; default: 1", type=int, default=1)
+    option(data, "--workers", "N", "processes that load images", type=int)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ def evaluate(
     classes: Sequence[ClassInfo],
     progress: bool = True,
     watchers: Sequence[Watcher] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Result:
     """The figures of the segmenter's task at the images' original sizes.
 
@@ -43,12 +45,15 @@ def evaluate(
         classes: of the data set.
         progress: whether a progress bar is shown.
         watchers: called with each image as it comes, in the process that segments it.
+        options: of the task's metric: ``boundary`` of ``PanopticQuality``, ``max_dets`` of
+            ``InstanceAP``.
 
     Raises:
         ConfigurationError: when segmentations, targets and classes do not fit together, or there
             is no image.
     """
-    metric, count = METRICS[segmenter.task](classes), 0
+    made = partial(METRICS[segmenter.task], classes, **options or {})
+    metric, count = made(), 0
     for batch in console.progress(loader, "evaluating", unit="batches", shown=progress):
         segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
         for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
@@ -61,7 +66,7 @@ def evaluate(
     parts = distributed.gathered((count, metric.state()))
     if not sum(own for own, _ in parts):
         raise ConfigurationError("there is no image to evaluate on.")
-    merged = METRICS[segmenter.task](classes)
+    merged = made()
     for _, state in parts:
         merged.merge(state)
     return merged.compute()

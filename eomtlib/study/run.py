@@ -254,6 +254,7 @@ class Run:
             input_size=s.image_size,
             metrics=result.metrics,
             per_class=result.per_class,
+            errors=result.errors,
             label=s.label,
             skipped_images=self.materials.val_set.skipped,
         )

@@ -12,6 +12,7 @@ from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.class_colors import class_colors
 from eomtlib.data.formats.class_files import read_classes
+from eomtlib.report.comparison import paired
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
 from tests.samples import SMOKE
@@ -48,6 +49,40 @@ def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, c
         if not np.isnan(recorded[name]):
             assert measured["metrics"][name] == pytest.approx(recorded[name], abs=0.05)
     assert any(export.iterdir())
+
+
+def test_compare_finds_predictions_and_their_model_alike_and_draws_where_others_differ(
+    trained, tmp_path, capsys
+):
+    model, export = trained.runs[0].folder, tmp_path / "predictions"
+    arguments = ["--dataset", "shapes", "--val-images", 4, "--workers", 0, "--device", "cpu"]
+    arguments += ["--precision", "float32"]
+    given = ["evaluate", "--checkpoint", model, "--export", export, *arguments]
+    assert main([*map(str, given)]) == 0
+
+    def compare(a, b, *more):
+        given = ["compare", a, b, *arguments, "--output", tmp_path / "out.json", *more]
+        assert main([*map(str, given)]) == 0
+        return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
+
+    same, said = compare(model, export, "--resamples", 100)
+    assert same["task"] == trained.settings.task
+    assert (same["difference"], same["interval"], same["images"]) == (0, [0, 0], [])
+    assert "do not tell which" in said
+    assert "It is not of seeds" in said
+    at_another_size = ["--image-size", "32", "--figures", tmp_path / "figures", "--worst", 2]
+    other, said = compare(export, model, "--resamples", 100, *at_another_size)
+    assert other["figures"][0] == pytest.approx(same["figures"][0])
+    assert other["difference"] != 0
+    assert 0 < len(other["images"]) <= 2
+    with Image.open(tmp_path / "figures" / "differences-1.png") as picture:
+        assert picture.width > 200
+    assert other["images"][0]["image"] in said
+    run = trained.runs[0]
+    assert paired(run, run, resamples=100).figures == pytest.approx(same["figures"], abs=0.05)
+    longer = Study(rungs="eomt", results_dir=tmp_path, progress=False, **OPTIONS).runs[0]
+    with pytest.raises(ConfigurationError, match="cannot be compared image by image"):
+        paired(run, longer)
 
 
 def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path, capsys):

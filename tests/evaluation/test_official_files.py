@@ -74,7 +74,7 @@ def test_panoptic_files_score_what_was_measured_in_memory(tmp_path):
         info.category_id: info.name for info in panoptic.CLASSES
     }
     expected = panoptic.naive_counts(read)
-    torch.testing.assert_close(quality.state(), torch.from_numpy(expected), rtol=0, atol=1e-9)
+    torch.testing.assert_close(quality.state()[0], torch.from_numpy(expected), rtol=0, atol=1e-9)
 
 
 def test_pycocotools_scores_instance_files_as_was_measured_in_memory(tmp_path):

@@ -161,6 +161,7 @@ class EvaluationRecord(Record):
         label: what must stand beside them, empty where nothing must.
         data, method, post_processing: as in ``EvaluationKey``.
         skipped_images: of the split, left out for what is wrong with them.
+        errors: what is lacking to the whole, and where it went (``metrics.metric.Result``).
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -179,6 +180,7 @@ class EvaluationRecord(Record):
     method: int = 1
     post_processing: int = 1
     skipped_images: int = 0
+    errors: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
