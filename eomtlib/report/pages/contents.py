@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ from eomtlib.report.plots.pareto import pareto_front
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS
 from eomtlib.report.tables.formats import HEADINGS, cell
 from eomtlib.report.tables.measured import measured_table
+from eomtlib.study.records.kinds import EvaluationRecord
 from eomtlib.study.records.store import RunResult
 from eomtlib.training.fit import read_curves
 
 _COLUMNS = ("fps", "fps_end_to_end", "params_m", "gmacs", "train_minutes")
 _POINTS_OF_A_CURVE = 100
+_MOST_LOSSES = 12
 _SETTINGS = {
     "rung": "models",
     "size": "size of the encoder",
@@ -135,18 +137,45 @@ def classes(frame: pd.DataFrame, results: Sequence[RunResult]) -> pd.DataFrame:
         results: the same runs.
     """
     figure = accuracy_of(frame)
-    rows = []
-    for model, result in zip(frame["model"], results, strict=True):
-        of_class = result.evaluation.per_class if result.evaluation else {}
-        for name, figures in of_class.items():
-            value = figures.get(figure, figures.get("iou", float("nan")))
-            rows.append({"class": name, "model": model, "value": value})
-    if not rows:
+
+    def of_class(evaluation: EvaluationRecord) -> dict[str, float | None]:
+        own = {"miou": "iou"}.get(figure, figure)
+        return {name: figures.get(own) for name, figures in evaluation.per_class.items()}
+
+    return _by_model(frame, results, of_class)
+
+
+def losses(frame: pd.DataFrame, results: Sequence[RunResult]) -> pd.DataFrame:
+    """Points that each model lost by kind of error or, of mIoU, by pair of classes; most first.
+
+    Args:
+        frame: of ``model_frame``.
+        results: the same runs; those whose records do not say are left out.
+    """
+
+    def lost(evaluation: EvaluationRecord) -> dict[str, float | None]:
+        pairs = evaluation.errors.get("pairs", ())
+        taken = {f"{pair['true']} → {pair['predicted']}": pair["loss"] for pair in pairs}
+        return evaluation.errors.get("kinds", {}) | taken
+
+    return _by_model(frame, results, lost)[:_MOST_LOSSES]
+
+
+def _by_model(
+    frame: pd.DataFrame,
+    results: Sequence[RunResult],
+    figures_of: Callable[[EvaluationRecord], Mapping[str, float | None]],
+) -> pd.DataFrame:
+    """A column for each model of which there is anything, means over seeds; the largest on top."""
+    columns = [
+        pd.Series(figures_of(result.evaluation), name=model, dtype=float)
+        for model, result in zip(frame["model"], results, strict=True)
+        if result.evaluation is not None
+    ]
+    if not any(len(column) for column in columns):
         return pd.DataFrame()
-    order = list(dict.fromkeys(frame["model"]))
-    found = pd.DataFrame(rows).pivot_table("value", "class", "model", dropna=False)
-    found = found[[model for model in order if model in found]]
-    return found.loc[found.mean(axis=1).sort_values(ascending=False).index]
+    found = pd.concat(columns, axis=1).T.groupby(level=0, sort=False).mean().T.dropna(how="all")
+    return found.loc[found.mean(axis=1).sort_values(ascending=False, kind="stable").index]
 
 
 def configuration(results: Sequence[RunResult]) -> dict[str, dict[str, str]]:
