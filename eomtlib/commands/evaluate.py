@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from eomtlib.commands.checkpoint import open_checkpoint, task_of
 from eomtlib.core import distributed
 from eomtlib.core.atomic_files import write_file
-from eomtlib.core.console import deliver, show
+from eomtlib.core.console import counted, deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.words import ACCURACIES, DEFAULT_SIZE, FIGURES
@@ -52,7 +52,7 @@ def _tell(chosen: argparse.Namespace, result: Result, task: str, skipped: int) -
     for said in loss_sentences(result.errors):
         show(said)
     if skipped:
-        show(f"{skipped} image(s) were left out (on_bad='skip'); check-data names them.")
+        show(f"Left out, on_bad='skip': {counted(skipped, 'image')}; check-data names them.")
     for name, text in (("output", "figures"), ("export", "predictions")):
         if path := getattr(chosen, name):
             show(f"Written: {path} ({text})")

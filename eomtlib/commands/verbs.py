@@ -44,18 +44,17 @@ def book(parser: _Parser) -> None:
     Examples:
       eomtlib book
       eomtlib book --only ablation,speed --seeds 0,1,2
+      eomtlib book --gallery results/gallery
+      eomtlib book --figures README.md
     """
-    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2", default="0")
+    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2; default: 0", default="")
     option(parser, "--only", "NAMES", "some of them, e.g. ablation,speed", default="")
     as_described(parser, "device", "results_dir")
     option(parser, "--notebooks", "FOLDER", "of their sources", default="notebooks")
-    option(parser, "--gallery", "FOLDER", "that gets a copy of all but the weights", default="")
-    parser.add_argument(
-        "--figures",
-        metavar="FILE",
-        default="",
-        help="only write the figures that a Markdown file quotes, from results/gallery",
-    )
+    said = "with more questions and seeds; this folder gets a copy of all but the weights"
+    option(parser, "--gallery", "FOLDER", said, default="")
+    said = "only write the figures that this text quotes, from results/gallery"
+    option(parser, "--figures", "FILE", said, default="")
     parser.add_argument(
         "-p",
         nargs=2,
@@ -87,16 +86,18 @@ def benchmark(parser: _Parser) -> None:
 
 
 def check_data(parser: _Parser) -> None:
-    """Read all files of a data set and name each that is missing, damaged or contradictory.
+    """Read all files of a data set; name what is wrong with any, and say what is in them.
 
     Examples:
       eomtlib check-data --dataset custom --data-path streets
-      eomtlib check-data --dataset coco --data-path ~/coco --split val
+      eomtlib check-data --dataset coco --data-path ~/coco --split val --sheet sheet.png
     """
     option(parser, "--dataset", "NAME", f"of {', '.join(DATASET_TASKS)}", required=True)
     as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
     option(parser, "--split", "NAME", f"of {', '.join(_SPLITS)}; by default both", default="")
     option(parser, "--workers", "N", "processes; -1 for cores - 1", type=int, default=-1)
+    about = "a PNG of some of the images with masks and names over them"
+    option(parser, "--sheet", "FILE", about, default="")
 
 
 def compare(parser: _Parser) -> None:
@@ -241,14 +242,8 @@ def predict(parser: _Parser) -> None:
         default="",
     )
     option(written, "--threshold", "SCORE", "for panoptic; default: 0.8", type=float)
-    option(
-        written,
-        "--opacity",
-        "SHARE",
-        "of colours over the photo, 0 to 1; default: 0.42",
-        type=float,
-        default=0.42,
-    )
+    about = "of colours over the photo, 0 to 1; default: 0.42"
+    option(written, "--opacity", "SHARE", about, type=float, default=0.42)
     written.add_argument(
         "--side-by-side", action="store_true", help="overlays with the photo at their left"
     )

@@ -51,6 +51,34 @@ def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, c
     assert any(export.iterdir())
 
 
+def test_the_outcome_as_json_is_what_the_study_measured(trained, photos, tmp_path, capfd):
+    options = ["--checkpoint", trained.runs[0].folder / "model", "--device", "cpu"]
+    options += ["--precision", "float32"]
+    evaluate = ["evaluate", *map(str, options), "--val-images", "4", "--workers", "0"]
+    assert main([*evaluate, "--json"]) == 0
+    said, beside = capfd.readouterr()
+    measured, recorded = json.loads(said), trained.store.find("evaluation")
+    assert measured["task"] == recorded.task
+    assert measured["per_class"].keys() == recorded.per_class.keys()
+    for name, value in recorded.metrics.items():
+        if not np.isnan(value):
+            assert measured["metrics"][name] == pytest.approx(value, abs=0.05)
+    assert ACCURACIES[FIGURES[recorded.task][0]] in beside  # in words
+    assert main([*evaluate, "--quiet"]) == 0
+    said, beside = capfd.readouterr()
+    assert beside == ""
+    assert said.split()[0] == ACCURACIES[FIGURES[recorded.task][0]]
+
+    predict = ["predict", *map(str, options), "--images", str(photos), "--output"]
+    assert main([*predict, str(tmp_path / "out"), "--quiet", "--json"]) == 0
+    said, beside = capfd.readouterr()
+    assert json.loads(said) == {"written": str(tmp_path / "out"), "images": 1, "skipped": []}
+    assert beside == ""
+    assert main([*predict, str(tmp_path / "out"), "--quiet", "--json"]) == 2
+    said, beside = capfd.readouterr()
+    assert (said, beside.count("\n")) == ("", 1)
+
+
 def test_compare_finds_predictions_and_their_model_alike_and_draws_where_others_differ(
     trained, tmp_path, capsys
 ):

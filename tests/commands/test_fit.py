@@ -1,6 +1,7 @@
 """Training from the command line: configurations, and SIGTERM as SLURM sends it."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -100,9 +101,21 @@ def test_what_a_file_gets_wrong_is_named(content, said, tmp_path, capsys):
     assert re.search(said, capsys.readouterr().err)
 
 
-def test_fit_writes_what_a_study_finds(tmp_path, capsys):
+def test_fit_writes_what_a_study_finds(tmp_path, capfd):
+    assert main(["fit", "--quiet", "--json", *arguments(tmp_path, duration=2)]) == 0
+    said, beside = capfd.readouterr()
+    assert beside == ""
+    (told,) = json.loads(said)["runs"]
+    recorded = ResultStore(tmp_path).find("evaluation")
+    assert (told["rung"], told["seed"], told["task"]) == ("eomt", 0, "panoptic")
+    assert told["metrics"] == {
+        name: None if math.isnan(value) else value for name, value in recorded.metrics.items()
+    }
+    assert (Path(told["model"]) / "config.json").is_file()
     assert main(["fit", *arguments(tmp_path, duration=2)]) == 0
-    said = capsys.readouterr().out
+    said, beside = capfd.readouterr()
+    assert "eomt: found training, evaluation." in beside
+    assert "**" not in beside
     assert "eomt, seed 0: " in said
     assert "pq " in said
     assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]

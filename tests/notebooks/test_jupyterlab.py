@@ -152,7 +152,7 @@ def test_the_explorer_can_be_touched_and_moving_its_slider_asks_nothing(browser,
     # The same of its attention, and of the whole segmentation.
     page.get_by_label("show", exact=True).select_option("attention")
     slide(page, "layer", 0)
-    assert "goes to patches" in page.locator(".ex-panel output").inner_text()
+    assert "of its attention goes to patches" in page.locator(".ex-panel output").inner_text()
     weights = seen.attention[0][query].float().numpy()
     blocks = (weights / weights.max()).repeat(64 // len(weights), 0).repeat(64 // len(weights), 1)
     sides = zip((HEIGHT, WIDTH), seen.layout.size, strict=True)

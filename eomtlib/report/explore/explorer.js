@@ -8,7 +8,7 @@ const CLAMP = 6; // as in shown.py
 function explorer({ model, el }) {
   const waiting = new Map();
   const me = Math.random();
-  const status = add(el, "p", { class: "ex-status", text: "Waiting for the kernel …" });
+  const status = add(el, "p", { class: "ex-status", text: "This needs a running kernel in JupyterLab; figures below show the first image." });
   model.on("msg:custom", (reply) => waiting.get(reply.to)?.(reply));
 
   /** Asks the kernel; null after an error, which is shown. */
@@ -20,6 +20,7 @@ function explorer({ model, el }) {
     const reply = await answer;
     el.ariaBusy = false;
     status.textContent = reply.error ?? "";
+    status.classList.toggle("ex-error", !!reply.error);
     return reply.error ? null : reply;
   }
 
@@ -42,6 +43,9 @@ function explorer({ model, el }) {
 
     const view = mount(el, data, { start: { model: first }, onShow: show, onPick: pick, paint });
     el.append(status);
+    const veil = document.createElement("div"); // takes the photo's colours away under a mask
+    veil.className = "ex-veil";
+    view.root.querySelector(".ev-sheet img").after(veil);
     const panel = add(view.side, "div", { class: "ex-panel" });
     const heading = add(panel, "strong");
     const look = labelled(panel, "show", "select", { onchange: step });
@@ -157,11 +161,11 @@ function explorer({ model, el }) {
       look.parentNode.hidden = !picked?.attention;
       back.hidden = scale.hidden = !picked;
       const name = shown() === "attention" ? `block ${at + 1}` : layers[at]?.layer ?? "";
-      scale.dataset.of = shown() === "attention" ? "attention, 0 to its brightest" : "mask, 0 to 1";
+      scale.dataset.of = shown() === "attention" ? "attention, 0 to its largest" : "mask, 0 to 1";
       says.textContent = picked ? `${name}: ${texts[at]}` : name;
       least.parentNode.hidden = !told[chosen]?.has_threshold;
       caption.textContent = [told[chosen]?.caption, ...told[chosen]?.notes ?? []].join(" ");
-      view.root.classList.toggle("ex-heat", !!picked);
+      veil.hidden = !picked;
       view.refresh();
     }
 
@@ -169,6 +173,7 @@ function explorer({ model, el }) {
     function paint(context, { image, model: chosen, opacity }, cut) {
       if (!picked || picked.image !== image || picked.model !== chosen) return false;
       const sheet = picked[shown()];
+      veil.style.width = `${100 * cut / context.canvas.width}%`;
       const { width, height } = context.canvas;
       if (scratch.width !== width || scratch.height !== height) Object.assign(scratch, { width, height });
       const inside = scratch.getContext("2d", { willReadFrequently: true });

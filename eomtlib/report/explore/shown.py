@@ -92,7 +92,7 @@ def shown_query(seen: Inspection, query: int) -> dict[str, Any]:
         maps = torch.stack([block[query].float() for block in seen.attention])
         shares, most = maps.sum((1, 2)), maps.amax((1, 2))
         looks = [
-            f"{100 * share:.0f} % of it goes to patches, {100 * one:.1f} % to the brightest"
+            f"{100 * share:.0f} % of its attention goes to patches, {100 * one:.1f} % to one alone"
             for share, one in zip(shares.tolist(), most.tolist(), strict=True)
         ]
         # Without the padding.

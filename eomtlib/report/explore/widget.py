@@ -41,6 +41,9 @@ class Explorer(anywidget.AnyWidget):
         self._inspector, self._threshold = inspector, threshold
         self.on_msg(lambda _, content, buffers: self.send(self.answer(content, buffers)))
 
+    def __repr__(self) -> str:
+        return "The explorer needs a running kernel in JupyterLab; figures show the first image."
+
     def answer(self, content: dict[str, Any], buffers: Sequence[Any] = ()) -> dict[str, Any]:
         """What the page asks for.
 

@@ -84,10 +84,10 @@ def write_names(picture: np.ndarray, ids: np.ndarray, segments: Segments) -> np.
         segments: what to write.
     """
     height = max(_SMALLEST, round(0.022 * max(ids.shape)))
-    font, edge = _font(height), -(-height // 12)
+    font, edge = letters(height), -(-height // 12)
     texts, halves = [], np.zeros((len(segments.labels), 2))
     for segment in range(len(segments.labels)):
-        texts.append(_fitted(segments.text(segment), font, 0.55 * ids.shape[1]))
+        texts.append(shortened(segments.text(segment), font, 0.55 * ids.shape[1]))
         halves[segment] = font.getlength(texts[-1]) / 2 + 0.4 * height, 0.7 * height
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
@@ -120,10 +120,10 @@ def draw_legend(
         ``[H, W, 3]`` uint8.
     """
     colors, places = class_colors(classes), sorted(set(found))
-    font, row, swatch = _font(14), 24, 60
+    font, row, swatch = letters(14), 24, 60
     rows = max(1, min(len(places) + 1, _LEGEND_ROWS))
     columns = -(-(len(places) + 1) // rows)
-    entries = [(colors[k], _fitted(classes[k].name, font, 300)) for k in places]
+    entries = [(colors[k], shortened(classes[k].name, font, 300)) for k in places]
     entries.append((np.zeros(3, np.uint8), "no segment"))
     width = 3 * row + 2 * swatch + round(max(font.getlength(name) for _, name in entries))
     picture = np.full((row * rows + row, columns * width, 3), 255, np.uint8)
@@ -141,7 +141,7 @@ def draw_legend(
     return np.asarray(image)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """A text on one line, cut to about so many pixels; its end, where a score is, stays."""
     text = " ".join(text.split())
     wide = font.getlength(text)
@@ -151,7 +151,7 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 @cache
-def _font(height: int) -> ImageFont.FreeTypeFont:
+def letters(height: int) -> ImageFont.FreeTypeFont:
     """The letters that matplotlib brings along, which are there on every machine."""
     path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
     return ImageFont.truetype(str(path), height)

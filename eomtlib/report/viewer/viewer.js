@@ -255,7 +255,7 @@ export function mount(element, data, options = {}) {
     zoomed[2].disabled = state.zoom === 1;
     const share = (GRIP / 2 + state.curtain * (stage.clientWidth - GRIP) - state.x)
       / (stage.clientWidth * state.zoom || 1);
-    const cut = state.against === "" ? above.width : share * above.width;
+    const cut = state.against === "" ? above.width : Math.min(1, Math.max(0, share)) * above.width;
     if (!options.paint?.(context, state, cut)) one(context, entry(state.model), 0, cut);
     if (state.against !== "") one(context, entry(state.against), cut, above.width);
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
