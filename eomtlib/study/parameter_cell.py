@@ -12,6 +12,8 @@ from eomtlib.core.errors import check_choice
 from eomtlib.study.parameters import NOTEBOOKS, PARAMETERS
 
 _PLAIN = (str, int, float, type(None))
+_INJECTED = "# Parameters"
+"""What papermill's own cell begins with."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,23 @@ class ParameterCell:
         Raises:
             ConfigurationError: for a name that is no parameter of the notebook.
         """
-        cells = [_assigned(source) for source in names.get("In", ())]
-        last = max((n for n, found in enumerate(cells) if "results_dir" in found), default=None)
-        if last is None:
-            plain = [k for k, v in names.items() if isinstance(v, _PLAIN) and k[0] != "_"]
+        sources = [text.lstrip() for text in names.get("In", ())]
+        is_injected = [text.startswith(_INJECTED) for text in sources]
+        declared = [n for n, text in enumerate(sources) if "results_dir" in _assigned(text)]
+        declared = [n for n in declared if not is_injected[n]]
+        if declared:
+            plain = given = _assigned(sources[declared[-1]])
+            after = declared[-1] + 1
+            if after < len(sources) and is_injected[after]:
+                given = plain | _assigned(sources[after])
         else:
-            injected = names["In"][last + 1 : last + 2]
-            is_injected = any(text.lstrip().startswith("# Parameters") for text in injected)
-            first = last - 1 if names["In"][last].lstrip().startswith("# Parameters") else last
-            plain = {k for found in cells[first : last + 1 + is_injected] for k in found}
-        known = [*PARAMETERS, *NOTEBOOKS.get(notebook, {})]
+            plain = given = {k for k, v in names.items() if isinstance(v, _PLAIN) and k[0] != "_"}
+        known = [*sorted(PARAMETERS.keys() - {"seed"}), *NOTEBOOKS.get(notebook, {})]
         for name in plain:
             check_choice("parameter", name, known)
-        return cls(notebook, {name: names[name] for name in names if name in plain})
+        for name in given:
+            check_choice("parameter", name, plain)
+        return cls(notebook, {name: names[name] for name in names if name in given})
 
     def but(self, *names: str) -> dict[str, Any]:
         """All that a study takes, without what the notebook reads itself."""

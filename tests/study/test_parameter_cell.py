@@ -7,7 +7,11 @@ import pytest
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.study.parameter_cell import ParameterCell
 
-CELL = '# Everything can be left.\nsize = "nano"  # nano, micro\nresults_dir = "results/runs"\n'
+CELL = """# Everything can be left.
+size = "nano"  # nano, micro
+duration = ""
+results_dir = "results/runs"
+"""
 
 
 def kernel(*cells):
@@ -26,7 +30,8 @@ def test_what_a_study_takes_is_what_the_cells_name():
 
 def test_names_of_later_cells_are_no_parameters():
     names = kernel(CELL, "from os import sep\nnote = 'x'", "here = 'x'")
-    assert set(ParameterCell.read("ablation", names).values) == {"size", "results_dir"}
+    found = ParameterCell.read("ablation", names).values
+    assert set(found) == {"size", "duration", "results_dir"}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,11 @@ def test_a_misspelt_parameter_is_refused_by_name(cells):
     plain = {k: v for k, v in kernel(*cells).items() if k != "In"}
     with pytest.raises(ConfigurationError, match=r"duraton"):
         ParameterCell.read("ablation", plain)
+
+
+def test_what_the_notebook_does_not_have_cannot_be_put_over_it():
+    with pytest.raises(ConfigurationError, match="taps"):
+        ParameterCell.read("ablation", kernel(CELL, "# Parameters\ntaps = '1,2'\n"))
 
 
 def test_parameters_of_another_notebook_are_refused():

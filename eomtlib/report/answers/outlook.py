@@ -41,15 +41,15 @@ def next_steps(
     """What would tell more, and the commands: a full schedule, or more seeds."""
     if not study.train:
         return (("Trained, the same models say what they reach.", _command(cell, train=True)),)
-    steps = []
     if study.label:
-        if "train_minutes" in frame:
-            steps.append((_schedule(study, frame), ""))
-        if study.settings.size not in OWN_SIZES and study.settings.kind == "cpu":
-            why = "Our own sizes learn the embedded data on a CPU, in minutes a model."
-            own = {"size": "nano"} if cell is None or "size" in cell.values else {"sizes": "nano"}
-            steps.append((why, _command(cell, **own, duration="", val_images=-1, rungs=None)))
-        return tuple(steps)
+        default = {"duration": "", "batch_size": 0, "val_images": -1}
+        own = study.settings.size in OWN_SIZES
+        if own or study.settings.kind == "cuda":
+            return ((_schedule(study, frame), _command(cell, **default)),)
+        size = "sizes" if cell is not None and "sizes" in cell.values else "size"
+        why = "Our own sizes learn the embedded data on a CPU, in minutes a model."
+        nano = _command(cell, **default, **{size: "nano"})
+        return ((_schedule(study, frame), ""), (why, nano))
     seeds = sorted({run.settings.seed for run in study.runs})
     spread, count, _ = known_spread(study)
     needed = seeds_needed(2**0.5 * spread) if count else 3
@@ -57,7 +57,7 @@ def next_steps(
     more = [*seeds, *(n for n in range(wanted) if n not in seeds)][: max(wanted, len(seeds) + 1)]
     minutes = frame.get("train_minutes", pd.Series(dtype=float)).sum() / max(1, len(seeds))
     took = format_seconds(60 * minutes * (len(more) - len(seeds)))
-    why = f"More seeds narrow the intervals: {len(more)} in all, about {took} more on this machine."
+    why = f"More seeds narrow the intervals: {len(more)} in all, about {took} more of training."
     return ((why, _command(cell, seeds=",".join(map(str, sorted(more))))),)
 
 
@@ -65,21 +65,26 @@ def _schedule(study: Study, frame: pd.DataFrame) -> str:
     """How long a schedule to learn in would take here, by the steps that were measured."""
     s = study.settings
     named = {"size": s.size, "pretraining": s.pretraining, "task": s.task}
-    default, full = defaults_for(s.dataset, **named, device="cuda")
-    goal = default if s.dataset == "shapes" else full
-    images = goal.train_images if s.dataset == "shapes" else len(study.runs[0].materials.train_set)
+    device = s.device if s.size in OWN_SIZES else "cuda"
+    default, full = defaults_for(s.dataset, **named, device=device)
+    embedded = s.dataset == "shapes"
+    goal = default if embedded else full
     steps = parse_duration(goal.duration).steps(
-        samples=images, batch_size=goal.batch_size, seconds_per_step=lambda: 1.0
+        samples=goal.train_images if embedded else len(study.runs[0].materials.train_set),
+        batch_size=goal.batch_size,
+        seconds_per_step=lambda: 1.0,
     )
     height, width = s.image_size
     larger = goal.image_size**2 / (height * width) * goal.batch_size / s.batch_size
-    each = 60 * (frame["train_minutes"] / frame["steps"]).sum()
-    days = each * larger * steps / 86400
-    took = f"{days:.0f} days" if days >= 2 else format_seconds(days * 86400)
+    took = ""
+    if "train_minutes" in frame:
+        days = (frame["train_minutes"] / frame["steps"]).sum() * larger * steps / 1440
+        took = f"{days:.0f} days" if days >= 2 else format_seconds(days * 86400)
+        took = f", would take about {took} here for these {len(frame)} runs, by the steps measured"
+    where = "the default on a GPU" if device != s.device else "the default"
     return (
-        f"A schedule to learn in, the default on a GPU ({parse_duration(goal.duration).said} of "
-        f"batch {goal.batch_size} at {goal.image_size}×{goal.image_size}), would take about {took} "
-        f"here for these {len(frame)} runs, by the steps measured."
+        f"A schedule to learn in, {where} ({parse_duration(goal.duration).said} of batch "
+        f"{goal.batch_size} at {goal.image_size}×{goal.image_size}){took}."
     )
 
 

@@ -107,9 +107,13 @@ def plot_attention(
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     fig.tight_layout(h_pad=0.6, w_pad=0.4)
-    key = "Query blocks: attention of one query, light where most, each map to its own maximum; "
-    key += "what is missing from 100 % goes to queries and tokens without a place. Final mask: its "
-    small_print(fig, [key + "probability, 0 (dark) to 1 (yellow)."])
+    key = (
+        "Query blocks: attention of the query of the surest segment, light where most, each map to "
+    )
+    key += (
+        "its own maximum; what is missing from 100 % goes to queries and other tokens. Final mask: "
+    )
+    small_print(fig, [key + "its probability, 0 (dark) to 1 (yellow)."])
     return fig
 
 

@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.plots.style import GREY, RUNG_COLORS, finish, small_print
+from eomtlib.report.plots.style import RUNG_COLORS, finish, small_print
+
+_LABEL = "images per second (FPS), batch 1"
 
 
 def plot_speed(
@@ -44,12 +46,10 @@ def plot_speed(
             ax.plot(whole, places, "|", color="white", ms=13, mew=4)
             ax.plot(whole, places, "|", color="black", ms=13, mew=1.6)
         ax.set_xlim(0, 1.16 * np.nanmax(fps))
-        ax.set_xlabel("images per second (FPS), batch 1")
+        ax.set_xlabel(f"{size}: {_LABEL}" if len(groups) > 1 else _LABEL)
         finish(ax, title if ax is axes[0, 0] else "", subtitle=subtitle if ax is axes[0, 0] else "")
         ax.grid(visible=False, axis="y")
         ax.set_axisbelow(True)
-        if len(groups) > 1:
-            ax.text(0.98, 0.03, size, transform=ax.transAxes, ha="right", color=GREY, fontsize=10)
     axes[0, 0].set_yticks(range(len(rungs)), [LADDER[rung].title for rung in rungs])
     axes[0, 0].set_ylim(len(rungs) - 0.5, -0.5)
     key = "Bar: the model alone." + (

@@ -29,7 +29,7 @@ def brief(
     Args:
         measured: as ``measured_table`` returns it.
         printed: of a paper, with the columns of its index.
-        against: ``above``, the row before, or ``first``, of those with the same other names.
+        against: ``above``, the row before, or ``first``, of those with the same first name.
         short: whether what was measured is of trainings too short to be compared.
 
     Returns:
@@ -46,7 +46,7 @@ def brief(
     if printed is not None and figure in printed:
         sides["printed"] = printed.set_index(keys)[figure].reindex(measured.index)
     for side, values in sides.items():
-        groups = values.groupby(level=keys[:-1], sort=False) if len(keys) > 1 else None
+        groups = values.groupby(level=keys[0], sort=False) if len(keys) > 1 else None
         if against == "above":
             other = values.shift() if groups is None else groups.shift()
         else:
