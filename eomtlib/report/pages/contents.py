@@ -172,8 +172,8 @@ def _by_model(
         for model, result in zip(frame["model"], results, strict=True)
         if result.evaluation is not None
     ]
-    if not any(len(column) for column in columns):
-        return pd.DataFrame()
+    if not any(column.any() for column in columns):
+        return pd.DataFrame()  # nothing, or zeros alone
     found = pd.concat(columns, axis=1).T.groupby(level=0, sort=False).mean().T.dropna(how="all")
     return found.loc[found.mean(axis=1).sort_values(ascending=False, kind="stable").index]
 

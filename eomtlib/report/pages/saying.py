@@ -34,6 +34,8 @@ def recorded_answer(frame: pd.DataFrame, *, label: str) -> Answer:
         said.append("Nothing was trained, so that nothing can be said of accuracy.")
     elif label:
         said.append(f"{ACCURACIES[figure]} says nothing yet: {label}.")
+    elif frame["model"].nunique() == 1:
+        said.append(f"{ACCURACIES[figure]} {frame[figure].mean():.1f}, as measured here.")
     else:
         bases = ({"eomt": "vit-adapter-m2f"}, steps_of(frame)) if is_ladder else ()
         changes = [change_table(frame, axis="rung", base=base) for base in bases] or [
@@ -48,6 +50,8 @@ def recorded_answer(frame: pd.DataFrame, *, label: str) -> Answer:
     asked = f"What do the choices made in {titles} change?"
     if is_ladder:
         asked = "Does a segmentation model need more than a ViT?"
+    elif frame["model"].nunique() == 1:
+        asked = f"How good is {titles}?"
     return Answer(question=asked, sentences=tuple(said), doubts=doubts)
 
 
