@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from eomtlib.commands.checkpoint import open_checkpoint
+from eomtlib.commands.checkpoint import find_model, open_checkpoint
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device, resolve_precision
@@ -15,6 +15,7 @@ from eomtlib.inference.exported_program import ABOUT_FILE, export_program
 
 def run(chosen: argparse.Namespace) -> None:
     """Exports, and says how the file is used."""
+    find_model(chosen)
     output = Path(chosen.output).expanduser()
     if output.exists():
         raise ConfigurationError(f"output={str(output)!r} exists already; choose a new file.")

@@ -83,9 +83,11 @@ def add_checkpoint(parser: argparse.ArgumentParser, *, runs_task: bool = True) -
         model,
         "--checkpoint",
         "PATH",
-        "ours, the authors' or Hugging Face's: file or folder",
+        "a run's name, as `eomtlib runs` lists it, or the beginning of one; a results folder, for "
+        "its newest run; or a file or folder: ours, the authors' or Hugging Face's",
         required=True,
     )
+    as_described(model, "results_dir")
     option(model, "--weights", "PATH", "of the encoder, where the file lacks it", default="")
     add_inference(parser, model, runs_task=runs_task)
 

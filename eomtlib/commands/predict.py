@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eomtlib.commands.checkpoint import open_checkpoint, task_of
+from eomtlib.commands.checkpoint import find_model, open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.console import complain, deliver, progress, show
 from eomtlib.core.errors import ConfigurationError, DataError
@@ -41,6 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     """
     if not 0 <= chosen.opacity <= 1:
         raise ConfigurationError(f"opacity={chosen.opacity} must lie between 0 and 1.")
+    find_model(chosen)
     paths = _by_name(chosen.images, image_files(chosen.images, subfolders=chosen.recursive))
     ids = _ids(paths, Path(chosen.image_info).expanduser()) if chosen.image_info else {}
     output = Path(chosen.output).expanduser()

@@ -159,9 +159,9 @@ def evaluate(parser: _Parser) -> None:
     """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images.
 
     Examples:
-      eomtlib evaluate --checkpoint results/runs/NAME/model
-      eomtlib evaluate --checkpoint results/runs/NAME/model --dataset coco --data-path ~/coco
-      eomtlib evaluate --checkpoint results/runs/NAME/model --json > figures.json
+      eomtlib evaluate --checkpoint NAME
+      eomtlib evaluate --checkpoint NAME --dataset coco --data-path ~/coco
+      eomtlib evaluate --checkpoint NAME --json > figures.json
     """
     add_checkpoint(parser)
     _add_validation(parser)
@@ -179,6 +179,7 @@ def evaluate(parser: _Parser) -> None:
     )
     written = parser.add_argument_group("what is written")
     option(written, "--output", "FILE", "for all figures, in JSON", default="")
+    option(written, "--figures", "FOLDER", "for the confusion and the worst images", default="")
     option(
         written,
         "--export",
@@ -192,7 +193,7 @@ def export(parser: _Parser) -> None:
     """Write a checkpoint as one file that PyTorch runs without this library.
 
     Examples:
-      eomtlib export --checkpoint results/runs/NAME/model --output model.pt2
+      eomtlib export --checkpoint NAME --output model.pt2
     """
     add_checkpoint(parser, runs_task=False)
     option(parser, "--output", "FILE", "a new one, such as model.pt2", required=True)
@@ -203,7 +204,7 @@ def predict(parser: _Parser) -> None:
     """Segment images: an overlay of each, with names, and segments in the official formats.
 
     Examples:
-      eomtlib predict --checkpoint results/runs/NAME/model --images photos --output segmented
+      eomtlib predict --checkpoint NAME --images photos --output segmented
       eomtlib predict --checkpoint eomt.bin --images a.jpg b.jpg --output segmented --threshold 0.5
     """
     add_checkpoint(parser)

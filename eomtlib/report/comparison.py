@@ -17,8 +17,7 @@ from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.study.run import Run
 
 FEW_IMAGES = 20
-"""Below so many images that have a class, a few of them carry its figure, and the interval is too
-narrow."""
+"""Below so many images that have a class, its own interval covers less than it says."""
 
 
 def class_table(found: Difference, classes: Sequence[ClassInfo]) -> pd.DataFrame:
@@ -81,7 +80,7 @@ def sentences(
         verb = "class occurs" if len(rare) == 1 else "classes occur"
         said.append(
             f"{len(rare)} {verb} in fewer than {FEW_IMAGES} images ({few}). A few images carry "
-            "them, and the interval is narrower than it should be."
+            "each of these, so that its own interval is too narrow."
         )
     low, high = found.class_intervals
     judged = int((~np.isnan(low)).sum())

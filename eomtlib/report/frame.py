@@ -82,7 +82,7 @@ def note_beside(study: Study) -> str:
 
 
 def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per evaluation, with its training and a timing that belongs to it.
+    """One row per evaluation that a run did of itself, with its training and a timing of it.
 
     A timing belongs to an evaluation if it is of the same architecture and hardware: what was
     trained beside others had fewer threads than a model that is timed alone. Of several at the
@@ -99,6 +99,8 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     trainings = {record.id: record for record in by_kind["training"]}
     rows = []
     for evaluation in by_kind["evaluation"]:
+        if evaluation.variant:
+            continue
         training = trainings.get(evaluation.training_id)
         if training is not None:
             architecture = training.key.architecture(evaluation.masking)

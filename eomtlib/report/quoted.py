@@ -191,6 +191,7 @@ def _is_default(training: TrainingRecord) -> bool:
     same = {"size": "nano", "dataset": "shapes", "task": "panoptic", "recipe": in_key(own)}
     same |= {"image_size": (default.image_size,) * 2, "duration": default.duration}
     same |= {"batch_size": default.batch_size, "options": {}, "checkpoint": None, "stopping": None}
+    same |= {"precision": "float32"}
     return key == replace(key, **same)
 
 

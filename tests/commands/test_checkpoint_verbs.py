@@ -1,7 +1,9 @@
 """``evaluate`` and ``predict`` with a finished checkpoint, as their users run them."""
 
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.class_colors import class_colors
 from eomtlib.data.formats.class_files import read_classes
 from eomtlib.report.comparison import paired
+from eomtlib.report.frame import to_dataframe
+from eomtlib.study.listing import list_runs
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
 from tests.samples import SMOKE
@@ -42,7 +46,7 @@ def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, c
     assert main(["evaluate", *map(str, arguments)]) == 0
     assert ACCURACIES[figures[0]] in capsys.readouterr().out
     measured = json.loads(output.read_text())
-    recorded = trained.store.find("evaluation").metrics
+    recorded = trained.store.find("evaluation", variant="").metrics
     assert measured["task"] == trained.settings.task
     assert recorded[figures[0]] > 0
     for name in figures:
@@ -51,13 +55,69 @@ def test_evaluate_prints_and_writes_what_the_study_measured(trained, tmp_path, c
     assert any(export.iterdir())
 
 
+def test_an_evaluation_of_something_else_is_kept_and_is_no_figure_of_the_run(
+    trained, tmp_path, capsys
+):
+    store, (run,) = trained.store, trained.runs
+    before = list_runs(store), to_dataframe(store.records()), run.result().evaluation
+    name = run.folder.name
+    given = ["--results-dir", str(store.root), "--workers", "0", "--device", "cpu"]
+    evaluate = ["evaluate", "--checkpoint", name[:-3], *given, "--precision", "float32"]
+
+    # What the run has measured itself is not written again.
+    assert main([*evaluate, "--val-images", "4"]) == 0
+    assert f"Written: {store.path(before[2])}" in capsys.readouterr().out
+    assert len(store.records("evaluation")) == 1
+
+    figures = tmp_path / "figures"
+    of_training = [*evaluate, "--split", "train", "--val-images", "5"]
+    assert main(of_training) == 0
+    assert main([*of_training, "--figures", str(figures)]) == 0  # in the place of the one before
+    said = capsys.readouterr().out
+    assert {path.name for path in figures.glob("*.png")} == {"confusion.png", "worst-images.png"}
+    (variant,) = (record for record in store.records("evaluation") if record.variant)
+    assert str(store.path(variant)) in said
+    assert (variant.split, variant.num_images, variant.training_id) == (
+        "train",
+        5,
+        before[2].training_id,
+    )
+    assert variant.variant == variant.label
+    assert "train, 5 images" in variant.label
+    assert len(variant.worst_images) == 5
+    assert main([*evaluate, "--val-images", "4", "--image-size", "32"]) == 0
+    assert len(store.records("evaluation")) == 3
+
+    assert list_runs(store).equals(before[0])
+    assert to_dataframe(store.records()).equals(before[1])
+    assert run.result().evaluation == before[2]
+
+
+def test_the_next_commands_can_be_typed_as_they_are(trained, tmp_path, monkeypatch, capsys):
+    if trained.settings.task != "semantic":
+        pytest.skip("it is the same for every task")
+    checkpoint = str(trained.runs[0].folder / "model")
+    given = ["--workers", "0", "--device", "cpu", "--val-images", "2"]
+    assert main(["evaluate", "--checkpoint", checkpoint, *given]) == 0
+    said = capsys.readouterr().err.splitlines()
+    commands = [shlex.split(line) for line in said if line.startswith("  eomtlib ")]
+    assert [command[1] for command in commands] == ["evaluate", "predict"]
+    monkeypatch.chdir(tmp_path)
+    assert main(commands[0][1:]) == 0
+    # Of the images one is enough here.
+    place = commands[1].index("--images") + 1
+    commands[1][place] = str(next(Path(commands[1][place]).iterdir()))
+    assert main(commands[1][1:]) == 0
+    assert any((tmp_path / "segmented" / "overlays").iterdir())
+
+
 def test_the_outcome_as_json_is_what_the_study_measured(trained, photos, tmp_path, capfd):
     options = ["--checkpoint", trained.runs[0].folder / "model", "--device", "cpu"]
     options += ["--precision", "float32"]
     evaluate = ["evaluate", *map(str, options), "--val-images", "4", "--workers", "0"]
     assert main([*evaluate, "--json"]) == 0
     said, beside = capfd.readouterr()
-    measured, recorded = json.loads(said), trained.store.find("evaluation")
+    measured, recorded = json.loads(said), trained.store.find("evaluation", variant="")
     assert measured["task"] == recorded.task
     assert measured["per_class"].keys() == recorded.per_class.keys()
     for name, value in recorded.metrics.items():
@@ -146,6 +206,20 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
 
     assert main(["predict", *arguments, "--device", "cpu"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+    arguments[-1] = str(tmp_path / "bare")
+    arguments += ["--device", "cpu", "--opacity"]
+    assert main(["predict", *arguments, "1.5"]) == 2
+    assert "opacity=1.5 must lie between 0 and 1" in capsys.readouterr().err
+    assert main(["predict", *arguments, "0", "--side-by-side"]) == 0
+    both = np.asarray(Image.open(tmp_path / "bare/overlays/photo 0.png")).astype(int)
+    photo = np.asarray(Image.open(images / "photo 0.jpg")).repeat(3, 0).repeat(3, 1)
+    assert np.array_equal(both[:, :240], photo)
+    # Outlines and names alone differ where colours cover nothing.
+    differ = (both[:, -240:] != photo).any(axis=2)
+    assert differ.mean() < 0.4
+    if task == "semantic":
+        assert Image.open(output / "segments/semantic/photo 0.png").mode == "P"
 
 
 def test_predict_passes_over_what_it_cannot_read_and_says_which(trained, photos, tmp_path, capsys):

@@ -116,8 +116,12 @@ def test_fit_writes_what_a_study_finds(tmp_path, capfd):
     said, beside = capfd.readouterr()
     assert "eomt: found training, evaluation." in beside
     assert "**" not in beside
-    assert "eomt, seed 0: " in said
-    assert "pq " in said
+    assert "eomt, seed 0: PQ " in said
+    assert "n_stuff" not in said
+    assert "never found" in said  # after two steps
+    (folder,) = (tmp_path / "figures").iterdir()
+    assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    assert f"eomtlib predict --checkpoint {folder.name} --results-dir {tmp_path} " in beside
     assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]
     study = Study(rungs="eomt", results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
     assert study.plan().table["finished"].tolist() == ["training, evaluation"]

@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints import ModelConfig, identify, load_model
 from eomtlib.models.encoders import encoder_size
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
-from eomtlib.report.explore.sources import given_paths
+from eomtlib.study.naming import find_checkpoint
 from eomtlib.study.parsing import parse_image_size, parse_rungs
 from eomtlib.study.records.kinds import TrainingRecord
 from eomtlib.study.records.store import ResultStore
@@ -71,20 +72,28 @@ def told_once(models: Sequence[ExploredModel]) -> tuple[list[str], str]:
     return names, ", ".join(shared)
 
 
-def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
+def given_checkpoints(
+    checkpoints: str, *, results_dir: str | Path = "results/runs"
+) -> list[ExploredModel]:
     """The models of a comma-separated list of checkpoints.
 
     Args:
-        checkpoints: files or folders, as ``checkpoints.load_model`` takes them. Relative paths are
-            looked for in the current folder and then in the project's.
+        checkpoints: files or folders, as ``checkpoints.load_model`` takes them, or names of runs;
+            see ``study.naming.find_checkpoint``.
+        results_dir: where names are looked up.
 
     Raises:
-        ConfigurationError: when nothing is named, or what is named does not exist.
-        CheckpointError: when one is of no known kind.
+        ConfigurationError: when nothing is named, or a name is of no run or of several.
+        CheckpointError: when one does not exist, or is of no known kind.
     """
-    hint = "Give checkpoints' files or folders; empty for the finished runs of results_dir."
+    names = [name.strip() for name in checkpoints.split(",") if name.strip()]
+    if not names:
+        raise ConfigurationError(
+            f"checkpoints={checkpoints!r} names nothing. Give files, folders or names of runs; "
+            "empty for the finished runs of results_dir."
+        )
     models = []
-    for path in given_paths("checkpoints", checkpoints, hint=hint):
+    for path in (find_checkpoint(name, results_dir) for name in names):
         found = identify(path)
         config = found.config
         models.append(

@@ -99,7 +99,7 @@ class Inspection:
         options |= {"threshold": threshold} if self.task == "panoptic" else {}
         process = task.post_processing(self.input_size, options)
         logits = seen.mask_logits.float(), seen.class_logits
-        return process(*logits, target_sizes=[self.picture.size])[0]
+        return process(*logits, target_sizes=[self.picture.size], **task.sparing)[0]
 
     def segments(self, *, threshold: float = 0.8, layer: int = -1) -> Segments:
         """What ``segmented`` gives, as one map of segments."""

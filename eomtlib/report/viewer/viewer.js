@@ -143,12 +143,9 @@ export function mount(element, data, options = {}) {
   const opacity = labelled(bar, "opacity", "input", {
     type: "range", min: 0, max: 1, step: 0.01, oninput: () => set({ opacity: +opacity.value }),
   });
-  const tick = (name, text) => {
-    const box = labelled(bar, text, "input", {
-      type: "checkbox", onchange: () => set({ [name]: box.checked }),
-    });
-    return box;
-  };
+  const tick = (name, text) => labelled(bar, text, "input", {
+    type: "checkbox", onchange: ({ target }) => set({ [name]: target.checked }),
+  });
   const ticks = {
     names: tick("names", "names"), outlines: tick("outlines", "outlines only"),
     wrong: tick("wrong", "wrong here"),
@@ -212,6 +209,7 @@ export function mount(element, data, options = {}) {
       end.textContent = end.hidden ? "" : named(i ? state.against : state.model);
     });
     list.replaceChildren();
+    state.over = 0; // what the pointer was over is gone
     entry(state.model)?.segments.forEach((segment, i) => {
       const item = add(add(list, "li"), "button", {
         type: "button", onclick: () => pick(i + 1),

@@ -89,7 +89,7 @@ def with_every_error(rng):
 )
 def test_losses_are_never_below_zero_and_come_to_the_whole(images, classes, absent):
     rng, quality = np.random.default_rng(0), PanopticQuality(classes)
-    for _ in range(150):
+    for _ in range(100):
         quality.update(*images(rng))
     result = quality.compute()
     errors = result.errors
