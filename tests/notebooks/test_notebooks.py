@@ -54,18 +54,19 @@ def test_ablation_fills_its_table_and_draws_its_figures(tmp_path):
     assert _output(executed, "ending", "text/markdown").startswith(said)
     assert "**What next?**" in _output(executed, "ending", "text/markdown")
     table = _output(executed, "table", "text/html")
-    for heading in ("params (M)", "FPS end to end", "row above, here", "row above, printed"):
+    for heading in ("params (M)", "FPS end to end", "short training", "row above, printed"):
         assert heading in table
+    assert "row above, here" not in table  # so short ones are not compared
     assert " ± " in table  # over two seeds
     assert table.count("<th id") + table.count("col_heading") <= 2 * 7
     plan = _output(executed, "plan", "text/markdown")
     assert "4 runs" in plan
-    assert "train each of 2 rungs" in plan
+    assert "train 2 rungs" in plan
     assert "about" in plan
     steps = _output(executed, "steps", "text/html")
     assert "what the seeds say" in steps
     assert steps.count("<tr>") == 1 + 1
-    for name in ("ladder", "pareto", "steps", "curves"):
+    for name in ("ladder", "pareto", "curves"):
         assert _output(executed, name, "image/png")
         assert next((tmp_path / "results" / "figures").glob(f"*/{name}.svg")).stat().st_size > 5000
     assert "FPS" in _alt(executed, "pareto")

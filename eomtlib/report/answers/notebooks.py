@@ -14,6 +14,7 @@ from eomtlib.report.answers.effects import effect_sentences, spread_elsewhere
 from eomtlib.report.answers.outlook import next_steps, short_sentences
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.leading import says_something
+from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.tables import change_table, closing_table, effects
 from eomtlib.study.parameter_cell import ParameterCell
 from eomtlib.study.study import Study
@@ -215,7 +216,9 @@ def speed_answer(table: pd.DataFrame, *, cell: ParameterCell) -> Answer:
         f"fastest with {fastest['fps']:.3g} images a second, {LADDER[slowest['rung']].title} "
         f"({slowest['size']}) the slowest with {slowest['fps']:.3g}."
     )
-    said.append("The paper prints a ratio of 4.4 at ViT-L (H100, compiled, mixed precision).")
+    printed = load_paper_table("eomt_table1_ladder").set_index("rung")["fps"]
+    ratio = printed["eomt"] / printed[BASELINE]
+    said.append(f"The paper prints a ratio of {ratio:.1f} at ViT-L (H100, mixed precision).")
     doubted = named[named["remarks"] != ""]
     doubts = {
         remark: [LADDER[rung].title for rung in rows["rung"]]

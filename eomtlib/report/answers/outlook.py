@@ -22,12 +22,13 @@ def short_sentences(study: Study, frame: pd.DataFrame) -> list[str]:
     trained = frame.dropna(subset=[accuracy_of(frame)])
     said = []
     if "fps" in frame:
-        fps = trained.groupby("rung", sort=False)["fps"].first()
-        names = [LADDER[rung].title for rung in (fps.idxmax(), fps.idxmin())]
-        said.append(
-            f"Costs and speed are measured: from {fps.min():.3g} ({names[1]}) to {fps.max():.3g} "
-            f"({names[0]}) images a second."
+        ends = [trained.loc[at(trained["fps"])] for at in (pd.Series.idxmin, pd.Series.idxmax)]
+        several = trained["rung"].nunique() > 1
+        low, high = (
+            f"{row['fps']:.3g}" + (f" ({LADDER[row['rung']].title})" if several else "")
+            for row in ends
         )
+        said.append(f"Costs and speed are measured: from {low} to {high} images a second.")
     return [
         f"All {len(trained)} runs trained and were evaluated: every rung works here.",
         *said,

@@ -11,6 +11,9 @@ from eomtlib.report.frame import accuracy_of
 from eomtlib.report.tables.formats import HEADINGS, plain
 from eomtlib.report.uncertainty import ALL_ROWS
 
+_WORDS = {"pq": "PQ", "miou": "mIoU", "ap": "AP", "fps": "FPS", "gmacs": "GMACs", "eomt": "EoMT"}
+_WORDS |= {"coco": "COCO", "ade": "ADE20K", "cityscapes": "Cityscapes", "m2f": "Mask2Former"}
+"""Words in the names of columns → as people write them."""
 _COSTS = ("params_m", "fps", "fps_end_to_end")
 
 
@@ -110,15 +113,31 @@ def brief_printed(filled: pd.DataFrame, *, most: int = 7) -> pd.DataFrame:
         most: columns.
     """
     shown = {}
-    for column in (name for name in filled if not name.endswith(" here")):
+    for column in _by_weight([name for name in filled if not name.endswith(" here")])[:most]:
         here = filled.get(f"{column} here", pd.Series(float("nan"), filled.index))
-        heading = HEADINGS.get(column, column.replace("_", " "))
+        words = column.replace("params_m", "params (M)").split("_")
+        heading = " ".join(_WORDS.get(word, word) for word in words)
         heading += " printed / here" if here.notna().any() else ""
         shown[heading] = [
             _printed(value) + (f" / {_number(own)}" if not pd.isna(own) else "")
             for value, own in zip(filled[column], here, strict=True)
         ]
-    return tidy(pd.DataFrame(shown)).iloc[:, :most]
+    return tidy(pd.DataFrame(shown))
+
+
+def _by_weight(columns: list[str]) -> list[str]:
+    """What names a row, then accuracies, speeds, costs, and the parts of accuracies."""
+    parts = ("_things", "_stuff", "_large", "_medium", "_small", "_figure1")
+    parts += ("ade_input", "cityscapes_input", "from_coco", "note", "step")
+
+    def weight(name: str) -> int:
+        if name.endswith(parts):
+            return 4
+        kinds = (("pq", "miou", "ap"), ("fps",), ("params", "gmacs"))
+        found = [n for n, kind in enumerate(kinds, 1) if set(kind) & set(name.split("_"))]
+        return found[0] if found else 0
+
+    return sorted(columns, key=weight)
 
 
 def brief_records(table: pd.DataFrame, *, most: int = 7) -> pd.DataFrame:
@@ -160,7 +179,7 @@ def _accuracy(row: pd.Series, figure: str) -> str:
 
 
 def _number(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3g}" if value < 1000 else plain(float(value))
+    return "–" if pd.isna(value) else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def _signed(value: float) -> str:
