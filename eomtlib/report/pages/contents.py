@@ -16,6 +16,7 @@ from eomtlib.report.pages.recorded import variants
 from eomtlib.report.plots.curves import LOSS, running_loss
 from eomtlib.report.plots.pareto import pareto_front
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS
+from eomtlib.report.screen import confusions
 from eomtlib.report.tables.formats import HEADINGS, cell
 from eomtlib.report.tables.measured import measured_table
 from eomtlib.study.records.kinds import EvaluationRecord
@@ -159,6 +160,21 @@ def losses(frame: pd.DataFrame, results: Sequence[RunResult]) -> pd.DataFrame:
         return evaluation.errors.get("kinds", {}) | taken
 
     return _by_model(frame, results, lost)[:_MOST_LOSSES]
+
+
+def taken(frame: pd.DataFrame, results: Sequence[RunResult]) -> pd.DataFrame:
+    """What each class is taken for most, in percent of its pixels, where the records say it.
+
+    Args:
+        frame: of ``model_frame``.
+        results: the same runs.
+    """
+
+    def shares(evaluation: EvaluationRecord) -> dict[str, float | None]:
+        rows = confusions(evaluation).itertuples()
+        return {f"{row.true} → {row.predicted}": row.share for row in rows}
+
+    return _by_model(frame, results, shares)[:_MOST_LOSSES]
 
 
 def _by_model(

@@ -74,6 +74,7 @@ def write_report(
         no_images=no_pictures or unshown,
         curves=contents.curves(frame, results),
         classes=contents.classes(frame, results),
+        taken=contents.taken(frame, results),
         losses=contents.losses(frame, results),
         accuracy=ACCURACIES[accuracy_of(frame)],
         configuration=contents.configuration(results),

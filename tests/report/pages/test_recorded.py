@@ -9,7 +9,7 @@ from tests.samples import evaluation, timing, training
 CONFIG = {"classes": ["a", "b"], "num_queries": 40, "duration": "300steps", "recipe": {"lr": 1e-3}}
 
 
-def trained(store, rung="eomt", *, seed=0, pq=30.0, per_class=None, errors=None, **changes):
+def trained(store, rung="eomt", *, seed=0, pq=30.0, per_class=None, evaluated=None, **changes):
     """Records of a run, with changes of the training's fields or its configuration."""
     own = {"rung": rung, "created": "2026-01-01T00:00:00+00:00", "image_size": (128, 96)}
     fields = {*own, "size", "pretraining", "label", "dataset"}
@@ -21,11 +21,10 @@ def trained(store, rung="eomt", *, seed=0, pq=30.0, per_class=None, errors=None,
         evaluation(
             training_id=made.id,
             metrics={"pq": pq, "pq_things": pq, "pq_stuff": pq, "sq": 70.0, "rq": 40.0},
-            errors=errors or {},
             per_class={name: {"pq": value} for name, value in figures.items()},
             masking="unmasked" if rung in ("eomt", "pmt") else "masked",
             input_size=own.pop("image_size"),
-            **own,
+            **own | (evaluated or {}),
         )
     )
     return made

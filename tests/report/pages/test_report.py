@@ -4,7 +4,7 @@ import pytest
 
 from eomtlib.commands import main
 from eomtlib.report.pages import RecordedStudy, recorded_studies, write_report
-from eomtlib.report.pages.contents import classes, losses, model_frame, pareto
+from eomtlib.report.pages.contents import classes, losses, model_frame, pareto, taken
 from eomtlib.report.pages.saying import recorded_leading
 from eomtlib.study.records.store import ResultStore, RunResult
 from tests.report.pages.hostile import NAMES, Elements
@@ -77,16 +77,23 @@ def test_classes_come_by_their_mean_over_models_and_seeds(store):
 
 
 def test_losses_are_means_over_seeds_by_kind_of_error_or_by_pair_of_classes(store):
-    trained(store, seed=0, errors={"kinds": {"missed": 30.0, "split": 1.0}})
-    trained(store, seed=1, errors={"kinds": {"missed": 10.0, "split": 3.0}})
+    trained(store, seed=0, evaluated={"errors": {"kinds": {"missed": 30.0, "split": 1.0}}})
+    trained(store, seed=1, evaluated={"errors": {"kinds": {"missed": 10.0, "split": 3.0}}})
     pair = {"true": NAMES[0], "predicted": "b", "loss": 4.0}
-    trained(store, "pmt", seed=0, errors={"pairs": [pair]})
+    trained(store, "pmt", seed=0, evaluated={"errors": {"pairs": [pair]}})
     trained(store, "vit-adapter-m2f")  # its record does not say
     (study,) = recorded_studies(store).values()
     table = losses(model_frame(study.results), study.results)
     assert table["EoMT"].dropna().to_dict() == {"missed": 20.0, "split": 2.0}
     assert table["PMT"].dropna().to_dict() == {f"{NAMES[0]} → b": 4.0}
     assert table.index[0] == "missed"
+
+
+def test_confusions_are_shares_of_the_true_class(store):
+    trained(store, evaluated={"confusion": ("0:30 1:70", "1:50", "")})
+    (study,) = recorded_studies(store).values()
+    table = taken(model_frame(study.results), study.results)
+    assert table["EoMT"].to_dict() == {"a → b": 70.0}
 
 
 def test_models_that_were_only_timed_have_a_report_without_accuracies(store, tmp_path):
