@@ -12,7 +12,7 @@ PIP_ARGS ?=
 help:
 	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: 15 to 25 min on two cores'
 	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
-	@echo 'make lab        set up, then JupyterLab on copies of the notebooks ($(LAB))'
+	@echo 'make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)'
 	@echo 'make test       set up, with 0.4 GB of tools for development, then lint and the quick tests'
 	@echo 'make test-all   the slow tests as well'
 	@echo 'make lint, make format, make clean'
@@ -41,7 +41,7 @@ ablation: $(VENV)/.installed
 	@mkdir -p $(OUT)
 	$(BIN)/python -m papermill notebooks/ablation.ipynb $(OUT)/ablation.ipynb \
 	  --cwd . -k python3 -p results_dir $(OUT) $(ARGS)
-	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
+	@echo "Report: $(OUT)/report.html   Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
 
 study: $(VENV)/.installed
 	$(BIN)/eomtlib book --results-dir $(OUT) $(ARGS)

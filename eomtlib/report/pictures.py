@@ -56,11 +56,12 @@ def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
     rows = {"target": _targets(samples)}
     for run in trained:
         segmenter = run.maker.segmenter(run.maker.trained(run.folder / "model"))
-        segmented = _segmented(segmenter, samples)
-        if any((ids >= 0).any() for ids, _ in segmented):
+        found = _segmented(segmenter, samples)
+        if any((ids >= 0).any() for ids, _ in found):
             figure = FIGURES[study.settings.task][0]
             value = run.result().evaluation.metrics[figure]
-            rows[f"{run.identity.rung.title}\n{ACCURACIES[figure]} {value:.1f}"] = segmented
+            title = f"{run.identity.rung.title}\n{ACCURACIES[figure]} {value:.1f}"
+            rows[title] = found
         del segmenter
         gc.collect()
     return Segmentations(images, rows)
