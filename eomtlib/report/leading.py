@@ -116,6 +116,29 @@ def leading(study: Study, frame: pd.DataFrame, *, along: str | None = None) -> L
     )
 
 
+def beside_printed(lead: Leading, printed: pd.DataFrame) -> Figure | None:
+    """The ladder as measured here beside the printed one, each against its own first rung.
+
+    Args:
+        lead: of a study.
+        printed: EoMT's Table 1.
+
+    Returns:
+        None where PQ of the first rung was not measured, or rungs are not all that differs.
+    """
+    first = printed["rung"].iloc[0]
+    if lead.kind != "measured" or lead.along or "pq" not in lead.points:
+        return None
+    if len(lead.points) < 2 or lead.points["rung"].iloc[0] != first:
+        return None
+    return plots.plot_beside_printed(
+        {
+            "Printed": ("ViT-L · DINOv2 · COCO at 640×640 · H100, compiled", printed),
+            "Measured here": (lead.subtitle, lead.points),
+        }
+    )
+
+
 def conditions(study: Study, *, trained: bool = True) -> str:
     """What figures of a study were measured under, in one line."""
     s, timing = study.settings, study.results[0].timing

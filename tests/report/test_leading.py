@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from eomtlib.models.ladder import HEAD_SIZES
-from eomtlib.report.leading import leading
+from eomtlib.report.leading import beside_printed, leading
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.study.records.store import RunResult
 from eomtlib.study.study import Study
@@ -63,4 +63,13 @@ def test_of_sizes_that_no_paper_prints_speed_stands_alone(tmp_path):
     assert chosen.kind == "speed"
     ax = chosen.draw().axes[0]
     assert [bar.get_width() for bar in ax.patches] == [10.0, 11.0]
+    plt.close("all")
+
+
+def test_the_ladder_stands_beside_the_printed_one_where_both_were_measured(tmp_path):
+    printed = load_paper_table("eomt_table1_ladder")
+    figure = beside_printed(leading(*told(tmp_path, "nano", side=64)), printed)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["Printed", "Measured here"]
+    short = leading(*told(tmp_path, "nano", label="short training", side=64))
+    assert beside_printed(short, printed) is None
     plt.close("all")

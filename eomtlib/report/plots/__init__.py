@@ -1,5 +1,6 @@
 """Figures: Pareto plots, segmentations side by side, training curves, the ladder."""
 
+from eomtlib.report.plots.beside_printed import plot_beside_printed
 from eomtlib.report.plots.changes import plot_changes
 from eomtlib.report.plots.confusion import plot_confusion
 from eomtlib.report.plots.curves import plot_annealing, plot_curves
@@ -19,6 +20,7 @@ __all__ = [
     "overlay",
     "plot_annealing",
     "plot_attention",
+    "plot_beside_printed",
     "plot_changes",
     "plot_confusion",
     "plot_curves",
