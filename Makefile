@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= results/runs
+LAB ?= results/runs/lab
 ARGS ?=
 PIP_ARGS ?=
 
@@ -11,7 +12,7 @@ PIP_ARGS ?=
 help:
 	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: 15 to 25 min on two cores'
 	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
-	@echo 'make lab        set up, then the notebooks in JupyterLab'
+	@echo 'make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)'
 	@echo 'make test       set up, with 0.4 GB of tools for development, then lint and the quick tests'
 	@echo 'make test-all   the slow tests as well'
 	@echo 'make lint, make format, make clean'
@@ -40,7 +41,7 @@ ablation: $(VENV)/.installed
 	@mkdir -p $(OUT)
 	$(BIN)/python -m papermill notebooks/ablation.ipynb $(OUT)/ablation.ipynb \
 	  --cwd . -k python3 -p results_dir $(OUT) $(ARGS)
-	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
+	@echo "Report: $(OUT)/report.html   Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
 
 study: $(VENV)/.installed
 	$(BIN)/eomtlib book --results-dir $(OUT) $(ARGS)
@@ -60,8 +61,15 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# On copies, so that playing changes no tracked file; one whose source has changed is put aside.
 lab: $(VENV)/.installed
-	$(BIN)/jupyter lab notebooks
+	@mkdir -p $(LAB)
+	@for source in notebooks/*.ipynb; do \
+	  name=$$(basename $$source); copy=$(LAB)/$$name; \
+	  if [ $$source -nt $$copy ] && [ -e $$copy ]; then mv $$copy $(LAB)/before-$$name; fi; \
+	  if [ ! -e $$copy ]; then cp $$source $$copy; fi; \
+	done
+	$(BIN)/jupyter lab $(LAB)
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .import_linter_cache build *.egg-info

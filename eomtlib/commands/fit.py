@@ -127,15 +127,15 @@ def _figure(record: EvaluationRecord) -> float:
 def _answer(study: Study) -> list[str]:
     """What the values of what was varied come to, as a table and in words."""
     # Drawing libraries come with it, which no other fit needs.
+    from eomtlib.report.answers import own_answer
     from eomtlib.report.frame import accuracies, accuracy_of
-    from eomtlib.report.tables import answer
     from eomtlib.report.uncertainty import over_seeds
 
     frame, factors = accuracies(study), list(study.factors)
     figure = accuracy_of(frame)
     table = over_seeds(frame, factors)[[figure, f"{figure}_std", "seeds"]]
-    lines = [table.round(2).to_string(), *answer(frame, factors)]
-    return lines + ([f"({study.label})"] if study.label else [])
+    answer = own_answer(study, frame, factors)
+    return [table.round(2).to_string(), *answer.sentences, *answer.doubts]
 
 
 def read_configuration(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from eomtlib.evaluation.official_files import ResultFiles, ResultImage, save_png
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import ModelConfig
+from eomtlib.report.pages.image_index import IndexedImage, write_index
 from eomtlib.report.plots.named_overlays import Segments, draw_legend, named_overlay
 
 
@@ -95,6 +96,7 @@ def run(chosen: argparse.Namespace) -> int:
             complain(f"Left: {folder} ({done}); --resume goes on in it.")
             raise
     show(f"Written: {output} ({len(results.done)} images)")
+    show(f"To look at: {output / 'index.html'}")
     for line in unreadable:
         complain(f"Skipped: {line}")
     skipped = [line.encode(errors="backslashreplace").decode() for line in unreadable]
@@ -148,8 +150,13 @@ def _segment_all(
 
 
 def _say_what_was_found(folder: Path, results: ResultFiles, *, opacity: float) -> None:
-    """Writes what helps to read the pictures; ``results.found`` has each image and its classes."""
-    found = {place for _, places in results.found() for place in places}
+    """Writes what helps to read the pictures, and a page to find some among many."""
+    images = [
+        IndexedImage(image.file_name, f"overlays/{image.stem}.png", found)
+        for image, found in results.found()
+    ]
+    write_index(folder, images, results.classes)
+    found = {place for image in images for place in image.classes}
     save_png(draw_legend(results.classes, found, opacity=opacity), folder / "legend.png")
     listed = json.dumps(class_entries(results.classes), indent=1)
     write_file(folder / "segments" / "classes.json", f"{listed}\n")

@@ -279,6 +279,32 @@ def pretrain(parser: _Parser) -> None:
     as_described(parser, "device", "precision", "results_dir")
 
 
+def report(parser: _Parser) -> None:
+    """Write one HTML page of a results folder: answer, table, plots, images, configuration.
+
+    Examples:
+      eomtlib report
+      eomtlib report --results-dir results/runs --output report.html --num-images 8
+    """
+    option(
+        parser,
+        "--output",
+        "FILE",
+        "the page; an older one is replaced; default: report.html",
+        default="report.html",
+    )
+    option(parser, "--study", "NAME", "of several; by default the newest", default="")
+    option(
+        parser,
+        "--num-images",
+        "N",
+        "validation images to show; default: 4",
+        type=int,
+        default=4,
+    )
+    as_described(parser, "results_dir", "data_path", "val_data", "device")
+
+
 def runs(parser: _Parser) -> None:
     """List the runs of a results folder; say why one is found or not; delete some.
 
@@ -308,6 +334,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "fit": fit,
     "predict": predict,
     "pretrain": pretrain,
+    "report": report,
     "runs": runs,
 }
 """Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,

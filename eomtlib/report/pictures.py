@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from eomtlib.core.structures import SegmentMap
+from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.inference.segmenter import Segmenter
@@ -33,7 +34,8 @@ class Segmentations:
 
     Attributes:
         images: each ``[H, W, 3]`` uint8.
-        rows: title → for each image its segment ids and the class of each id.
+        rows: title, with the accuracy on all validation images → for each image its segment ids
+            and the class of each id.
     """
 
     images: list[np.ndarray]
@@ -43,7 +45,7 @@ class Segmentations:
 def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
     """The first validation images, segmented by every trained rung of the first configuration.
 
-    The target comes first.
+    The target comes first; a rung that finds no segment in any of them is left out.
     """
     val_set = study.first_runs[0].materials.val_set
     samples = [val_set.read(index) for index in range(min(num_images, len(val_set)))]
@@ -54,7 +56,12 @@ def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
     rows = {"target": _targets(samples)}
     for run in trained:
         segmenter = run.maker.segmenter(run.maker.trained(run.folder / "model"))
-        rows[run.identity.rung.title] = _segmented(segmenter, samples)
+        found = _segmented(segmenter, samples)
+        if any((ids >= 0).any() for ids, _ in found):
+            figure = FIGURES[study.settings.task][0]
+            value = run.result().evaluation.metrics[figure]
+            title = f"{run.identity.rung.title}\n{ACCURACIES[figure]} {value:.1f}"
+            rows[title] = found
         del segmenter
         gc.collect()
     return Segmentations(images, rows)

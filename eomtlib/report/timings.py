@@ -58,6 +58,14 @@ def doubts_between(record: TimingRecord, other: TimingRecord) -> list[str]:
     return said if is_one else ["at another time", *said]
 
 
+def measured_under(records: Sequence[TimingRecord]) -> str:
+    """Device, image sizes, modes and number formats of timings, in one line."""
+    sizes = _listed("{}×{}".format(*r.cost_image_size) for r in records)
+    modes, formats = (_listed(getattr(r, name) for r in records) for name in ("mode", "dtype"))
+    devices = _listed(r.environment.device for r in records)
+    return " · ".join([sizes, "batch 1", modes, formats, devices])
+
+
 def said_of(records: Sequence[TimingRecord]) -> list[str]:
     """What must stand beside FPS and FPS end to end of several models."""
     several = len({record.size for record in records}) > 1
@@ -65,7 +73,10 @@ def said_of(records: Sequence[TimingRecord]) -> list[str]:
     for record in records:
         for doubt in doubts(record):
             doubtful[doubt].append(_timed_name(record, sized=several))
-    said = [f"{doubt}: {', '.join(dict.fromkeys(names))}" for doubt, names in doubtful.items()]
+    said = [
+        f"{doubt}: {'all' if len(names) == len(records) > 1 else ', '.join(dict.fromkeys(names))}"
+        for doubt, names in doubtful.items()
+    ]
     photos = _listed("×".join(map(str, r.photo_size)) for r in records if r.photo_size)
     environments = [record.environment for record in records]
     versions = _listed(

@@ -119,5 +119,43 @@ def estimates(gains: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def seeds_needed(spread: float, *, points: float = 1.0, rows: int = 1, power: float = 0.8) -> int:
+    """How many seeds would settle a difference, by the rule of ``estimates``.
+
+    Args:
+        spread: standard deviation of the difference, paired by seed.
+        points: the true difference, in units of ``spread``.
+        rows: differences that one table states.
+        power: the share of studies of so many seeds that settle it.
+
+    Returns:
+        The smallest number, by the noncentral t distribution; at most 10,000.
+    """
+    for seeds in range(2, 10_000):
+        most = stats.t.isf((1 - CONFIDENCE) / 2 / rows, seeds - 1)
+        if spread <= 0 or stats.nct.sf(most, seeds - 1, points * seeds**0.5 / spread) >= power:
+            return seeds
+    return 10_000
+
+
+def pooled_spread(frame: pd.DataFrame, by: Sequence[str], *, of: str) -> tuple[float, int]:
+    """Standard deviation over seeds, pooled over groups, and how many seeds went into it.
+
+    Args:
+        frame: one row for each run.
+        by: columns that tell groups apart; those of one seed say nothing.
+        of: the column whose spread is taken.
+
+    Returns:
+        NaN and 0 where no group has two seeds.
+    """
+    groups = frame.dropna(subset=[of]).groupby(list(by), dropna=False)[of]
+    variance, count = groups.var(ddof=1), groups.count()
+    variance, count = variance[count > 1], count[count > 1]
+    if count.empty:
+        return float("nan"), 0
+    return float((variance * (count - 1)).sum() / (count - 1).sum()) ** 0.5, int(count.sum())
+
+
 def _named(seeds: pd.Series) -> str:
     return ", ".join(str(int(seed)) for seed in seeds.dropna().unique())

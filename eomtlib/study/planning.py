@@ -86,6 +86,7 @@ def make_plan(
                 "GMACs at training size": round(gmacs, 2),
                 "finished": ", ".join(done) or "–",
                 "about": format_seconds(left),
+                "seconds": left,
             }
         )
     # Configurations that differ in a seed share one pretraining.

@@ -154,19 +154,15 @@ class Run:
 
     def _learn(self) -> None:
         found = self.result()
-        done = self._complete(found)
         if found.training is not None:
             # A kill between the record and this line leaves it.
             forget_states(self.folder)
-        if done:
-            self.say(f"{self.rung}: found {', '.join(done)}.")
         training, evaluation = found.training, found.evaluation
         if self._train and training is None:
             self._say_why_anew()
             training = self.train()
         if training is not None and evaluation is None:
             evaluation = self.evaluate(training)
-        if evaluation is not None:
             figure = FIGURES[self.settings.task][0]
             self.say(f"{self.rung}: {ACCURACIES[figure]} {evaluation.metrics[figure]:.1f}.")
 

@@ -5,6 +5,7 @@ Studies share records: what one notebook has trained another finds again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -234,10 +235,11 @@ class Study:
             EomtlibError: where that is not to be waited for (``wait``).
         """
         self._check()
+        self._say_what_is_found()
         self._learn_side_by_side()
         elsewhere: list[Run] = []
         for number, (run, point) in enumerate(zip(self.runs, self.points, strict=True), start=1):
-            if len(self.first_runs) < len(self.runs):
+            if len(self.first_runs) < len(self.runs) and not run.is_learnt():
                 said = ", ".join(f"{name} {value}" for name, value in point.items())
                 run.say(f"Run {number} of {len(self.runs)}: {said}")
             if not run.learn(wait=False):
@@ -254,6 +256,13 @@ class Study:
     def timings_here(self) -> list[TimingRecord]:
         """All timings of this machine in the results folder, whatever study made them."""
         return self.store.records("timing", machine=self.machine, method=TIMING_METHOD)
+
+    def _say_what_is_found(self) -> None:
+        """One sentence for all that need not be done again."""
+        done = Counter(kind for run in self.runs for kind in run.finished())
+        if done:
+            counts = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in done.items()]
+            self.runs[0].say(f"Found of {len(self.runs)} runs: {', '.join(counts)}.")
 
     def _check(self) -> None:
         for run in self.runs:

@@ -199,7 +199,7 @@ def test_predict_writes_an_overlay_and_segments_of_every_image(trained, tmp_path
         }[task]
     )
     written = {path.name for path in output.iterdir()}
-    assert written == {"overlays", "segments", "options.json", "legend.png"}
+    assert written == {"overlays", "segments", "options.json", "legend.png", "index.html"}
     classes = read_classes(output / "segments" / "classes.json")
     assert [info.name for info in classes] == [info.name for info in trained.classes]
     assert np.array_equal(class_colors(classes), class_colors(trained.classes))

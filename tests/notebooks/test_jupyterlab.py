@@ -72,7 +72,7 @@ def test_notebooks_run_in_jupyterlab_and_the_explorer_answers(browser, lab):
     # In this order: the second notebook looks into the runs of the first.
     ablation = opened(browser, lab, "ablation")
     run_all(ablation)
-    _check_figures(ablation, ("ladder", "pareto", "segmentations", "curves"))
+    _check_figures(ablation, ("ladder", "pareto", "curves"))
     ablation.close()
 
     page = opened(browser, lab, "explore")

@@ -162,21 +162,22 @@ def finished_runs(
         key=lambda own: (not any(record.label for record in own.values()), len(own)),
         default={},
     )
-    models = []
-    for record in (best[rung] for rung in chosen if rung in best):
-        said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
-        said += [f"{name}={value}" for name, value in record.key.options.items()]
-        models.append(
-            ExploredModel(
-                path=store.root / record.checkpoint,
-                rung=record.rung,
-                details=tuple(said),
-                image_size=record.image_size,
-                label=record.label,
-                task=record.task,
-            )
-        )
-    return _told_apart(models)
+    newest = [best[rung] for rung in chosen if rung in best]
+    return _told_apart([trained_model(store, record) for record in newest])
+
+
+def trained_model(store: ResultStore, record: TrainingRecord) -> ExploredModel:
+    """What a training left in its results folder."""
+    said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
+    said += [f"{name}={value}" for name, value in record.key.options.items()]
+    return ExploredModel(
+        path=store.root / record.checkpoint,
+        rung=record.rung,
+        details=tuple(said),
+        image_size=record.image_size,
+        label=record.label,
+        task=record.task,
+    )
 
 
 def _lasted(record: TrainingRecord, duration: str | int) -> bool:

@@ -9,6 +9,7 @@ from eomtlib.report.plots.lines import plot_lines
 from eomtlib.report.plots.overlays import enlarge, overlay
 from eomtlib.report.plots.pareto import plot_pareto
 from eomtlib.report.plots.question import plot_factors, plot_validation
+from eomtlib.report.plots.speed import plot_speed
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, save_figure
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "plot_pareto",
     "plot_pictures",
     "plot_segmentations",
+    "plot_speed",
     "plot_validation",
     "save_figure",
 ]

@@ -13,13 +13,14 @@ from eomtlib.report.plots.style import (
     GREY,
     RUNG_COLORS,
     RUNG_MARKERS,
-    SIZE_POINTS,
     finish,
     pretraining_lines,
 )
 from eomtlib.report.uncertainty import ALL_ROWS
 
-_APART = 0.2
+_APART = 0.24
+_LEAST = 6.0
+"""Points from the left of the axis to its right, so that tenths of one are no cliff."""
 
 
 def plot_changes(
@@ -33,7 +34,7 @@ def plot_changes(
     """The accuracy that each model gains over another, a row for each, and whether seeds settle it.
 
     Thick lines are each row's own interval, thin ones that of all rows at once. Filled points are
-    settled: the latter leaves zero out. Hollow ones are not.
+    settled: the latter leaves zero out. Hollow ones are not. The figure says so.
 
     Args:
         changes: as ``tables.change_table`` returns it.
@@ -46,7 +47,6 @@ def plot_changes(
     names = [rung for rung in LADDER if rung in present] if axis == "rung" else present
     groups = list(changes[beside].unique()) if beside else [None]
     lines = pretraining_lines(groups) if beside == "pretraining" else dict.fromkeys(groups, "-")
-    points = SIZE_POINTS if beside == "size" else dict.fromkeys(groups, 8)
     height = 1.3 + 0.34 * len(names) * max(1.0, 0.6 * len(groups))
     fig, ax = plt.subplots(figsize=(7.2, height))
     ax.axvline(0, color=GREY, lw=0.8, zorder=0)
@@ -54,18 +54,26 @@ def plot_changes(
         shift = (place - (len(groups) - 1) / 2) * _APART
         part = changes if group is None else changes[changes[beside] == group]
         for _, row in part.iterrows():
-            style = {"line": lines[group], "points": points[group]}
-            _draw_gain(ax, row, names.index(row[axis]) + shift, **style)
+            named = "" if group is None else str(group)
+            _draw_gain(ax, row, names.index(row[axis]) + shift, line=lines[group], named=named)
     ax.set_yticks(range(len(names)), [_title(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     against = set(changes["against"])
     other = _title(against.pop()) if len(against) == 1 else "the rung before"
-    ax.set_xlabel(f"{_heading(changes)} against {other}")
-    finish(ax, title, [note])
+    ax.set_xlabel(f"points of {_heading(changes)} against {other}")
+    low, high = ax.get_xlim()
+    if high - low < _LEAST:
+        ax.set_xlim((low + high - _LEAST) / 2, (low + high + _LEAST) / 2)
+    counts = changes.get("seeds", pd.Series([0]))
+    seeds = " to ".join(dict.fromkeys(f"{n:.0f}" for n in (counts.min(), counts.max())))
+    key = (
+        "One seed: no intervals, nothing is settled (hollow)."
+        if changes["from"].isna().all()
+        else "Lines: 95 % over seeds, thick for each row by itself, thin for all rows at once. "
+        "Filled: settled; hollow: not."
+    )
+    finish(ax, title, [key, note], subtitle=f"{seeds} seeds" if counts.max() > 1 else "")
     ax.grid(visible=False, axis="y")
-    if beside:
-        handles = [_handle(beside, group, lines[group]) for group in groups]
-        ax.legend(handles=handles, title=beside, fontsize=8, title_fontsize=8, frameon=False)
     fig.tight_layout()
     return fig
 
@@ -79,7 +87,7 @@ def _title(name: object) -> str:
     return LADDER[name].title if name in LADDER else for_matplotlib(str(name))
 
 
-def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, *, line: object, points: float) -> None:
+def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, *, line: object, named: str) -> None:
     rung = row.get("rung")
     color, has_interval = RUNG_COLORS.get(rung, "#000000"), not pd.isna(row["from"])
     if has_interval:
@@ -87,10 +95,9 @@ def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, *, line: object, points: 
         ax.plot(row[list(ALL_ROWS)], [y, y], color=color, lw=0.6, zorder=1)
     settled = not row["what the seeds say"].startswith(("not settled", "one seed"))
     style = {"marker": RUNG_MARKERS.get(rung, "o"), "mfc": color if settled else "white"}
-    ax.plot(row[_heading(row)], y, color=color, ms=points, ls="", zorder=2, **style)
-
-
-def _handle(beside: str, group: str, line: object) -> plt.Line2D:
-    if beside == "pretraining":
-        return plt.Line2D([], [], color=GREY, ls=line, label=group)
-    return plt.Line2D([], [], color=GREY, ls="", marker="o", ms=SIZE_POINTS[group], label=group)
+    ax.plot(row[_heading(row)], y, color=color, ms=9, mew=1.3, ls="", zorder=2, **style)
+    ends = row[[_heading(row), "to", ALL_ROWS[1]]].astype(float)
+    ax.annotate(
+        for_matplotlib(named), (ends.max(), y), xytext=(8, 0), textcoords="offset points",
+        va="center", fontsize=8, color=color,
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eomtlib.core.escaping import for_matplotlib
+from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.plots.style import RUNG_COLORS, RUNG_MARKERS, finish
 
@@ -26,21 +27,29 @@ def running_loss(curves: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss per predicted layer over training, and the masking probabilities of annealed rungs.
+    """Loss per predicted layer, validated accuracies, and masking probabilities over training.
 
     Args:
-        curves: rung → its logged values, with the columns ``step``, ``loss`` and ``masking_k``.
+        curves: rung → its logged values, with the columns ``step``, ``loss`` and ``masking_k``,
+            and ``val_pq`` (or another accuracy) where it was validated.
     """
     annealed = {r: c for r, c in curves.items() if LADDER[r].masking == "annealed"}
-    fig, axes = plt.subplots(
-        1, 2 if annealed else 1, figsize=(11 if annealed else 6.5, 3.9), squeeze=False
-    )
+    validated = [f"val_{m}" for m in ACCURACIES if any(f"val_{m}" in c for c in curves.values())]
+    panels = 1 + bool(annealed) + bool(validated)
+    fig, axes = plt.subplots(1, panels, figsize=(1.5 + 4.9 * panels, 3.9), squeeze=False)
     ax = axes[0, 0]
     for rung, frame in curves.items():
-        steps, smooth = running_loss(frame)
-        style = {"color": RUNG_COLORS[rung], "marker": RUNG_MARKERS[rung], "lw": 1.5, "ms": 5}
-        style |= {"markevery": max(1, len(steps) // 6), "label": LADDER[rung].title}
-        ax.plot(steps, smooth, **style)
+        style = {"color": RUNG_COLORS[rung], "lw": 1.5, "label": LADDER[rung].title}
+        ax.plot(*running_loss(frame), **style)
+        for column in (name for name in validated[:1] if name in frame):
+            points = frame.dropna(subset=[column])
+            style |= {"marker": RUNG_MARKERS[rung], "ms": 4.5}
+            axes[0, 1].plot(points["step"] + 1, points[column], **style)
+    if validated:
+        axes[0, 1].set_ylabel(f"{ACCURACIES[validated[0].removeprefix('val_')]} (%) while training")
+        axes[0, 1].set_title("validation", loc="left", fontsize=10)
+        axes[0, 1].set_xlabel("step")
+    ax.set_title("training loss, logarithmic", loc="left", fontsize=10)
     ax.set_xlabel("step")
     ax.set_ylabel(LOSS)
     ax.set_yscale("log")
@@ -49,7 +58,7 @@ def plot_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     ax.legend(fontsize=8, frameon=False)
     if annealed:
         rung = "eomt" if "eomt" in annealed else next(iter(annealed))
-        _draw_annealing(axes[0, 1], annealed[rung], LADDER[rung].title)
+        _draw_annealing(axes[0, -1], annealed[rung], LADDER[rung].title)
     for axis in axes.flat:
         finish(axis)
     fig.tight_layout()

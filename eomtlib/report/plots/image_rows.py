@@ -54,7 +54,7 @@ def plot_segmentations(
     columns = per_line or len(images)
     sides = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
     lines = -(-len(images) // columns)
-    size = (2.0 * columns + 1.7, 2.0 * len(sides) * lines)
+    size = (1.7 * columns + 1.9, 1.7 * len(sides) * lines)
     fig, axes = _grid(sides * lines, columns, figsize=size)
     # From [lines * sides, columns] to a row for each side, a column for each image.
     axes = axes.reshape(lines, len(sides), columns).swapaxes(0, 1).reshape(len(sides), -1)
@@ -117,6 +117,13 @@ def plot_attention(
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     fig.tight_layout(h_pad=0.6, w_pad=0.4)
+    key = (
+        "Query blocks: attention of the query of the surest segment, light where most, each map to "
+    )
+    key += (
+        "its own maximum; what is missing from 100 % goes to queries and other tokens. Final mask: "
+    )
+    small_print(fig, [key + "its probability, 0 (dark) to 1 (yellow)."])
     return fig
 
 

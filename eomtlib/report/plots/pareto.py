@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator
 from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, SIZE_POINTS, finish
+from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, SIZE_POINTS, finish, widen
 
 _ORDERS = {"rung": RUNGS, "size": SIZES, "pretraining": PRETRAININGS}
 
@@ -24,9 +24,11 @@ def plot_pareto(
     table: pd.DataFrame,
     *,
     along: str | None = None,
+    label: str = "",
     x: str = "fps",
     y: str = "",
     title: str = "",
+    subtitle: str = "",
     note: str = "",
     ax: Axes | None = None,
 ) -> Figure:
@@ -39,9 +41,11 @@ def plot_pareto(
             given; the spread of ``y`` over seeds as error bars where there is a column ``y_std``.
             Rows without ``x`` or ``y`` are left out, and said so in the figure.
         along: what changes along a rung's curve, such as ``size`` or ``pretraining``.
+        label: column of what is written beside each point, where that is not the rung's title.
         x: column of the speed.
         y: column of the accuracy; found by itself when empty.
         title: of the figure.
+        subtitle: what it was measured under.
         note: small print below it, such as what the accuracies are worth.
         ax: drawn on instead of a new figure.
     """
@@ -53,7 +57,7 @@ def plot_pareto(
         kind="stable",
     )
     if along is None:
-        lines = [shown.iloc[_pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))]]
+        lines = [shown.iloc[pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))]]
         ax.plot(lines[0][x], lines[0][y], color=GREY, lw=1.2, ls="--", zorder=1)
     else:
         lines = [group for _, group in shown.groupby("rung", sort=False)]
@@ -69,14 +73,23 @@ def plot_pareto(
         style = {"marker": RUNG_MARKERS[rung], "color": RUNG_COLORS[rung], "ms": points}
         ax.plot(row[x], row[y], mec="white", mew=0.8, ls="", zorder=3, **style)
     ax.set_xscale("log")
-    ax.margins(0.16)
-    ax.set_xlabel("images per second (FPS), model alone, batch 1")
+    ax.margins(x=0.16 if along is None else 0.24, y=0.16)
+    if len(shown):
+        widen(ax)
+    ax.set_xlabel("images per second (FPS), model alone, batch 1, logarithmic")
     ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(plt.NullFormatter())
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    low, high = ax.get_xlim()
+    close = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
+    subs = close if high < 3 * low else (1, 1.5, 2, 3, 5, 7)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
-    finish(ax, title, [note, f"No value for {', '.join(left_out)}." if left_out else ""])
+    key = "Dashed: not beaten in both." if along is None else "A line joins what one rung reaches."
+    key += " Bars: standard deviation over seeds." if len(bars) else ""
+    missing = f"No value for {', '.join(LADDER[name].title for name in left_out)}."
+    notes = [key if len(shown) else "", note, missing if left_out else ""]
+    finish(ax, title, notes, subtitle=subtitle)
     fig.tight_layout()
     # Labels are placed last: their distances to points depend on the final layout.
     if len(shown):
@@ -86,7 +99,8 @@ def plot_pareto(
             covered.append((np.full(2, row[x], float), row[y] + reach))
         points = shown[x].to_numpy(float), shown[y].to_numpy(float)
         colors = [RUNG_COLORS[rung] for rung in shown["rung"]]
-        _write_labels(ax, points, _labels(shown, along), colors, covered)
+        texts = list(shown[label]) if label else _labels(shown, along)
+        _write_labels(ax, points, texts, colors, covered)
     return fig
 
 
@@ -125,7 +139,7 @@ def _write_labels(
     )  # fmt: skip
 
 
-def _pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Indices of the points that no other beats in both, from slow to fast."""
     beaten = [((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)]
     front = np.flatnonzero(~np.array(beaten, bool))

@@ -14,13 +14,18 @@ from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.words import ACCURACIES
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.plots.curves import LOSS, running_loss
-from eomtlib.report.plots.style import GREY, RUNG_COLORS, finish
+from eomtlib.report.plots.style import GREY, RUNG_COLORS, finish, widen
 
 _COLORS = list(RUNG_COLORS.values())
 
 
 def plot_factors(
-    frame: pd.DataFrame, factors: Sequence[str], *, title: str = "", note: str = ""
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    *,
+    title: str = "",
+    subtitle: str = "",
+    note: str = "",
 ) -> Figure:
     """The accuracy of every run: lines over one factor, a grid over two, one row each over more.
 
@@ -31,6 +36,7 @@ def plot_factors(
         frame: as ``frame.to_frame`` returns it, with a column for each factor.
         factors: what was varied; at least one.
         title: of the figure.
+        subtitle: what it was measured under.
         note: small print below it.
     """
     figure = accuracy_of(frame)
@@ -40,7 +46,7 @@ def plot_factors(
     size = (7.2, max(3.0, 1.2 + 0.35 * combinations)) if draw is _rows else (7.2, 4.2)
     fig, ax = plt.subplots(figsize=size)
     draw(ax, shown, list(factors), figure)
-    finish(ax, title, [note])
+    finish(ax, title, [note], subtitle=subtitle)
     if draw is _cells:
         ax.grid(False)
     fig.tight_layout()
@@ -96,6 +102,7 @@ def _lines(ax: Axes, shown: pd.DataFrame, factors: list[str], figure: str) -> No
     ax.set_xlim(-0.4, len(values) - 0.6)
     ax.set_xlabel(axis)
     ax.set_ylabel(f"{ACCURACIES[figure]} (%)")
+    widen(ax)
     ax.legend(fontsize=8, frameon=False)
 
 

@@ -44,13 +44,35 @@ def pretraining_lines(names: Sequence[str]) -> dict[str, Any]:
     return _PRETRAINING_LINES | dict(zip(others, cycle(free or _LINES), strict=False))
 
 
-def finish(ax: Axes, title: str = "", notes: Sequence[str] = ()) -> None:
-    """A light grid, no box, the title on the left, and what must be said below the figure."""
+def finish(ax: Axes, title: str = "", notes: Sequence[str] = (), *, subtitle: str = "") -> None:
+    """A light grid, no box, the title on the left, and what must be said below the figure.
+
+    Args:
+        ax: of the figure.
+        title: what is shown.
+        notes: small print below.
+        subtitle: what it was measured under, in small letters below the title.
+    """
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
+    lines = textwrap.wrap(subtitle, width=int(ax.figure.get_size_inches()[0] * 72 / 4.4))
     if title:
-        ax.set_title(for_matplotlib(title), loc="left", fontsize=11)
+        pad = 6 + 10.5 * len(lines)
+        ax.set_title(for_matplotlib(title), loc="left", fontsize=11, pad=pad)
+    if lines:
+        ax.annotate(
+            for_matplotlib("\n".join(lines)), (0, 1), xytext=(0, 4), xycoords="axes fraction",
+            textcoords="offset points", va="bottom", fontsize=8.5, color=GREY, linespacing=1.15,
+        )  # fmt: skip
     small_print(ax.figure, notes)
+
+
+def widen(ax: Axes, least: float = 10.0) -> None:
+    """At least so many points from the bottom of an axis of accuracies to its top."""
+    low, high = ax.get_ylim()
+    if (missing := least - (high - low)) > 0:
+        low = max(0.0, low - missing / 2) if low >= 0 else low - missing / 2
+        ax.set_ylim(low, low + least)
 
 
 def small_print(fig: Figure, notes: Sequence[str]) -> None:

@@ -80,16 +80,19 @@ def speed_table(records: Iterable[TimingRecord]) -> pd.DataFrame:
 def accuracy_beside_speed(records: Iterable[TimingRecord]) -> pd.DataFrame:
     """The papers' PQ on COCO beside the FPS measured here, each model's fastest mode and sampler.
 
-    Of each mode and sampler the newest timing is taken. Columns ``size``, ``pretraining``,
-    ``rung``, ``pq`` and ``fps``; for the second kind of Pareto plot, which is for whoever has a GPU
-    but not the weeks of training.
+    Of each mode and sampler the newest timing is taken. Speed does not depend on weights, so a
+    timing without pretraining stands for the first printed one of its architecture. Columns
+    ``size``, ``pretraining`` (the printed one), ``rung``, ``pq`` and ``fps``; for the second kind
+    of Pareto plot, which is for whoever has not the weeks of training.
     """
     pq = _printed("pq")
     timings: defaultdict[tuple[str, str, str], list[TimingRecord]] = defaultdict(list)
-    for r in records:
-        own = Architecture.of_rung(r.rung, size=r.size, pretraining=r.pretraining)
-        if _named(r) in pq and _is_of_papers_size(r) and own.agrees(r.key.architecture):
-            timings[_named(r)].append(r)
+    for r in filter(_is_of_papers_size, records):
+        for rung, size, given in dict.fromkeys((_named(r), *pq)):
+            own = Architecture.of_rung(rung, size=size, pretraining=given)
+            if (rung, size, given) in pq and own.agrees(r.key.architecture):
+                timings[rung, size, given].append(r)
+                break
     rows = [
         (size, given, rung, pq[rung, size, given], representative(own).fps_model)
         for (rung, size, given), own in timings.items()

@@ -14,11 +14,16 @@ from eomtlib.report.explore.sources import Picture, Segments, own_pictures
 CLASSES = (ClassInfo("disc", True, 1), ClassInfo("sky", False, 2))
 
 
-def saved(folder, rung="eomt"):
+def saved(folder, rung="eomt", *, names=("disc", "sky"), sure_of=None):
+    """A model with random weights; ``sure_of``: the class that all its queries are sure of."""
     torch.manual_seed(0)
     model = build_model(
         rung, size="nano", pretraining="none", image_size=64, num_classes=2, num_queries=4
     )
+    if sure_of is not None:
+        parameters = dict(model.named_parameters())
+        (bias,) = (value for name, value in parameters.items() if name.endswith("class_head.bias"))
+        bias.data[sure_of] = 20.0
     config = ModelConfig(
         rung=rung,
         size="nano",
@@ -26,7 +31,7 @@ def saved(folder, rung="eomt"):
         image_size=(64, 64),
         num_queries=4,
         masking=LADDER[rung].masking,
-        class_names=("disc", "sky"),
+        class_names=names,
         is_thing=(True, False),
     )
     save_model(folder, model, config)

@@ -62,7 +62,7 @@ def test_front_joins_what_nothing_beats_in_both():
 def test_what_has_no_value_is_left_out_and_said():
     table = pd.DataFrame({"rung": ["eomt", "pmt"], "fps": [10.0, 20.0], "pq": [50.0, None]})
     fig = plot_pareto(table, note="short training")
-    assert any("short training" in t.get_text() and "pmt" in t.get_text() for t in fig.texts)
+    assert any("short training" in t.get_text() and "PMT" in t.get_text() for t in fig.texts)
     plot_pareto(table.assign(pq=None))  # nothing was trained
 
 
