@@ -75,7 +75,7 @@ def pictures_of(
     found = Segmentations([], {"target": [], "prediction": []})
     rows = zip(samples, _targets(samples), _segmented(segmenter, samples), strict=True)
     for (image, _), *maps in rows:
-        step = max(1, max(image.shape[1:]) // _PAGE_SIDE)
+        step = -(-max(image.shape[1:]) // _PAGE_SIDE)
         small = Image.fromarray(image.permute(1, 2, 0).numpy()).reduce(step)
         found.images.append(np.asarray(small))
         for row, (ids, labels) in zip(found.rows.values(), maps, strict=True):
