@@ -8,7 +8,10 @@ const CLAMP = 6; // as in shown.py
 function explorer({ model, el }) {
   const waiting = new Map();
   const me = Math.random();
-  const status = add(el, "p", { class: "ex-status", text: "This needs a running kernel in JupyterLab; figures below show the first image." });
+  const status = add(el, "p", {
+    class: "ex-status",
+    text: "This needs a running kernel in JupyterLab; figures below show the first image.",
+  });
   model.on("msg:custom", (reply) => waiting.get(reply.to)?.(reply));
 
   /** Asks the kernel; null after an error, which is shown. */
@@ -30,7 +33,7 @@ function explorer({ model, el }) {
     let layer = Infinity; // the last
     let picked = null; // a query: what the kernel says of it, and its pictures
     const tables = {
-      masks: Uint32Array.from(colors, (_, i) => heat(1 / (1 + Math.exp(CLAMP - 2 * CLAMP * i / 255)))),
+      masks: Uint32Array.from(colors, (_, i) => heat(1 / (1 + Math.exp(CLAMP * (1 - i / 127.5))))),
       attention: Uint32Array.from(colors, (_, i) => heat(i / 255)),
     };
     const scratch = canvas(1, 1);
@@ -83,7 +86,8 @@ function explorer({ model, el }) {
         } else open({ name: chosen.name }, [await chosen.arrayBuffer()]);
       },
     });
-    const path = labelled(form, "or its path", "input", { type: "text", placeholder: "file or folder" });
+    const hint = { type: "text", placeholder: "file or folder" };
+    const path = labelled(form, "or its path", "input", hint);
     add(form, "button", { text: "open" });
     add(form, "small", { text: shared ? `All models: ${shared}.` : "" });
     show(view.state);
@@ -110,7 +114,9 @@ function explorer({ model, el }) {
         if (typeof which !== "number" || own.layers[which]) continue;
         const seen = await ask("see", { image, model: which, threshold, has_photo: !!own.photo });
         if (!seen) return;
-        if (seen.picture) Object.assign(own, { photo: seen.picture.photo, target: seen.picture.target });
+        if (seen.picture) {
+          Object.assign(own, { photo: seen.picture.photo, target: seen.picture.target });
+        }
         own.layers[which] = seen.layers;
         own.figures = seen.figures;
         told[which] = seen;
@@ -155,7 +161,8 @@ function explorer({ model, el }) {
       slider.max = last;
       slider.value = at;
       for (const [which, all] of Object.entries(own.layers ?? {})) {
-        own.maps[which] = all[Math.min(which == chosen && !picked ? layer : Infinity, all.length - 1)];
+        const wanted = +which === chosen && !picked ? layer : Infinity;
+        own.maps[which] = all[Math.min(wanted, all.length - 1)];
       }
       heading.textContent = picked ? `query ${picked.query}` : "segments";
       look.parentNode.hidden = !picked?.attention;
@@ -175,13 +182,16 @@ function explorer({ model, el }) {
       const sheet = picked[shown()];
       veil.style.width = `${100 * cut / context.canvas.width}%`;
       const { width, height } = context.canvas;
-      if (scratch.width !== width || scratch.height !== height) Object.assign(scratch, { width, height });
+      if (scratch.width !== width || scratch.height !== height) {
+        Object.assign(scratch, { width, height });
+      }
       const inside = scratch.getContext("2d", { willReadFrequently: true });
       const isMask = shown() === "masks";
       inside.imageSmoothingEnabled = isMask;
       const count = (isMask ? picked.says : picked.looks).length;
       const tall = sheet.height / count;
-      inside.drawImage(sheet, 0, Math.min(layer, count - 1) * tall, sheet.width, tall, 0, 0, width, height);
+      const top = Math.min(layer, count - 1) * tall;
+      inside.drawImage(sheet, 0, top, sheet.width, tall, 0, 0, width, height);
       const drawn = inside.getImageData(0, 0, width, height);
       const values = new Uint32Array(drawn.data.buffer);
       const claims = new Uint8Array(values.length);

@@ -60,8 +60,10 @@ class Explorer(anywidget.AnyWidget):
             chosen = kinds.get(content["kind"], self._begin)
             answer = chosen(content | {"file": bytes(buffers[0])} if buffers else content)
         except EomtlibError as error:
-            # What is raised here ends in a log that nobody sees.
             answer = {"error": str(error)}
+        except Exception as error:
+            # What is raised here ends in a log that nobody sees, and the page waits for an answer.
+            answer = {"error": f"{type(error).__name__}: {error}"}
         return answer | {"to": content["id"]}
 
     def _begin(self, content: dict[str, Any]) -> dict[str, Any]:

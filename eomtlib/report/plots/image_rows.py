@@ -54,7 +54,7 @@ def plot_segmentations(
     columns = per_line or len(images)
     sides = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
     lines = -(-len(images) // columns)
-    size = (2.0 * columns + 1.7, 2.0 * len(sides) * lines)
+    size = (1.7 * columns + 1.9, 1.7 * len(sides) * lines)
     fig, axes = _grid(sides * lines, columns, figsize=size)
     # From [lines * sides, columns] to a row for each side, a column for each image.
     axes = axes.reshape(lines, len(sides), columns).swapaxes(0, 1).reshape(len(sides), -1)

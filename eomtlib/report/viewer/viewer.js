@@ -2,7 +2,7 @@
    imports, for a static page as for a widget. `data.py` beside it makes and describes the data. */
 
 const MISTAKE = [255, 0, 220];
-const EDGE = 1024; // pixels that a small picture's longer side is drawn with, so that lines are thin
+const EDGE = 1024; // pixels that a small picture's longer side is drawn with: lines are thin
 const GRIP = 14; // pixels of the curtain's grip, as in viewer.css
 
 /** Appends an element; a class for `class`, properties for all other names. Text stays text. */
@@ -71,7 +71,8 @@ async function decoded(entry) {
   const colors = segments.map((segment) => segment ? packed(segment.color) : 0);
   const fill = painted(width, height, (i) => colors[ids[i]]);
   const scale = enlargement(width, height);
-  return { ids, width, height, segments, fill, scale, ...edges(ids, segments, width, height, scale) };
+  const drawn = edges(ids, segments, width, height, scale);
+  return { ids, width, height, segments, fill, scale, ...drawn };
 }
 
 function enlargement(width, height) {
@@ -121,7 +122,8 @@ function edges(ids, segments, width, height, scale) {
  * @param element - that it fills.
  * @param data - as `data.viewer_data` makes it. Its owner may change it and call `refresh`.
  * @param options - any of: `start`, of the state below, such as `model`, and `against`: a model's
- *     place, "target" or ""; `onPick({segment, image, model, x, y})`, of a click; segment is null where none is;
+ *     place, "target" or ""; `onPick({segment, image, model, x, y})`, of a click, segment null
+ *     where none is, x and y null from the list;
  *     `onShow(state)`, of another choice, so that what lacks can be fetched; `paint(context,
  *     state, cut)`, draws left of a column in place of segments and returns true if it did.
  * @returns `{state, root, side, refresh(), set(changes)}`; `side` has room for more controls, and
@@ -155,7 +157,7 @@ export function mount(element, data, options = {}) {
       text, type: "button", title: factor > 1 ? "zoom in" : factor ? "zoom out" : "",
       onclick: () => zoom(factor, stage.clientWidth / 2, stage.clientHeight / 2),
     }));
-  add(bar, "button", { text: "save", type: "button", title: "the picture as a file", onclick: save });
+  add(bar, "button", { text: "save", type: "button", title: "as a file", onclick: save });
   const body = add(root, "div", { class: "ev-body" });
   const stage = add(body, "div", { class: "ev-stage" });
   const sheet = add(stage, "div", { class: "ev-sheet" });
@@ -227,7 +229,8 @@ export function mount(element, data, options = {}) {
   function fillThumbs() {
     thumbs.replaceChildren();
     data.images.forEach(({ title, thumbnail, photo: whole }, i) => {
-      const thumb = add(thumbs, "button", { type: "button", title, onclick: () => set({ image: i }) });
+      const onclick = () => set({ image: i });
+      const thumb = add(thumbs, "button", { type: "button", title, onclick });
       add(thumb, "img", { src: thumbnail ?? whole, alt: title });
     });
   }
@@ -270,13 +273,16 @@ export function mount(element, data, options = {}) {
     context.clip();
     context.imageSmoothingEnabled = false;
     context.globalAlpha = state.opacity;
-    if (state.wrong && image().target) context.drawImage(mistakes(which, made), 0, 0, width, height);
-    else if (!state.outlines) context.drawImage(made.fill, 0, 0, width, height);
+    const isWrong = state.wrong && image().target;
+    const layer = isWrong ? mistakes(which, made) : made.fill;
+    if (isWrong || !state.outlines) context.drawImage(layer, 0, 0, width, height);
     context.globalAlpha = 1;
-    context.drawImage(state.outlines && !state.wrong ? made.colored : made.white, 0, 0, width, height);
+    const lines = state.outlines && !isWrong ? made.colored : made.white;
+    context.drawImage(lines, 0, 0, width, height);
     if (state.over && which === entry(state.model)) {
       const black = packed([0, 0, 0]);
-      const others = painted(made.width, made.height, (i) => made.ids[i] === state.over ? 0 : black);
+      const others = painted(made.width, made.height, (i) =>
+        made.ids[i] === state.over ? 0 : black);
       context.globalAlpha = 0.6;
       context.drawImage(others, 0, 0, width, height);
       context.globalAlpha = 1;
@@ -285,7 +291,7 @@ export function mount(element, data, options = {}) {
     context.restore();
   }
 
-  /** Where an entry's class differs from the target's; where the target is void nothing is wrong. */
+  /** Where a class is not the target's; where the target is void nothing is wrong. */
   function mistakes(which, made) {
     const target = ready(image().target).now;
     const name = (decoded, i) => decoded.segments[decoded.ids[i]]?.name;
@@ -308,7 +314,8 @@ export function mount(element, data, options = {}) {
     for (const spot of longest) {
       const wide = context.measureText(spot.name).width / 2;
       const x = (spot.x + spot.length / 2) * made.scale;
-      const y = Math.min(Math.max((spot.first + spot.last + 1) / 2 * made.scale, size), above.height - size);
+      const middle = (spot.first + spot.last + 1) / 2 * made.scale;
+      const y = Math.min(Math.max(middle, size), above.height - size);
       const meets = (one) => Math.abs(one.x - x) < one.wide + wide && Math.abs(one.y - y) < size;
       if (2 * wide > spot.length * made.scale || taken.some(meets)) continue;
       taken.push({ x, y, wide });

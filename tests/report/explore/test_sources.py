@@ -94,6 +94,15 @@ def test_checkpoints_are_told_apart(tmp_path):
     assert given_checkpoints(str(first))[0].title == "EoMT (nano, pretraining none)"
 
 
+def test_a_checkpoint_may_be_a_run_by_its_name(tmp_path):
+    saved(tmp_path / "eomt-nano-1a" / "model")
+    ResultStore(tmp_path).write(training(checkpoint="eomt-nano-1a/model"))
+    (model,) = given_checkpoints("eomt-nano", results_dir=tmp_path)
+    assert model.path == tmp_path / "eomt-nano-1a"
+    with pytest.raises(ConfigurationError, match="Did you mean eomt-nano-1a"):
+        given_checkpoints("eont-nano", results_dir=tmp_path)
+
+
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"nowhere: does not exist"):
         given_checkpoints(str(tmp_path / "nowhere"))

@@ -97,6 +97,7 @@ def test_own_images_are_opened_and_what_fails_is_said(made, tmp_path):
         assert answer["to"] == "8"
         assert "nowhere does not exist" in answer["error"] or "broken.png" in answer["error"]
     assert len(made[1].pictures) == 5
+    assert made[0].answer({"id": "9", "kind": "see"}) == {"to": "9", "error": "KeyError: 'model'"}
 
 
 def test_a_saved_notebook_holds_no_image(made):

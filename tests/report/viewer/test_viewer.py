@@ -187,6 +187,17 @@ def test_keys_and_thumbnails_choose_the_image(page):
     page.wait_for_function("document.querySelector('.ev-list').innerText.includes('tree')")
 
 
+def test_the_picture_is_saved_as_it_is_seen(page, tmp_path):
+    slide(page, "opacity", 1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save").click()
+    saved = Image.open(download.value.path()).convert("RGB")
+    saved = np.asarray(saved.resize((40, 20), Image.Resampling.NEAREST)).astype(int)
+    assert np.abs(saved[10, 25] - BLUE).max() <= 3
+    assert np.abs(saved[0, 25] - GREY).max() <= 3
+    assert "/" not in download.value.suggested_filename
+
+
 def test_maps_keep_every_id():
     ids = np.arange(-1, 69_999).reshape(70, -1)  # more than two bytes hold
     data = ShownMap(ids, []).data()
