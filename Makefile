@@ -1,37 +1,52 @@
-# make ablation   set up, then train, evaluate, time and plot all seven rungs
-# make study      set up, then all notebooks, one after the other (eomtlib book); interrupted, it goes on
-# make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)
-# make test       set up, then lint and the quick tests
-# make test-all   the slow tests as well
-# Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"
-
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= results/runs
 LAB ?= results/runs/lab
 ARGS ?=
+PIP_ARGS ?=
 
-.PHONY: ablation study test test-all lint format lab clean
-.DEFAULT_GOAL := ablation
+.PHONY: help ablation study test test-all lint format lab clean
+.DEFAULT_GOAL := help
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+help:
+	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: 15 to 25 min on two cores'
+	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
+	@echo 'make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)'
+	@echo 'make test       set up, with 0.4 GB of tools for development, then lint and the quick tests'
+	@echo 'make test-all   the slow tests as well'
+	@echo 'make lint, make format, make clean'
+	@echo
+	@echo 'Set-up, once: about 6.3 GB in $(VENV), of which NVIDIA libraries are 3 GB; about 2 min on a fast line.'
+	@echo 'Without GPU, less: make ablation PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"'
+	@echo 'Options go to the notebook: make ablation ARGS="-p size micro -p duration 3000steps"'
+
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
 	  f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+
+# Both with the same constraints, so that the second adds to the first and changes nothing.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing into $(VENV): about 6.3 GB, about 2 min on a fast line (CPU only: see make help).'
+	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo 'Installing the tools of development into $(VENV): about 0.4 GB.'
+	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e '.[dev]'
 	@touch $@
 
 ablation: $(VENV)/.installed
 	@mkdir -p $(OUT)
 	$(BIN)/python -m papermill notebooks/ablation.ipynb $(OUT)/ablation.ipynb \
 	  --cwd . -k python3 -p results_dir $(OUT) $(ARGS)
-	@echo "Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
+	@echo "Report: $(OUT)/report.html   Executed notebook: $(OUT)/ablation.ipynb   Figures and tables: $(OUT)/figures"
 
 study: $(VENV)/.installed
 	$(BIN)/eomtlib book --results-dir $(OUT) $(ARGS)
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -42,7 +57,7 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
-format: $(VENV)/.installed
+format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

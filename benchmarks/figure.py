@@ -18,9 +18,11 @@ _SERIES = (
     ("transformers", {"color": "#0072B2", "marker": "s", "ls": "--"}),
 )
 
+_IN_A_ROW = 3
+
 
 def plot_curves(points: Sequence[Comparison]) -> Figure:
-    """One column for each curve; seconds are medians and on a logarithmic axis.
+    """Two panels for each curve, three curves in a row; seconds are medians, both axes logarithmic.
 
     Args:
         points: with ``at``; those of one part and quantity are one curve.
@@ -28,25 +30,38 @@ def plot_curves(points: Sequence[Comparison]) -> Figure:
     curves: dict[tuple[str, str], list[Comparison]] = {}
     for point in points:
         curves.setdefault((point.part, point.at[0]), []).append(point)
+    rows, columns = -(-len(curves) // _IN_A_ROW), min(len(curves), _IN_A_ROW)
     fig, axes = plt.subplots(
-        2, len(curves), figsize=(0.6 + 2.7 * len(curves), 5.6), squeeze=False, sharex="col"
+        2 * rows,
+        columns,
+        figsize=(0.6 + 3.1 * columns, 0.6 + 4.4 * rows),
+        squeeze=False,
+        layout="constrained",
     )
-    for (above, below), ((part, quantity), curve) in zip(axes.T, curves.items(), strict=True):
+    pairs = [pair for row in range(rows) for pair in axes[2 * row : 2 * row + 2].T]
+    for pair in pairs[len(curves) :]:
+        for empty in pair:
+            empty.set_visible(False)
+    for (above, below), ((part, quantity), curve) in zip(pairs, curves.items(), strict=False):
+        above.sharex(below)
         values = [point.at[1] for point in curve]
         _draw(above, values, [point.medians for point in curve])
         _tick_seconds(above)
         weighed = [point for point in curve if point.peak_mib is not None]
         _draw(below, [point.at[1] for point in weighed], [point.peak_mib for point in weighed])
-        below.set_ylim(bottom=0)
-        above.set_title(f"{fill(part, 26)}\n{curve[0].unit}", fontsize=9)
-        below.set_xlabel(quantity.replace(", ", "\n", 1), fontsize=9)
+        below.set_ylim(0, 1.08 * below.dataLim.ymax)
+        above.set_title(
+            fill(f"{part}, {curve[0].unit}, by {quantity.partition(',')[0]}", 34), fontsize=9
+        )
+        above.tick_params(labelbottom=False)
+        below.set_xlabel(quantity.replace(", ", "; ", 1), fontsize=9)
         below.set_xticks(values, [str(value) for value in values])
         below.xaxis.set_minor_locator(NullLocator())
-    axes[0, 0].set_ylabel("seconds (median)")
-    axes[1, 0].set_ylabel("peak memory (MiB)")
+    for row in range(rows):
+        axes[2 * row, 0].set_ylabel("median seconds (logarithmic)", fontsize=9)
+        axes[2 * row + 1, 0].set_ylabel("peak memory (MiB)", fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="upper center", ncols=2, frameon=False)
-    fig.tight_layout(rect=(0, 0, 1, 0.94))
+    fig.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return fig
 
 

@@ -36,6 +36,7 @@ def run(chosen: argparse.Namespace) -> None:
             device=resolve_device(chosen.device),
             seeds=chosen.seeds,
             only=[name for name in chosen.only.split(",") if name],
+            for_gallery=bool(chosen.gallery),
             parameters={name: literal(text) for name, text in chosen.p},
             say=say,
         )

@@ -10,7 +10,13 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import TASKS
 from eomtlib.models.checkpoints import ModelConfig, load_model
 from eomtlib.models.parts.segmentation_model import SegmentationModel
+from eomtlib.study.naming import find_checkpoint
 from eomtlib.study.parsing import parse_image_size
+
+
+def find_model(chosen: argparse.Namespace) -> None:
+    """Puts a path in the place of a run's name; see ``study.naming.find_checkpoint``."""
+    chosen.checkpoint = str(find_checkpoint(chosen.checkpoint, chosen.results_dir))
 
 
 def task_of(chosen: argparse.Namespace, config: ModelConfig) -> str:

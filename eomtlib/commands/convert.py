@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from eomtlib.core.console import deliver, show
+from eomtlib.core.console import counted, deliver, show
 from eomtlib.data.exports.conversion import convert
 
 
@@ -20,10 +20,11 @@ def run(chosen: argparse.Namespace) -> None:
         corners=chosen.corners,
     )
     for split, own in counts.items():
-        objects = f"{own.objects.total()} object(s)" if own.is_annotated else "no annotations"
+        objects = counted(own.objects.total(), "object") if own.is_annotated else "no annotations"
         named = ", ".join(f"{number} × {name}" for name, number in own.objects.most_common(8))
         more = ", …" if len(own.objects) > 8 else ""
-        show(f"{split:>5}: {own.images} image(s), {objects}{f': {named}{more}' if named else ''}")
+        images = counted(own.images, "image")
+        show(f"{split:>5}: {images}, {objects}{f': {named}{more}' if named else ''}")
     show(f"Written: {chosen.output}; look at it with")
     show(f"  eomtlib check-data --dataset custom --data-path {chosen.output}")
     splits = {

@@ -6,15 +6,16 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from eomtlib.commands.checkpoint import open_checkpoint
+from eomtlib.commands.checkpoint import find_model, open_checkpoint
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.precision import resolve_device, resolve_precision
-from eomtlib.inference.exported_program import export_program
+from eomtlib.inference.exported_program import ABOUT_FILE, export_program
 
 
 def run(chosen: argparse.Namespace) -> None:
     """Exports, and says how the file is used."""
+    find_model(chosen)
     output = Path(chosen.output).expanduser()
     if output.exists():
         raise ConfigurationError(f"output={str(output)!r} exists already; choose a new file.")
@@ -33,6 +34,9 @@ def run(chosen: argparse.Namespace) -> None:
     shape = [chosen.batch_size, 3, height, width]
     show(
         f"Written: {output}. torch.export.load({str(output)!r}).module() takes images "
-        f"{shape} uint8 on {device} and returns mask logits and class logits."
+        f"{shape} uint8 on {device} and returns mask logits and class logits, no segments yet: "
+        "post-processing is not in the file. Class names and the rest of what it is:\n"
+        f"  about = {{{ABOUT_FILE!r}: ''}}; torch.export.load({str(output)!r}, extra_files=about)\n"
+        f"  json.loads(about[{ABOUT_FILE!r}])['class_names']"
     )
     deliver({"written": output, "input": shape, "device": device, "precision": precision})

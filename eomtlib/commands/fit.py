@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from eomtlib.commands.next_commands import OF_DATA, next_commands
 from eomtlib.core import distributed
 from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.hyperparameters import value_of
+from eomtlib.core.words import FIGURES
+from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.study.identity import chosen_recipe
 from eomtlib.study.overriding import overrides_of
 from eomtlib.study.parameters import (
@@ -22,9 +27,14 @@ from eomtlib.study.parameters import (
     parameters_of,
 )
 from eomtlib.study.parsing import plain
+from eomtlib.study.records.kinds import EvaluationRecord
+from eomtlib.study.records.store import RunResult
 from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
+
+_IN_FULL = 2
+"""Runs whose classes are shown one by one; of more, each gets a line."""
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -47,29 +57,71 @@ def _fit(parameters: dict[str, Any]) -> None:
     plan = study.plan(timed=False)  # all processes look for records together
     if distributed.is_first():
         say("\n".join(plan.said))
-    runs = []
-    for one, result in zip(study.runs, study.learn(), strict=True):
-        if distributed.is_first():
-            metrics = result.evaluation.metrics
-            shown = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-            show(f"{one.rung}, seed {one.settings.seed}: {shown}")
-            show(f"Written: {result.folder / 'model'}")
-            runs.append(
-                {
-                    "rung": one.rung,
-                    "seed": one.settings.seed,
-                    "task": one.settings.task,
-                    "metrics": metrics,
-                    "per_class": result.evaluation.per_class,
-                    "model": result.folder / "model",
-                }
-            )
-    if not distributed.is_first():
-        return
+    results = study.learn()
+    if distributed.is_first():
+        _tell(study, results)
+
+
+def _tell(study: Study, results: Sequence[RunResult]) -> None:
+    """Says what came of each run, draws what it gets wrong, and ends in what to type next."""
+    # Drawing libraries come with it, which --print-config does not need.
+    from eomtlib.report.evaluated import write_figures
+    from eomtlib.report.losses import loss_sentences
+    from eomtlib.report.screen import class_lines, headline, never_found
+
+    for one, result in zip(study.runs, results, strict=True):
+        record, folder = result.evaluation, study.store.root / "figures" / result.folder.name
+        show(f"\n{one.rung}, seed {one.settings.seed}: {headline(record.task, record.metrics)}")
+        if len(results) <= _IN_FULL:
+            lines = class_lines(record, rest=str(study.store.path(record)))
+            show("\n".join([*loss_sentences(record.errors), "", *lines, ""]))
+        else:
+            show(never_found(record))
+        show(f"Written: {result.folder / MODEL}")
+        if record.confusion and not _is_drawn(folder, record):
+            segmenter = one.maker.segmenter(one.maker.trained(result.folder / MODEL))
+            write_figures(folder, record, dataset=one.materials.val_set, segmenter=segmenter)
+        if record.confusion:
+            show(f"Written: {folder} (confusion, worst images)")
     answer = _answer(study) if study.factors else []
     for line in answer:
         show(line)
+    runs = [
+        {
+            "rung": one.rung,
+            "seed": one.settings.seed,
+            "task": one.settings.task,
+            "metrics": result.evaluation.metrics,
+            "per_class": result.evaluation.per_class,
+            "model": result.folder / MODEL,
+        }
+        for one, result in zip(study.runs, results, strict=True)
+    ]
     deliver({"runs": runs, "answer": answer, "label": study.label})
+    best = max(results, key=lambda result: _figure(result.evaluation))
+    one = study.runs[list(results).index(best)]
+    given = {name: getattr(one.settings, name) for name in OF_DATA}
+    say(
+        next_commands(
+            best.folder.name,
+            given | {"results_dir": study.store.root},
+            evaluated=one.materials.val_set,
+            split="val",
+            num_images=best.evaluation.num_images,
+        )
+    )
+
+
+def _is_drawn(folder: Path, record: EvaluationRecord) -> bool:
+    """Whether the figures of an evaluation are there, and not of an earlier one."""
+    figure = folder / "confusion.png"
+    made = datetime.fromisoformat(record.created).timestamp()
+    return figure.is_file() and figure.stat().st_mtime >= made
+
+
+def _figure(record: EvaluationRecord) -> float:
+    figure = record.metrics[FIGURES[record.task][0]]
+    return -1.0 if math.isnan(figure) else figure
 
 
 def _answer(study: Study) -> list[str]:

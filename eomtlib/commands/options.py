@@ -83,10 +83,23 @@ def add_checkpoint(parser: argparse.ArgumentParser, *, runs_task: bool = True) -
         model,
         "--checkpoint",
         "PATH",
-        "ours, the authors' or Hugging Face's: file or folder",
+        "a run's name, as `eomtlib runs` lists it, or the beginning of one; a results folder, for "
+        "its newest run; or a file or folder: ours, the authors' or Hugging Face's",
         required=True,
     )
+    as_described(model, "results_dir")
     option(model, "--weights", "PATH", "of the encoder, where the file lacks it", default="")
+    add_inference(parser, model, runs_task=runs_task)
+
+
+def add_inference(
+    parser: argparse.ArgumentParser,
+    model: argparse._ActionsContainer | None = None,
+    *,
+    runs_task: bool = True,
+) -> None:
+    """Adds the options that say how a model runs, to its group if it has one."""
+    model = model or parser.add_argument_group("the model")
     option(
         model,
         "--image-size",

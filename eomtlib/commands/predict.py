@@ -6,27 +6,31 @@ import argparse
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from eomtlib.commands.checkpoint import open_checkpoint, task_of
+from eomtlib.commands.checkpoint import find_model, open_checkpoint, task_of
 from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.console import complain, deliver, progress, show
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.core.holding import held
 from eomtlib.core.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
-from eomtlib.data.class_colors import class_colors
+from eomtlib.data.class_colors import colored
 from eomtlib.data.decoding.image_files import image_files, image_pixels
-from eomtlib.data.formats.class_files import read_classes
+from eomtlib.data.formats.class_files import class_entries, read_classes
 from eomtlib.data.formats.image_lists import read_image_ids
 from eomtlib.evaluation.official_files import ResultFiles, ResultImage, save_png, told_apart
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
-from eomtlib.report.plots import overlay
+from eomtlib.models.checkpoints import ModelConfig
+from eomtlib.report.pages.image_index import IndexedImage, write_index
+from eomtlib.report.plots.named_overlays import Segments, draw_legend, named_overlay
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -35,18 +39,21 @@ def run(chosen: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 where files could not be read.
     """
+    if not 0 <= chosen.opacity <= 1:
+        raise ConfigurationError(f"opacity={chosen.opacity} must lie between 0 and 1.")
+    find_model(chosen)
     paths = _by_name(chosen.images, image_files(chosen.images, subfolders=chosen.recursive))
     ids = _ids(paths, Path(chosen.image_info).expanduser()) if chosen.image_info else {}
     output = Path(chosen.output).expanduser()
-    partial = _partial(output, resume=chosen.resume)
+    folder = _partial(output, resume=chosen.resume)
     device = resolve_device(chosen.device)
     model, config = open_checkpoint(chosen)
     name = task_of(chosen, config)
     listed = chosen.classes or chosen.image_info
-    classes = (
+    classes = colored(
         _classes_of_file(Path(listed).expanduser(), len(config.class_names))
         if listed
-        else _classes(config.class_names, config.is_thing, task=name)
+        else _classes(config, task=name)
     )
     options = get_task(name).class_options(classes)
     if chosen.threshold is not None:
@@ -61,31 +68,35 @@ def run(chosen: argparse.Namespace) -> int:
         **options,
     )
     notices: list[str] = []
-    lock = partial.with_name(f"{partial.name}.lock")
-    with held(lock, name=str(partial), say=notices.append, wait=False) as is_ours:
+    lock = folder.with_name(f"{folder.name}.lock")
+    with held(lock, name=str(folder), say=notices.append, wait=False) as is_ours:
         if not is_ours:
             raise ConfigurationError(notices[0])
-        results = ResultFiles(partial / "segments", task=name, classes=classes)
+        results = ResultFiles(folder / "segments", task=name, classes=classes, in_colors=True)
         asked = {"model": digest, "image_size": config.image_size, "task": name}
         asked |= {"classes": [vars(info) for info in classes], "threshold": chosen.threshold}
-        asked |= {"ids": config_hash(ids)}
-        _same_as_before(partial, asked)
-        for unfinished in partial.rglob(".*.tmp"):  # of a process that was killed
+        asked |= {"ids": config_hash(ids), "opacity": chosen.opacity}
+        asked |= {"side_by_side": chosen.side_by_side}
+        _same_as_before(folder, asked)
+        for unfinished in folder.rglob(".*.tmp"):  # of a process that was killed
             unfinished.unlink()
         try:
-            unreadable = _segment_all(segmenter, paths, results, partial / "overlays", ids)
+            draw = partial(named_overlay, opacity=chosen.opacity, side_by_side=chosen.side_by_side)
+            unreadable = _segment_all(segmenter, paths, results, folder / "overlays", ids, draw)
             results.finish(as_list=bool(ids))
+            _say_what_was_found(folder, results, opacity=chosen.opacity)
             if unreadable:
                 # Names that are no UTF-8 as they are.
                 lines = "".join(f"{line}\n" for line in unreadable)
-                write_file(partial / "skipped.txt", lines.encode(errors="surrogateescape"))
-            partial.rename(output)
-            (output / results.journal.relative_to(partial)).unlink(missing_ok=True)
+                write_file(folder / "skipped.txt", lines.encode(errors="surrogateescape"))
+            folder.rename(output)
+            (output / results.journal.relative_to(folder)).unlink(missing_ok=True)
         except BaseException:
             done = f"{len(results.done)} of {len(paths)} images"
-            complain(f"Left: {partial} ({done}); --resume goes on in it.")
+            complain(f"Left: {folder} ({done}); --resume goes on in it.")
             raise
     show(f"Written: {output} ({len(results.done)} images)")
+    show(f"To look at: {output / 'index.html'}")
     for line in unreadable:
         complain(f"Skipped: {line}")
     skipped = [line.encode(errors="backslashreplace").decode() for line in unreadable]
@@ -99,13 +110,22 @@ def _segment_all(
     results: ResultFiles,
     overlays: Path,
     ids: Mapping[str, int | str],
+    draw: Callable[[np.ndarray, Segments], np.ndarray],
 ) -> list[str]:
     """Adds each image that is not there yet, under its id or, without one, its number.
+
+    Args:
+        segmenter: of the model.
+        paths: of all images, by name.
+        results: are added to.
+        overlays: the folder of the pictures.
+        ids: of images, by name.
+        draw: an image and its segments → its picture.
 
     Returns:
         What was wrong with those that cannot be read, a line each.
     """
-    paint, colors = get_task(segmenter.task).paint, class_colors(results.classes)
+    paint = get_task(segmenter.task).paint
     stems = told_apart(paths, results.done)
     waiting = [file_name for file_name in paths if file_name not in results.done]
     unreadable = []
@@ -118,18 +138,28 @@ def _segment_all(
         views = segmenter.views(torch.from_numpy(pixels).permute(2, 0, 1))
         (segmented,) = segmenter.segment_views(views, [pixels.shape[:2]])
         painted = paint(segmented)
-        shown = overlay(
-            pixels,
-            painted.ids.cpu().numpy(),
-            painted.labels,
-            colors=colors,
+        segments = Segments(
+            painted.ids.cpu().numpy(), painted.labels, results.classes, painted.scores
         )
         stem = stems[file_name]
-        save_png(shown, overlays / f"{stem}.png")
+        save_png(draw(pixels, segments), overlays / f"{stem}.png", level=1)
         # Last, as what was added is not done again.
-        number = ids.get(file_name, len(results.done))
-        results.add(segmented, ResultImage(number, file_name, stem))
+        image = ResultImage(ids.get(file_name, len(results.done)), file_name, stem)
+        results.add(segmented, image, found=painted.labels)
     return unreadable
+
+
+def _say_what_was_found(folder: Path, results: ResultFiles, *, opacity: float) -> None:
+    """Writes what helps to read the pictures, and a page to find some among many."""
+    images = [
+        IndexedImage(image.file_name, f"overlays/{image.stem}.png", found)
+        for image, found in results.found()
+    ]
+    write_index(folder, images, results.classes)
+    found = {place for image in images for place in image.classes}
+    save_png(draw_legend(results.classes, found, opacity=opacity), folder / "legend.png")
+    listed = json.dumps(class_entries(results.classes), indent=1)
+    write_file(folder / "segments" / "classes.json", f"{listed}\n")
 
 
 def _by_name(named: Sequence[str], paths: Sequence[Path]) -> dict[str, Path]:
@@ -215,17 +245,11 @@ def _classes_of_file(path: Path, count: int) -> list[ClassInfo]:
     return classes
 
 
-def _classes(
-    names: tuple[str, ...], is_thing: tuple[bool, ...] | None, *, task: str
-) -> list[ClassInfo]:
-    if is_thing is None and task == "panoptic":
+def _classes(config: ModelConfig, *, task: str) -> Sequence[ClassInfo]:
+    if config.is_thing is None and task == "panoptic":
         raise ConfigurationError(
             "checkpoint: does not say which classes are things, which a panoptic segmentation "
             "needs; name a file that does by classes, such as COCO's panoptic_val2017.json, or set "
             "task to 'instance' or 'semantic'."
         )
-    things = is_thing or (True,) * len(names)
-    return [
-        ClassInfo(name, thing, number)
-        for number, (name, thing) in enumerate(zip(names, things, strict=True))
-    ]
+    return config.classes(config.is_thing or (True,) * len(config.class_names))

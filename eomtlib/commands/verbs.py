@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from eomtlib.commands.options import add_checkpoint, add_study, as_described, option
+from eomtlib.commands.options import add_checkpoint, add_inference, add_study, as_described, option
 from eomtlib.core.words import CORNERS, DATASET_TASKS, EXPORTS, SIZES, TIMING_MODES
 
 _Parser = argparse.ArgumentParser
@@ -44,18 +44,17 @@ def book(parser: _Parser) -> None:
     Examples:
       eomtlib book
       eomtlib book --only ablation,speed --seeds 0,1,2
+      eomtlib book --gallery results/gallery
+      eomtlib book --figures README.md
     """
-    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2", default="0")
+    option(parser, "--seeds", "NUMBERS", "of those that train, e.g. 0,1,2; default: 0", default="")
     option(parser, "--only", "NAMES", "some of them, e.g. ablation,speed", default="")
     as_described(parser, "device", "results_dir")
     option(parser, "--notebooks", "FOLDER", "of their sources", default="notebooks")
-    option(parser, "--gallery", "FOLDER", "that gets a copy of all but the weights", default="")
-    parser.add_argument(
-        "--figures",
-        metavar="FILE",
-        default="",
-        help="only write the figures that a Markdown file quotes, from results/gallery",
-    )
+    said = "with more questions and seeds; this folder gets a copy of all but the weights"
+    option(parser, "--gallery", "FOLDER", said, default="")
+    said = "only write the figures that this text quotes, from results/gallery"
+    option(parser, "--figures", "FILE", said, default="")
     parser.add_argument(
         "-p",
         nargs=2,
@@ -87,16 +86,45 @@ def benchmark(parser: _Parser) -> None:
 
 
 def check_data(parser: _Parser) -> None:
-    """Read all files of a data set and name each that is missing, damaged or contradictory.
+    """Read all files of a data set; name what is wrong with any, and say what is in them.
 
     Examples:
       eomtlib check-data --dataset custom --data-path streets
-      eomtlib check-data --dataset coco --data-path ~/coco --split val
+      eomtlib check-data --dataset coco --data-path ~/coco --split val --sheet sheet.png
     """
     option(parser, "--dataset", "NAME", f"of {', '.join(DATASET_TASKS)}", required=True)
     as_described(parser, "data_path", "train_data", "val_data", "task", "exif")
     option(parser, "--split", "NAME", f"of {', '.join(_SPLITS)}; by default both", default="")
     option(parser, "--workers", "N", "processes; -1 for cores - 1", type=int, default=-1)
+    about = "a PNG of some of the images with masks and names over them"
+    option(parser, "--sheet", "FILE", about, default="")
+
+
+def compare(parser: _Parser) -> None:
+    """Say whether two models differ on the same images, and where; by drawing images anew.
+
+    Examples:
+      eomtlib compare results/runs/NAME results/runs/OTHER
+      eomtlib compare theirs/panoptic.json results/runs/NAME --dataset coco --data-path ~/coco
+      eomtlib compare results/runs/NAME results/runs/OTHER --figures differences --worst 20
+    """
+    said = "a run's folder, a checkpoint, or predictions in the official tools' formats"
+    parser.add_argument("a", metavar="A", help=said)
+    parser.add_argument("b", metavar="B", help="likewise, by the same task")
+    add_inference(parser)
+    _add_validation(parser)
+    option(
+        parser,
+        "--resamples",
+        "N",
+        "how often images are drawn; default: 2000",
+        type=int,
+        default=2000,
+    )
+    option(parser, "--worst", "N", "how many images to name; default: 10", type=int, default=10)
+    written = parser.add_argument_group("what is written")
+    option(written, "--output", "FILE", "for all figures, in JSON", default="")
+    option(written, "--figures", "FOLDER", "a new one, for pictures of these images", default="")
 
 
 def convert(parser: _Parser) -> None:
@@ -131,19 +159,27 @@ def evaluate(parser: _Parser) -> None:
     """Evaluate a checkpoint; under torchrun or srun, every process takes a share of the images.
 
     Examples:
-      eomtlib evaluate --checkpoint results/runs/NAME/model
-      eomtlib evaluate --checkpoint results/runs/NAME/model --dataset coco --data-path ~/coco
-      eomtlib evaluate --checkpoint results/runs/NAME/model --json > figures.json
+      eomtlib evaluate --checkpoint NAME
+      eomtlib evaluate --checkpoint NAME --dataset coco --data-path ~/coco
+      eomtlib evaluate --checkpoint NAME --json > figures.json
     """
     add_checkpoint(parser)
-    data = parser.add_argument_group("data")
-    as_described(data, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
-    option(data, "--split", "NAME", f"{' or '.join(_SPLITS)}; default: val", default="val")
-    option(data, "--val-images", "N", "how many images; 0: all", type=int, default=0)
-    option(data, "--batch-size", "N", "images at once, a process; default: 1", type=int, default=1)
-    option(data, "--workers", "N", "processes that load images", type=int)
+    _add_validation(parser)
+    measured = parser.add_argument_group("what is measured")
+    measured.add_argument(
+        "--boundary", action="store_true", help="panoptic: also PQ by the boundaries of masks"
+    )
+    option(
+        measured,
+        "--max-dets",
+        "N",
+        "instance: detections of a class that count in an image; default: 100",
+        type=int,
+        default=0,
+    )
     written = parser.add_argument_group("what is written")
     option(written, "--output", "FILE", "for all figures, in JSON", default="")
+    option(written, "--figures", "FOLDER", "for the confusion and the worst images", default="")
     option(
         written,
         "--export",
@@ -157,7 +193,7 @@ def export(parser: _Parser) -> None:
     """Write a checkpoint as one file that PyTorch runs without this library.
 
     Examples:
-      eomtlib export --checkpoint results/runs/NAME/model --output model.pt2
+      eomtlib export --checkpoint NAME --output model.pt2
     """
     add_checkpoint(parser, runs_task=False)
     option(parser, "--output", "FILE", "a new one, such as model.pt2", required=True)
@@ -165,10 +201,10 @@ def export(parser: _Parser) -> None:
 
 
 def predict(parser: _Parser) -> None:
-    """Segment images: an overlay of each, and segments in the formats of the official tools.
+    """Segment images: an overlay of each, with names, and segments in the official formats.
 
     Examples:
-      eomtlib predict --checkpoint results/runs/NAME/model --images photos --output segmented
+      eomtlib predict --checkpoint NAME --images photos --output segmented
       eomtlib predict --checkpoint eomt.bin --images a.jpg b.jpg --output segmented --threshold 0.5
     """
     add_checkpoint(parser)
@@ -207,6 +243,11 @@ def predict(parser: _Parser) -> None:
         default="",
     )
     option(written, "--threshold", "SCORE", "for panoptic; default: 0.8", type=float)
+    about = "of colours over the photo, 0 to 1; default: 0.42"
+    option(written, "--opacity", "SHARE", about, type=float, default=0.42)
+    written.add_argument(
+        "--side-by-side", action="store_true", help="overlays with the photo at their left"
+    )
     parser.add_argument(
         "--compile", action="store_true", help="faster after the first image, which takes minutes"
     )
@@ -238,6 +279,32 @@ def pretrain(parser: _Parser) -> None:
     as_described(parser, "device", "precision", "results_dir")
 
 
+def report(parser: _Parser) -> None:
+    """Write one HTML page of a results folder: answer, table, plots, images, configuration.
+
+    Examples:
+      eomtlib report
+      eomtlib report --results-dir results/runs --output report.html --num-images 8
+    """
+    option(
+        parser,
+        "--output",
+        "FILE",
+        "the page; an older one is replaced; default: report.html",
+        default="report.html",
+    )
+    option(parser, "--study", "NAME", "of several; by default the newest", default="")
+    option(
+        parser,
+        "--num-images",
+        "N",
+        "validation images to show; default: 4",
+        type=int,
+        default=4,
+    )
+    as_described(parser, "results_dir", "data_path", "val_data", "device")
+
+
 def runs(parser: _Parser) -> None:
     """List the runs of a results folder; say why one is found or not; delete some.
 
@@ -260,13 +327,25 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "benchmark": benchmark,
     "book": book,
     "check-data": check_data,
+    "compare": compare,
     "convert": convert,
     "evaluate": evaluate,
     "export": export,
     "fit": fit,
     "predict": predict,
     "pretrain": pretrain,
+    "report": report,
     "runs": runs,
 }
 """Verb → what adds its options, whose docstring is its help. Its module has a function ``run``,
 which may return an exit status."""
+
+
+def _add_validation(parser: _Parser) -> None:
+    """Adds the options that say which images a model is judged on."""
+    data = parser.add_argument_group("data")
+    as_described(data, "dataset", "data_path", "train_data", "val_data", "exif", "on_bad")
+    option(data, "--split", "NAME", f"{' or '.join(_SPLITS)}; default: val", default="val")
+    option(data, "--val-images", "N", "how many images; 0: all", type=int, default=0)
+    option(data, "--batch-size", "N", "images at once, a process; default: 1", type=int, default=1)
+    option(data, "--workers", "N", "processes that load images", type=int)

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Self, TextIO, TypeVar
 
 import msgspec
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 _T = TypeVar("_T")
-_IN_NOTEBOOK = any("notebook" in base.__module__ for base in tqdm.__mro__)
+# A kernel's shell; without IPython there is none.
+_SHELL = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+_IN_NOTEBOOK = _SHELL is not None and "IPKernelApp" in _SHELL.config
 _GOING = (
     "{desc} {percentage:3.0f} % |{bar}| {n_fmt} of {total_fmt}{unit}, {remaining} left{postfix}"
 )
@@ -29,6 +31,8 @@ _ENDLESS = "{desc} {n_fmt}{unit}, {elapsed}{postfix}"
 _WIDEST = 100
 # In a file: a line with every tenth, if these seconds have passed, and one at least so often.
 _BETWEEN_LINES, _LONGEST_SILENCE = 5.0, 60.0
+_BETWEEN_DRAWINGS = 0.5
+"""Seconds, in a notebook: its text is replaced, so that a page of it shows how it ended."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def counted(number: int, what: str) -> str:
 
 
 class Progress:
-    """How far something is: a bar, a widget in a notebook, in a file a line now and then.
+    """How far something is: a bar, in a file a line now and then.
 
     Args:
         what: is done, in a word or a few.
@@ -113,7 +117,7 @@ class Progress:
         unit: of what, such as ``images``.
         shown: whether it is shown at all.
         delay: seconds before it shows; what is over before never does.
-        kept: whether it stays once it is over.
+        kept: whether it stays, or its last line is said, once it is over.
     """
 
     def __init__(
@@ -127,15 +131,15 @@ class Progress:
         delay: float = 0.0,
         kept: bool = True,
     ) -> None:
-        self._what, self._total, self._delay = what, total, delay
+        self._what, self._total, self._kept = what, total, kept
         self._unit = f" {unit}" if unit else ""
         self._already = self._done = already
         self._note = ""
-        self._started = time.monotonic()
-        self._line_at, self._line_done = self._started + delay, already
-        is_shown = shown and not manner().quiet
-        has_bar = _IN_NOTEBOOK or sys.stderr.isatty()
-        self._writes_lines = is_shown and kept and not has_bar
+        self._began = time.monotonic()
+        self._shows_at = self._line_at = self._began + delay
+        self._line_done = already
+        is_shown, has_bar = shown and not manner().quiet, not _IN_NOTEBOOK and sys.stderr.isatty()
+        self._writes_lines, self._handle = is_shown and not has_bar, None
         self._bar = tqdm(
             desc=what,
             total=total,
@@ -144,7 +148,7 @@ class Progress:
             delay=delay,
             leave=kept,
             bar_format=_GOING if total else _ENDLESS,
-            ncols=None if _IN_NOTEBOOK else min(_WIDEST, shutil.get_terminal_size().columns),
+            ncols=min(_WIDEST, shutil.get_terminal_size().columns),
             disable=not (is_shown and has_bar),
         )
 
@@ -159,9 +163,13 @@ class Progress:
         if self._total:
             self._bar.bar_format = _DONE
         self._bar.close()
-        seconds = time.monotonic() - self._started
-        if self._writes_lines and seconds >= self._delay:
-            say(f"{self._counted} in {_clock(seconds)}{self._note}")
+        now = time.monotonic()
+        if not self._writes_lines or now < self._shows_at:
+            return
+        if _IN_NOTEBOOK and (self._kept or self._handle):
+            self._draw(_DONE if self._kept else "")
+        elif self._kept:
+            say(f"{self._counted} in {_clock(now - self._began)}{self._note}")
 
     def update(self, count: int = 1) -> None:
         """So many more are done; 0 to show what was noted all the same."""
@@ -170,22 +178,47 @@ class Progress:
             self._bar.update(count)
         else:
             self._bar.refresh()
-        if not self._writes_lines or self._done == self._total:
+        now = time.monotonic()
+        since = now - self._line_at
+        if not self._writes_lines or since < _BETWEEN_DRAWINGS or self._done == self._total:
             return
-        since, now = time.monotonic() - self._line_at, time.monotonic()
         tenth = self._total and 10 * (self._done - self._line_done) >= self._total
-        if since >= _LONGEST_SILENCE or (tenth and since >= _BETWEEN_LINES):
-            self._line_at, self._line_done = now, self._done
+        if _IN_NOTEBOOK:
+            self._draw(_GOING)
+        elif since >= _LONGEST_SILENCE or (tenth and since >= _BETWEEN_LINES):
             left = ""
             if self._total and self._done > self._already:
-                rate = (now - self._started) / (self._done - self._already)
+                rate = (now - self._began) / (self._done - self._already)
                 left = f", {_clock(rate * (self._total - self._done))} left"
             say(f"{self._counted}{left}{self._note}")
+        else:
+            return
+        self._line_at, self._line_done = now, self._done
 
     def note(self, text: str) -> None:
         """What stands behind the count."""
         self._note = f", {text}" if text else ""
         self._bar.set_postfix_str(text, refresh=False)
+
+    def _draw(self, form: str) -> None:
+        """Puts the bar into the cell, or what it comes to in place of the one before."""
+        text = form and tqdm.format_meter(
+            self._done,
+            self._total,
+            time.monotonic() - self._began,
+            ncols=_WIDEST,
+            prefix=self._what,
+            unit=self._unit,
+            bar_format=form if self._total else _ENDLESS,
+            postfix=self._note.removeprefix(", "),
+            initial=self._already,
+        )
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._handle.update({"text/plain": text}, raw=True)
 
     @property
     def _counted(self) -> str:

@@ -20,3 +20,8 @@ def for_markdown(text: str) -> str:
 def for_matplotlib(text: str) -> str:
     """Text in which a dollar starts no formula."""
     return text.replace("$", r"\$")
+
+
+def for_terminal(text: str) -> str:
+    """One line without what a terminal would obey, such as escape sequences."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

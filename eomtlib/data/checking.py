@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,10 @@ from eomtlib.core.console import progress
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.dataset import FileDataset
 from eomtlib.data.decoding.problems import FileError
-from eomtlib.data.formats.class_masks import MaskFiles
 from eomtlib.data.looking import Seen, look_at
 from eomtlib.data.registry import open_files
+from eomtlib.data.tally import Tally
 from eomtlib.data.task_views import in_order_of
-
-_NAMED = 8
-"""So many of a long list are named."""
 
 
 class Findings:
@@ -76,7 +73,7 @@ def check_split(
     files: str = "",
     exif: str = "apply",
     workers: int | None = None,
-) -> FileDataset | None:
+) -> Tally | None:
     """Reads every image and every annotation of a split, whatever it finds.
 
     Of an entry of an annotation file, and of a file, the first problem is named.
@@ -92,7 +89,7 @@ def check_split(
         workers: processes; None for ``default_workers``.
 
     Returns:
-        The split, None where it cannot be opened.
+        Counts over the split, None where it cannot be opened.
 
     Raises:
         ConfigurationError: for an unknown name, task or split, or a missing ``data_path``.
@@ -113,18 +110,18 @@ def check_split(
         findings.note("unusable data set", str(error))
         return None
     seen = look_at(dataset, range(len(dataset)), workers=workers)
-    tally = Tally(dataset)
+    tally = Tally(dataset, task)
     bar = progress(seen, f"checking {split}", total=len(dataset), unit="images", delay=3)
     for index, image in enumerate(bar):
         for problem in image.problems:
             findings.add(problem)
-        tally.add(image)
+        tally.add(index, image)
         _check_segments(dataset, index, image, findings)
     findings.images += tally.images
     findings.segments += int(tally.segments.sum())
     for text in (*dataset.notes, *tally.remarks()):
         findings.remark(f"{split}: {text}")
-    return dataset
+    return tally
 
 
 def check_both(train: FileDataset, val: FileDataset, *, findings: Findings) -> None:
@@ -148,44 +145,6 @@ def check_both(train: FileDataset, val: FileDataset, *, findings: Findings) -> N
         first = val.image_of(int(shared[0]))
         text = f"{len(shared)} of {len(own)} val image(s) are training images, the first is {first}"
         findings.note("same picture in both splits", f"{text}; take them out of one.")
-
-
-class Tally:
-    """Counts over images of one data set.
-
-    Args:
-        dataset: theirs.
-
-    Attributes:
-        images: so far.
-        segments: ``[classes]``, those that show.
-    """
-
-    def __init__(self, dataset: FileDataset) -> None:
-        self._classes, self._has_numbers = dataset.classes, isinstance(dataset, MaskFiles)
-        self.images = self._void = self._turned = self._annotated = 0
-        self.segments = np.zeros(len(dataset.classes), np.int64)
-
-    def add(self, seen: Seen) -> None:
-        """Counts another image."""
-        self.images += 1
-        self._turned += seen.is_turned
-        self._void += seen.has_void
-        self._annotated += seen.is_annotated
-        self.segments += np.bincount(seen.labels[seen.areas > 0], minlength=len(self._classes))
-
-    def remarks(self) -> Iterable[str]:
-        """What is to be known of them all."""
-        absent = [info for info, n in zip(self._classes, self.segments, strict=True) if not n]
-        if absent and self.images:
-            names = ", ".join(f"{info.name} (id {info.category_id})" for info in absent[:_NAMED])
-            more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-            text = f"{len(absent)} of {len(self._classes)} classes have no segment: {names}{more}"
-            if self._has_numbers and self._void == self._annotated > 0:
-                text += "; void (255 of one's own masks) is in all of them"
-            yield text
-        if self._turned:
-            yield f"{self._turned} of {self.images} image(s) have an EXIF orientation"
 
 
 def _check_segments(dataset: FileDataset, index: int, seen: Seen, findings: Findings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,6 +47,14 @@ def class_colors(classes: Sequence[ClassInfo]) -> np.ndarray:
         for place, info in enumerate(classes)
     ]
     return np.array(colors, np.uint8).reshape(-1, 3)
+
+
+def colored(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
+    """The same classes, each with the colour that it is drawn in."""
+    colors = class_colors(classes).tolist()
+    return tuple(
+        replace(info, color=tuple(color)) for info, color in zip(classes, colors, strict=True)
+    )
 
 
 def place_color(place: int) -> tuple[int, int, int]:

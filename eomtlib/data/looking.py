@@ -26,6 +26,7 @@ class Seen:
         is_annotated: whether its annotation can be read.
         areas: ``[K]`` pixels of each segment; empty where it cannot.
         labels: ``[K]`` class of each.
+        is_crowd: ``[K]`` bool.
         has_void: whether any pixel is of no segment.
         is_turned: by its EXIF data.
     """
@@ -34,6 +35,7 @@ class Seen:
     is_annotated: bool
     areas: np.ndarray
     labels: np.ndarray
+    is_crowd: np.ndarray
     has_void: bool
     is_turned: bool
 
@@ -59,6 +61,7 @@ def look_at(
 def _look(dataset: FileDataset, index: int) -> Seen:
     problems: list[FileError] = []
     areas = labels = np.zeros(0, np.int64)
+    is_crowd = np.zeros(0, bool)
     is_turned = is_annotated = has_void = False
     try:
         content = dataset.image_file(index)
@@ -72,7 +75,8 @@ def _look(dataset: FileDataset, index: int) -> Seen:
             segments = dataset.read_segments(index)
             is_annotated, ids = True, segments.ids.numpy()
             areas = np.bincount(ids.ravel() + 1, minlength=segments.num_segments + 1)[1:]
-            labels, has_void = segments.labels.numpy(), bool((ids.max(0) < 0).any())
+            labels, is_crowd = segments.labels.numpy(), segments.is_crowd.numpy()
+            has_void = bool((ids.max(0) < 0).any())
         except FileError as error:
             problems.append(error)
     return Seen(
@@ -80,6 +84,7 @@ def _look(dataset: FileDataset, index: int) -> Seen:
         is_annotated=is_annotated,
         areas=areas,
         labels=labels,
+        is_crowd=is_crowd,
         has_void=has_void,
         is_turned=is_turned,
     )

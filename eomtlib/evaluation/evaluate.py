@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from eomtlib.core import console, distributed
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Batch, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
+from eomtlib.evaluation.metrics.confusion import count_pixels
 from eomtlib.evaluation.metrics.metric import Result
 from eomtlib.inference.segmenter import Segmenter
+from eomtlib.inference.tasks import get_task
 
 EVALUATION_METHOD = 1
 """Raised with every change of the figures of given segmentations."""
@@ -30,8 +35,9 @@ def evaluate(
     classes: Sequence[ClassInfo],
     progress: bool = True,
     watchers: Sequence[Watcher] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> Result:
-    """The figures of the segmenter's task at the images' original sizes.
+    """The figures of the segmenter's task at the images' original sizes, and their confusion.
 
     Where there are several processes, each goes over its share of the images, and all get the
     figures of the whole.
@@ -43,25 +49,37 @@ def evaluate(
         classes: of the data set.
         progress: whether a progress bar is shown.
         watchers: called with each image as it comes, in the process that segments it.
+        options: of the task's metric: ``boundary`` of ``PanopticQuality``, ``max_dets`` of
+            ``InstanceAP``.
 
     Raises:
         ConfigurationError: when segmentations, targets and classes do not fit together, or there
             is no image.
     """
-    metric, count = METRICS[segmenter.task](classes), 0
+    made = partial(METRICS[segmenter.task], classes, **options or {})
+    metric, count = made(), 0
+    task, num_classes = get_task(segmenter.task), len(classes)
+    confusion = np.zeros((num_classes + 1,) * 2, np.int64)
     for batch in console.progress(loader, "evaluating", unit="batches", shown=progress):
         segmentations = segmenter.segment_views(batch.images, batch.original_sizes)
         for target, image_id in zip(batch.segments, batch.image_ids, strict=True):
             segmented = next(segmentations)
             metric.update(segmented, target)
+            confusion += count_pixels(
+                task.paint(segmented),
+                target,
+                num_classes=num_classes,
+                has_background=task.has_background,
+            )
             count += 1
             for watch in watchers:
                 watch(segmented, target, image_id)
             del segmented  # before the next image's is made
-    parts = distributed.gathered((count, metric.state()))
-    if not sum(own for own, _ in parts):
+    parts = distributed.gathered((count, metric.state(), confusion))
+    if not sum(own for own, *_ in parts):
         raise ConfigurationError("there is no image to evaluate on.")
-    merged = METRICS[segmenter.task](classes)
-    for _, state in parts:
+    merged = made()
+    for _, state, _ in parts:
         merged.merge(state)
-    return merged.compute()
+    total = sum(own for *_, own in parts)
+    return replace(merged.compute(), confusion=tuple(map(tuple, total.tolist())))

@@ -35,6 +35,7 @@ class Task:
             into a canvas.
         class_options: options of ``post_process`` that follow from the classes.
         sparing: those with which its entries take little memory.
+        has_background: whether a pixel without a segment has nothing there, else nobody knows.
     """
 
     post_process: Callable[..., list[Any]]
@@ -42,6 +43,7 @@ class Task:
     in_windows: bool = False
     class_options: Callable[[Sequence[ClassInfo]], dict[str, Any]] = lambda classes: {}
     sparing: Mapping[str, Any] = field(default_factory=dict)
+    has_background: bool = False
 
     def transform(self, input_size: tuple[int, int]) -> EvalTransform | WindowTransform:
         """What makes of an image what a model of that input size sees."""
@@ -83,7 +85,10 @@ TASKS: dict[str, Task] = {
         class_options=lambda classes: {"stuff_classes": stuff_classes(classes)},
     ),
     "instance": Task(
-        post_process_instance_segmentation, paint_instances, sparing={"run_lengths": True}
+        post_process_instance_segmentation,
+        paint_instances,
+        sparing={"run_lengths": True},
+        has_background=True,
     ),
     "semantic": Task(post_process_semantic_segmentation, paint_semantic, in_windows=True),
 }

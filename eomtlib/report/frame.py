@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.models.ladder import LADDER
 from eomtlib.report.timings import by_time, representative, said_of, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
@@ -54,6 +55,11 @@ def to_frame(study: Study) -> pd.DataFrame:
     return pd.DataFrame([_run_row(*row) for row in rows])
 
 
+def of_results(results: Iterable[RunResult]) -> pd.DataFrame:
+    """``to_frame`` of runs of which there are records alone; what these lack is empty."""
+    return pd.DataFrame([_result_row(result) for result in results])
+
+
 def accuracies(study: Study) -> pd.DataFrame:
     """One row for each run: what tells it from others, its seed, and its accuracies in percent."""
     rows = []
@@ -76,7 +82,7 @@ def note_beside(study: Study) -> str:
 
 
 def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per evaluation, with its training and a timing that belongs to it.
+    """One row per evaluation that a run did of itself, with its training and a timing of it.
 
     A timing belongs to an evaluation if it is of the same architecture and hardware: what was
     trained beside others had fewer threads than a model that is timed alone. Of several at the
@@ -93,6 +99,8 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     trainings = {record.id: record for record in by_kind["training"]}
     rows = []
     for evaluation in by_kind["evaluation"]:
+        if evaluation.variant:
+            continue
         training = trainings.get(evaluation.training_id)
         if training is not None:
             architecture = training.key.architecture(evaluation.masking)
@@ -111,15 +119,36 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str, Any]:
-    settings, timing, rung = run.settings, result.timing, run.identity.rung
-    row: dict[str, Any] = {"rung": run.rung, "step": rung.step}
+    settings = run.settings
+    row: dict[str, Any] = {"rung": run.rung, "step": run.identity.rung.step}
     row |= {name: getattr(settings, name) for name in ("size", "pretraining", "dataset", "seed")}
     row |= {name: getattr(run.identity, name) for name in ("masking", "inference_masking")}
     row |= {name: value for name, value in point.items() if name not in row}
-    row |= {"params_m": timing.params_m, "gmacs": timing.gmacs}
-    row |= {"fps": timing.fps_model, "fps_spread": spread(timing)}
-    row |= {"fps_end_to_end": timing.fps_end_to_end}
-    for name in FIGURES[settings.task]:
+    return row | _figures(result, task=settings.task)
+
+
+def _result_row(result: RunResult) -> dict[str, Any]:
+    training, evaluation, timing = result.training, result.evaluation, result.timing
+    first = training or evaluation or timing
+    row: dict[str, Any] = {"rung": first.rung, "step": LADDER[first.rung].step}
+    row |= {"size": first.size, "pretraining": first.pretraining}
+    if training is not None:
+        options = training.key.options or {}
+        row |= {"dataset": training.dataset, "seed": training.seed}
+        row["masking"] = options.get("masking") or LADDER[first.rung].masking
+    if evaluation is not None:
+        row["inference_masking"] = evaluation.masking
+    return row | _figures(result, task=first.task)
+
+
+def _figures(result: RunResult, *, task: str) -> dict[str, Any]:
+    """Costs, accuracies, and what the training took."""
+    timing, row = result.timing, {}
+    if timing is not None:
+        row = {"params_m": timing.params_m, "gmacs": timing.gmacs}
+        row |= {"fps": timing.fps_model, "fps_spread": spread(timing)}
+        row |= {"fps_end_to_end": timing.fps_end_to_end}
+    for name in FIGURES[task]:
         row[name] = result.evaluation.metrics[name] if result.evaluation else float("nan")
     if result.training is not None:
         row |= {
@@ -127,8 +156,10 @@ def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str,
             "train_minutes": result.training.wall_time_s / 60,
             "peak_memory": result.training.peak_memory_mib / 1024,
         }
+    if timing is None:
+        return row
     said = f"{timing.mode}, {timing.dtype}"
-    if rung.has_deformable_attention:
+    if LADDER[timing.rung].has_deformable_attention:
         said += f", {timing.sampler} sampler"
     return row | {"mode": said, "attention": timing.attention_kernel, "machine": timing.machine}
 

@@ -9,15 +9,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
+from eomtlib.core.structures import SegmentMap
 from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.feed.transforms import EvalTransform
+from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.attention_maps import query_attention
 from eomtlib.study.run import Run
 from eomtlib.study.study import Study
 from eomtlib.training.fit import read_curves
 from eomtlib.training.pretraining import reconstructions as reconstructions_of
+
+_PAGE_SIDE = 400
+_Sample = tuple[torch.Tensor, SegmentMap]
+_Segments = tuple[np.ndarray, list[int]]
 
 
 @dataclass(frozen=True)
@@ -45,20 +53,44 @@ def segmentations(study: Study, *, num_images: int = 4) -> Segmentations:
     trained = _trained(study.first_runs)
     if not trained:
         return Segmentations(images)
-    # Of overlapping instances, those of later layers lie in front.
-    rows = {"target": [(s.ids.amax(0).numpy(), s.labels.tolist()) for _, s in samples]}
-    paint = get_task(study.settings.task).paint
+    rows = {"target": _targets(samples)}
     for run in trained:
-        segment = run.maker.segmenter(run.maker.trained(run.folder / "model"))
-        painted = [paint(segment(image)) for image, _ in samples]
-        if any((p.ids >= 0).any() for p in painted):
+        segmenter = run.maker.segmenter(run.maker.trained(run.folder / "model"))
+        found = _segmented(segmenter, samples)
+        if any((ids >= 0).any() for ids, _ in found):
             figure = FIGURES[study.settings.task][0]
             value = run.result().evaluation.metrics[figure]
             title = f"{run.identity.rung.title}\n{ACCURACIES[figure]} {value:.1f}"
-            rows[title] = [(p.ids.cpu().numpy(), p.labels) for p in painted]
-        del segment
+            rows[title] = found
+        del segmenter
         gc.collect()
     return Segmentations(images, rows)
+
+
+def pictures_of(
+    places: Sequence[int], dataset: SegmentationDataset, segmenter: Segmenter
+) -> Segmentations:
+    """Images of a data set with their targets and what is predicted, small enough for a page."""
+    samples = [dataset.read(place) for place in places]
+    found = Segmentations([], {"target": [], "prediction": []})
+    rows = zip(samples, _targets(samples), _segmented(segmenter, samples), strict=True)
+    for (image, _), *maps in rows:
+        step = max(1, max(image.shape[1:]) // _PAGE_SIDE)
+        small = Image.fromarray(image.permute(1, 2, 0).numpy()).reduce(step)
+        found.images.append(np.asarray(small))
+        for row, (ids, labels) in zip(found.rows.values(), maps, strict=True):
+            row.append((ids[::step, ::step], labels))
+    return found
+
+
+def _targets(samples: Sequence[_Sample]) -> list[_Segments]:
+    # Of overlapping instances, those of later layers lie in front.
+    return [(s.ids.amax(0).numpy(), s.labels.tolist()) for _, s in samples]
+
+
+def _segmented(segmenter: Segmenter, samples: Sequence[_Sample]) -> list[_Segments]:
+    painted = [get_task(segmenter.task).paint(segmenter(image)) for image, _ in samples]
+    return [(p.ids.cpu().numpy(), p.labels) for p in painted]
 
 
 def curves(study: Study, *, masking: str | None = None) -> dict[str, pd.DataFrame]:

@@ -84,8 +84,8 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     here = over_seeds(runs, ["rung"])
     steps = estimates(differences(runs, axis="rung", base=above), ["rung"])
     printed = load_paper_table("eomt_table1_ladder").set_index("rung").reindex(names)
-    heads = ["rung", "PQ here", "PQ against the rung above, here", "printed"]
-    heads += ["FPS here", "times as fast as the first, here", "printed"]
+    heads = ["rung", "PQ here", "against the rung above", "printed"]
+    heads += ["FPS here", "times the first", "printed"]
     rows = [heads, ["---"] * len(heads)]
     for name in names:
         paper = printed["pq"][name] - printed["pq"].get(above.get(name), math.nan)
@@ -95,7 +95,9 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
         rows.append(
             [
                 f"`{name}`",
-                " ± ".join(_written(here[n][name]) for n in ("pq", "pq_std") if here[n][name] >= 0),
+                "\u00a0±\u00a0".join(
+                    _written(here[n][name]) for n in ("pq", "pq_std") if here[n][name] >= 0
+                ),
                 _bracketed(step, ends),
                 _written(paper, "+"),
                 f"{here['fps'][name]:.0f}",
@@ -110,7 +112,9 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
         f"{first['batch_size']}; FPS {timing.mode}, {timing.dtype}, {for_markdown(timing.machine)}",
         f"Printed: {_PRINTED}; PMT stands in another paper",
         f"± is the standard deviation; brackets are intervals for all {len(steps)} steps at once, "
-        f"{_of_seeds(steps.iloc[0])}",
+        f"{_of_seeds(steps.iloc[0])}"
+        if steps["seeds"].max() > 1
+        else "One seed settles nothing",
         apart([record for record in used if isinstance(record, TimingRecord)]),
     ]
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -187,6 +191,7 @@ def _is_default(training: TrainingRecord) -> bool:
     same = {"size": "nano", "dataset": "shapes", "task": "panoptic", "recipe": in_key(own)}
     same |= {"image_size": (default.image_size,) * 2, "duration": default.duration}
     same |= {"batch_size": default.batch_size, "options": {}, "checkpoint": None, "stopping": None}
+    same |= {"precision": "float32"}
     return key == replace(key, **same)
 
 
@@ -228,7 +233,9 @@ def _bracketed(value: str, ends: str) -> str:
 
 
 def _of_seeds(row: pd.Series) -> str:
-    return f"95 % over {row['seeds']} seeds" if row["seeds"] > 1 else "one seed settles nothing"
+    return (
+        f"95\u00a0% over {row['seeds']} seeds" if row["seeds"] > 1 else "one seed settles nothing"
+    )
 
 
 def _written(value: float, sign: str = "") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, TRAINING_IMAGES
+from eomtlib.models.ladder import HEAD_SIZES
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.recipes import INPUT_SIZES, recipe
 
@@ -88,6 +89,29 @@ def defaults_for(
     if size not in OWN_SIZES:
         default = full if device.startswith("cuda") else _REAL_DATA_CPU
     return default, full
+
+
+_SPARE_QUERIES = 5
+"""Beside one for each class, so that some find nothing, as most do in the papers."""
+
+
+def default_queries(size: str, task: str, dataset: str, num_classes: int) -> int:
+    """How many queries a model has where nobody says.
+
+    Half the size's for semantic segmentation, as in the papers, whose images have fewer segments
+    then; of one's own classes at least one for each, which is a segment, and some to spare.
+
+    Args:
+        size: of the encoder.
+        task: its name.
+        dataset: its name; those that are published have the papers' numbers.
+        num_classes: of the data set.
+    """
+    if task != "semantic":
+        return HEAD_SIZES[size].num_queries
+    usual = HEAD_SIZES[size].num_queries // 2
+    too_few = dataset == "custom" and usual < num_classes
+    return num_classes + _SPARE_QUERIES if too_few else usual
 
 
 def is_short(duration: str, full: Defaults, *, dataset: str, batch_size: int) -> bool:

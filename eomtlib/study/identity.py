@@ -13,6 +13,7 @@ from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD
 from eomtlib.models.build import own_choices
 from eomtlib.models.checkpoints import ModelConfig
+from eomtlib.models.checkpoints.own import written_colors
 from eomtlib.models.ladder import LADDER, Rung, masking_after
 from eomtlib.models.options import ModelOptions
 from eomtlib.study.materials import Materials
@@ -211,5 +212,6 @@ class Identity:
             class_names=tuple(info.name for info in classes),
             is_thing=tuple(info.is_thing for info in classes),
             task=s.task,
+            class_colors=written_colors(classes),
             **{"masking": self.rung.masking} | self.options.chosen(),
         )

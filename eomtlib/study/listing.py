@@ -13,12 +13,12 @@ import pandas as pd
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.holding import HELD_FILE, held
 from eomtlib.core.words import ACCURACIES, FIGURES
+from eomtlib.study.naming import runs_of
 from eomtlib.study.records.keys import TrainingKey
 from eomtlib.study.records.kinds import EvaluationRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.run import Run
 from eomtlib.training.fit import trained_steps
-from eomtlib.training.plan_file import PLAN_FILE
 
 
 def list_runs(store: ResultStore) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def list_runs(store: ResultStore) -> pd.DataFrame:
     ``figure``, and ``created``.
     """
     rows = []
-    for name, (folder, training) in _runs(store).items():
+    for name, (folder, training) in runs_of(store).items():
         row = {
             "name": name,
             "state": "trained",
@@ -42,7 +42,7 @@ def list_runs(store: ResultStore) -> pd.DataFrame:
         else:
             row |= {name: getattr(training, name) for name in ("task", "steps")}
             row["created"] = training.created[:16]
-            evaluations = _evaluations(store, training)
+            evaluations = _evaluations(store, training, variant="")
             if evaluations:
                 figure = FIGURES[training.task][0]
                 row |= {"state": "evaluated"}
@@ -77,7 +77,7 @@ def explain(run: Run) -> str:
         lines.append(f"evaluation: found, {_named(found.evaluation)}")
     elif found.training is not None:
         key = asdict(run.identity.evaluation_key(found.training.id))
-        for other in _evaluations(run.store, found.training):
+        for other in _evaluations(run.store, found.training, variant=""):
             names = [name for name, value in key.items() if asdict(other.key)[name] != value]
             lines.append(f"evaluation: {_named(other)} differs in {', '.join(names)}")
     missing = run.missing_timings()
@@ -101,7 +101,7 @@ def delete_runs(store: ResultStore, names: Sequence[str]) -> list[Path]:
         ConfigurationError: for an unknown name, or where a process is at one; nothing of that run
             is deleted then.
     """
-    runs, deleted = _runs(store), []
+    runs, deleted = runs_of(store), []
     for name in names:
         check_choice("run", name, runs)
     for name in names:
@@ -118,18 +118,10 @@ def delete_runs(store: ResultStore, names: Sequence[str]) -> list[Path]:
     return deleted
 
 
-def _runs(store: ResultStore) -> dict[str, tuple[Path, TrainingRecord | None]]:
-    """Name → its folder and the record of its training."""
-    trained: dict[str, tuple[Path, TrainingRecord | None]] = {}
-    for record in store.records("training"):
-        folder = (store.root / record.checkpoint).parent
-        trained[folder.name] = folder, record
-    begun = sorted({path.parent for path in store.root.glob(f"**/{PLAN_FILE}")})
-    return trained | {f.name: (f, None) for f in begun if f.name not in trained}
-
-
-def _evaluations(store: ResultStore, training: TrainingRecord) -> list[EvaluationRecord]:
-    return store.records("evaluation", training_id=training.id)
+def _evaluations(
+    store: ResultStore, training: TrainingRecord, **equals: str
+) -> list[EvaluationRecord]:
+    return store.records("evaluation", training_id=training.id, **equals)
 
 
 def _named(record: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from eomtlib.core import distributed
 from eomtlib.core.console import say
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS
-from eomtlib.data.checking import Tally
 from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.loaders import default_workers
 from eomtlib.data.frequencies import frequency_weights
 from eomtlib.data.looking import look_at
 from eomtlib.data.registry import open_dataset
+from eomtlib.data.tally import Tally
 from eomtlib.data.task_views import TaskView, in_order_of
 from eomtlib.models.checkpoints import identify
 from eomtlib.models.encoders import build_encoder
-from eomtlib.models.ladder import HEAD_SIZES
 from eomtlib.models.weights.encoder import find_weights, load_pretrained
+from eomtlib.study.defaults import default_queries
 from eomtlib.study.parameters import Settings
 from eomtlib.study.settings import pretraining_before
 from eomtlib.training.pretraining import (
@@ -88,9 +88,9 @@ class Materials:
             )
         self.classes = self.train_set.classes
         self.val_set = in_order_of(self.val_set, self.classes)
-        # The papers have half as many for semantic segmentation, which has fewer segments.
-        default = HEAD_SIZES[settings.size].num_queries // (1 + (settings.task == "semantic"))
-        self.num_queries = settings.num_queries or default
+        self.num_queries = settings.num_queries or default_queries(
+            settings.size, settings.task, settings.dataset, len(self.classes)
+        )
         self.num_val = min(len(self.val_set), settings.val_images or len(self.val_set))
         self.pretraining = pretraining_before(settings)
         self.start = identify(settings.checkpoint) if settings.checkpoint else None
@@ -128,12 +128,22 @@ class Materials:
             if own.skipped:
                 said.append(f"{own.skipped} {name} image(s) are left out (on_bad='skip')")
         if self.settings.dataset == "custom":
-            tally = Tally(files)
+            tally = Tally(files, self.settings.task)
             chosen = np.unique(np.linspace(0, len(files) - 1, _LOOKED_AT).astype(int)).tolist()
-            for seen in look_at(files, chosen, workers=0):
-                tally.add(seen)
-            said += [f"of {len(chosen)} training images, {text}" for text in tally.remarks()]
+            for index, seen in zip(chosen, look_at(files, chosen, workers=0), strict=True):
+                tally.add(index, seen)
+            texts = [*tally.remarks(), *self._too_few_queries(tally.found_by)]
+            said += [f"of {len(chosen)} training images, {text}" for text in texts]
         return said
+
+    def _too_few_queries(self, found_by: Sequence[int]) -> list[str]:
+        above = [count for count in found_by if count > self.num_queries]
+        if not above:
+            return []
+        return [
+            f"{len(above)} have more segments than the model's {self.num_queries} queries (at most "
+            f"{max(above)}), and no query learns the others; raise num_queries"
+        ]
 
     def workers(self) -> int:
         """Data loading processes of a training."""

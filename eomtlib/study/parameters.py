@@ -222,7 +222,10 @@ class Settings(_Checked):
         _NONE, 1, _parts, "parts that a step is computed in, where memory is short"
     )
     num_queries: int | None = _model(
-        _BOTH, 0, _count, "how many segments a model can find; 0 for the size's"
+        _BOTH,
+        0,
+        _count,
+        "how many segments a model can find; 0 for the size's, more for many own classes",
     )
     train_images: int = _data(_TRAIN, 0, _count, "how many are drawn, of shapes; others use all")
     val_images: int = _data(

@@ -23,7 +23,9 @@ from eomtlib.core.memory import PeakMemory
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
+from eomtlib.evaluation.metrics.confusion import as_texts
 from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, merge_timings, time_model
+from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
@@ -114,7 +116,7 @@ class Run:
         if not (self.folder / MODEL / "config.json").is_file():
             training = None
         evaluation = training and self.store.find(
-            "evaluation", key=self.identity.evaluation_key(training.id)
+            "evaluation", key=self.identity.evaluation_key(training.id), variant=""
         )
         timings = [
             self.store.records("timing", key=self.identity.timing_key(mode, sampler))
@@ -239,11 +241,13 @@ class Run:
         s = self.settings
         gc.collect()  # a trained module and its trainer refer to each other
         key = self.identity.evaluation_key(training.id)
+        worst = WorstImages(s.task, self.materials.classes)
         result = evaluate(
             self.maker.segmenter(self.maker.trained(self.folder / MODEL)),
             self.maker.val_loader(key.num_images),
             classes=self.materials.classes,
             progress=self.materials.progress,
+            watchers=[worst],
         )
         record = EvaluationRecord(
             **self._named(),
@@ -254,6 +258,9 @@ class Run:
             input_size=s.image_size,
             metrics=result.metrics,
             per_class=result.per_class,
+            errors=result.errors,
+            confusion=as_texts(result.confusion),
+            worst_images={str(image_id): own for image_id, own in worst.found().items()},
             label=s.label,
             skipped_images=self.materials.val_set.skipped,
         )

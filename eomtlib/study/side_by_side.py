@@ -22,7 +22,7 @@ import psutil
 import torch
 
 from eomtlib.core import distributed
-from eomtlib.core.console import Progress
+from eomtlib.core.console import Manner, Progress, manner, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
@@ -178,6 +178,7 @@ def _job(run: Run, *, slot: int, jobs: int) -> _Job:
             "threads": max(1, torch.get_num_threads() // jobs),
             "jobs": jobs,
             "answer": worker,
+            "how": manner(),
         },
         name=f"{run.rung}, seed {settings.seed}",
     )
@@ -192,6 +193,7 @@ def _learn(
     threads: int,
     jobs: int,
     answer: Connection,
+    how: Manner,
 ) -> None:
     """What a process does: one run, and an answer, None or an error."""
     # Ctrl-C goes to a whole session; the first process then asks for a last checkpoint.
@@ -200,8 +202,9 @@ def _learn(
     torch.set_num_threads(threads)
     error: BaseException | None = None
     try:
-        materials = Materials(settings, results_dir=results_dir, progress=False)
-        Run(rung, materials, ResultStore(results_dir), jobs=jobs).learn(wait=False)
+        with speaking(how, as_who=f"{rung}, seed {settings.seed}"):
+            materials = Materials(settings, results_dir=results_dir, progress=False)
+            Run(rung, materials, ResultStore(results_dir), jobs=jobs).learn(wait=False)
     except (EomtlibError, KeyboardInterrupt) as known:
         error = known
     except Exception:

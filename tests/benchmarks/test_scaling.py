@@ -1,5 +1,6 @@
 """One tiny point of each curve, and the figure of all; no time is looked at."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 pytest.importorskip("transformers")
 
+from benchmarks.__main__ import _write, main
 from benchmarks.compare import Comparison
 from benchmarks.figure import plot_curves
 from benchmarks.inputs import Options, mosaic
@@ -73,3 +75,22 @@ def test_the_figure_has_a_column_for_each_curve():
     for axis in figure.axes:
         ours, theirs = axis.get_lines()
         assert list(ours.get_xdata()) == list(theirs.get_xdata()) == [50, 100, 400]
+
+
+def test_what_was_timed_is_shown_again_without_timing(tmp_path, monkeypatch, capsys):
+    alone = {"peer": "a peer", "bar": 2.0, "agreement": "equal", "unit": "1 image"}
+    samples = tuple((0.01, 0.01 * ratio) for ratio in (2.0, 12.34, 30.0))
+    for number in (10, 9):  # rows stand in the order of their numbers
+        found = Comparison(part=f"part {number}", samples=samples, **alone)
+        _write(found, tmp_path / "records" / f"loss-{number}.json")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--show", "--out", str(tmp_path)])
+    main()
+    rows = [line.split(" | ") for line in (tmp_path / "summary.md").read_text().splitlines()]
+    assert rows[2][:2] == ["| 1", "part 9 (1 image)"]
+    assert rows[3][1:4] == ["part 10 (1 image)", "a peer", "12 (2.0 to 30)"]
+    assert not (tmp_path / "scaling.png").exists()
+
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--show", "--out", str(tmp_path / "none")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "has no records; time something first" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Training from the command line: configurations, and SIGTERM as SLURM sends it."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -100,11 +101,27 @@ def test_what_a_file_gets_wrong_is_named(content, said, tmp_path, capsys):
     assert re.search(said, capsys.readouterr().err)
 
 
-def test_fit_writes_what_a_study_finds(tmp_path, capsys):
+def test_fit_writes_what_a_study_finds(tmp_path, capfd):
+    assert main(["fit", "--quiet", "--json", *arguments(tmp_path, duration=2)]) == 0
+    said, beside = capfd.readouterr()
+    assert beside == ""
+    (told,) = json.loads(said)["runs"]
+    recorded = ResultStore(tmp_path).find("evaluation")
+    assert (told["rung"], told["seed"], told["task"]) == ("eomt", 0, "panoptic")
+    assert told["metrics"] == {
+        name: None if math.isnan(value) else value for name, value in recorded.metrics.items()
+    }
+    assert (Path(told["model"]) / "config.json").is_file()
     assert main(["fit", *arguments(tmp_path, duration=2)]) == 0
-    said = capsys.readouterr().out
-    assert "eomt, seed 0: " in said
-    assert "pq " in said
+    said, beside = capfd.readouterr()
+    assert "eomt: found training, evaluation." in beside
+    assert "**" not in beside
+    assert "eomt, seed 0: PQ " in said
+    assert "n_stuff" not in said
+    assert "never found" in said  # after two steps
+    (folder,) = (tmp_path / "figures").iterdir()
+    assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    assert f"eomtlib predict --checkpoint {folder.name} --results-dir {tmp_path} " in beside
     assert [record.kind for record in ResultStore(tmp_path).records()] == ["training", "evaluation"]
     study = Study(rungs="eomt", results_dir=tmp_path, progress=False, **SMOKE | {"duration": 2})
     assert study.plan().table["finished"].tolist() == ["training, evaluation"]

@@ -11,6 +11,8 @@ import termios
 import warnings
 from types import SimpleNamespace
 
+import nbclient
+import nbformat
 import pytest
 
 from eomtlib.core import console
@@ -102,10 +104,13 @@ def test_a_note_alone_is_shown_once_a_minute(clock, capsys):
 
 
 def test_what_is_over_soon_or_passes_leaves_no_line(clock, capsys):
-    for seconds, options in ((2, {"delay": 3}), (200, {"kept": False}), (200, {"shown": False})):
+    for seconds, options in ((2, {"delay": 3}), (9, {"kept": False}), (200, {"shown": False})):
         for _ in progress(range(2), "looking", **options):
             clock.seconds += seconds / 2
     assert capsys.readouterr().err == ""
+    for _ in progress(range(2), "timing", kept=False):
+        clock.seconds += 61
+    assert capsys.readouterr().err == "timing: 50 %, 1 of 2, 01:01 left\n"
     for _ in progress(range(2), "looking", delay=3):
         clock.seconds += 2
     assert capsys.readouterr().err == "looking: 100 %, 2 of 2 in 00:04\n"
@@ -142,3 +147,21 @@ def test_a_terminal_gets_one_bar_and_notices_above_it():
     assert "2 of 2 steps in 00:00, loss 1" in last
     assert len(text.rstrip("\r\n").split("\n")[-1].split("\r")) > 1  # drawn over itself
     assert max(map(len, text.replace("\n", "\r").split("\r"))) <= 80
+
+
+def test_a_page_of_a_notebook_shows_how_it_ended():
+    code = (
+        "import time\n"
+        "from eomtlib.core.console import progress, say\n"
+        "say('a notice')\n"
+        "for _ in progress(range(3), 'counting', unit='images'): time.sleep(0.6)\n"
+        "for _ in progress(range(3), 'timing', kept=False): time.sleep(0.6)\n"
+        "for _ in progress(range(3), 'looking', delay=3): pass\n"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=60).execute()
+    notice, counted, timed = notebook.cells[0].outputs
+    assert (notice.name, notice.text) == ("stdout", "a notice\n")
+    assert counted.data["text/plain"].startswith("counting 100 % |")
+    assert "3 of 3 images in 00:0" in counted.data["text/plain"]
+    assert timed.data["text/plain"] == ""

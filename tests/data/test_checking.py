@@ -71,7 +71,13 @@ def test_all_that_is_wrong_with_masks_is_named_file_by_file(tmp_path, capsys):
     write_image(images / "a.png", np.zeros((H, W, 3), np.uint8))
     arguments = ["check-data", "--dataset", "custom", "--data-path", str(tmp_path)]
     assert main([*arguments, "--split", "val"]) == 1
-    *lines, summary = capsys.readouterr().out.splitlines()
+    said, _, contents = capsys.readouterr().out.partition("\n\n")
+    *lines, summary = said.splitlines()
+    assert contents.startswith("val, for semantic segmentation\n8 image(s)")
+    assert main([*arguments, "--split", "val", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["lines"] == lines
+    assert sum(told["findings"].values()) == len([x for x in lines if not x.startswith("note: ")])
     expected = [
         ("duplicate id", images / "a.png", "has the name of a.jpg"),
         ("missing mask", masks / "1.png", "missing"),

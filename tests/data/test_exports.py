@@ -322,7 +322,7 @@ def test_the_verb_says_what_there_is(tmp_path, capsys):
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert "note: 4 polyline(s) have no area and are left out" in said
-    assert "train: 3 image(s), 5 object(s): 2 × dog house, 2 × cat, 1 × été" in said
+    assert "train: 3 images, 5 objects: 2 × dog house, 2 × cat, 1 × été" in said
     assert "check-data --dataset custom" in said
     main(["check-data", "--dataset=custom", f"--data-path={tmp_path / 'out'}"])
     assert "with 8 segment(s): 1 finding(s): 1 × empty annotation" in capsys.readouterr().out

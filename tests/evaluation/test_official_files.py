@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.data.class_colors import class_colors
 from eomtlib.evaluation.metrics.instance_ap import InstanceAP
 from eomtlib.evaluation.metrics.mean_iou import MeanIoU
 from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
@@ -73,7 +74,7 @@ def test_panoptic_files_score_what_was_measured_in_memory(tmp_path):
         info.category_id: info.name for info in panoptic.CLASSES
     }
     expected = panoptic.naive_counts(read)
-    torch.testing.assert_close(quality.state(), torch.from_numpy(expected), rtol=0, atol=1e-9)
+    torch.testing.assert_close(quality.state()[0], torch.from_numpy(expected), rtol=0, atol=1e-9)
 
 
 def test_pycocotools_scores_instance_files_as_was_measured_in_memory(tmp_path):
@@ -252,3 +253,22 @@ def test_stems_are_told_apart_and_stay_what_they_were():
     stems = told_apart(names)
     assert list(stems.values()) == expected
     assert told_apart(["0.jpg", "a.bmp", *names], stems) == {"0.jpg": "0", "a.bmp": "a-3"} | stems
+
+
+@pytest.mark.parametrize("first_id", [0, 250])
+def test_a_palette_shows_classes_and_leaves_values_as_they_are(tmp_path, first_id):
+    count = 9 if first_id else 20
+    classes = [ClassInfo(f"class {i}", True, first_id + i) for i in range(count)]
+    found = torch.randint(count, (40, 30))
+    for in_colors in (True, False):
+        folder = tmp_path / str(in_colors)
+        results = ResultFiles(folder, task="semantic", classes=classes, in_colors=in_colors)
+        results.add(found, ResultImage(1, "a.jpg", "a"), found=[3, 1, 3])
+        picture = Image.open(folder / "semantic/a.png")
+        assert np.array_equal(np.asarray(picture), found.numpy() + first_id)
+        is_palette = in_colors and not first_id  # 250 to 258 need 16 bits
+        assert (picture.mode == "P") == is_palette
+        if is_palette:
+            shown = np.asarray(picture.convert("RGB"))
+            assert np.array_equal(shown, class_colors(classes)[found.numpy()])
+        assert list(results.found()) == [(ResultImage(1, "a.jpg", "a"), [1, 3])]

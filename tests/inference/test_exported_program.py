@@ -79,7 +79,12 @@ def test_the_verb_writes_a_file_that_runs_where_this_library_is_not(tmp_path, ca
     arguments = ["export", "--checkpoint", tmp_path / "model", "--output", output]
     arguments = [*map(str, arguments), "--batch-size=2", "--device=cpu"]
     assert main(arguments) == 0
-    assert "[2, 3, 64, 96] uint8" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "[2, 3, 64, 96] uint8" in said
+    scope = {"torch": torch, "json": json}
+    *_, load, names = (line.strip() for line in said.splitlines())
+    exec(load, scope)  # as it is told
+    assert eval(names, scope) == list("abcdefg")
     with torch.inference_mode():
         torch.save([images, *model.predict(images)], tmp_path / "wanted")
     command = [sys.executable, "-c", ALONE, str(output), str(tmp_path / "wanted")]

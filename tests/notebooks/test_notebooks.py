@@ -327,11 +327,12 @@ def _rows(notebook, cell_id):
 def test_explore_trains_what_it_needs_and_then_looks_at_any_checkpoint(tmp_path):
     executed = _execute("explore", tmp_path, duration=4, num_images=2, threshold=0.1, device="cpu")
     assert "train 2 rungs" in _output(executed, "models", "text/markdown")
-    for cell in ("explorer", "rungs", "queries", "layers", "query"):
+    assert _output(executed, "explorer", "application/vnd.jupyter.widget-view+json")
+    for cell in ("rungs", "queries", "layers", "query"):
         assert _output(executed, cell, "image/png")
     figures = tmp_path / "results" / "figures" / "explore"
     written = sorted(path.stem for path in figures.glob("*.png"))
-    assert written == ["layers", "models-0", "models-1", "queries", "query"]
+    assert written == ["layers", "models", "queries", "query"]
     executed = _execute("explore", tmp_path, train=False, num_images=1, device="cpu")  # found again
     assert "short training" in _output(executed, "models", "text/markdown")
     checkpoint = next((tmp_path / "results").rglob("eomt-nano-*/model"))
@@ -344,5 +345,5 @@ def test_explore_trains_what_it_needs_and_then_looks_at_any_checkpoint(tmp_path)
         device="cpu",
     )
     said = _output(executed, "models", "text/markdown")
-    assert said.strip() == "- EoMT (nano, pretraining none)"
-    assert _output(executed, "explorer", "image/png")
+    assert said.split("\n") == ["All models: nano, pretraining none.", "", "- EoMT"]
+    assert _output(executed, "rungs", "image/png")

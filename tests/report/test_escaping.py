@@ -1,6 +1,7 @@
 """Text from outside comes out as it is, whatever shows it."""
 
 import html
+import json
 import re
 
 import matplotlib.pyplot as plt
@@ -82,9 +83,16 @@ def test_figures_show_a_text_as_it_is(text):
 
 
 def test_names_of_folders_and_files_break_no_link_of_the_page(tmp_path):
-    folder = tmp_path / "figures" / "a|b](x) <img src=x>"
+    name = "a|b](x) <img src=x>"
+    folder = tmp_path / "figures" / name
     folder.mkdir(parents=True)
-    (folder / "c [d].png").touch()
+    for figure in ("pareto.png", "c [d].png"):
+        (folder / figure).touch()
+    cells = [{"cell_type": "markdown", "metadata": {}, "source": ["# What is asked?\n"]}]
+    notebook = {"cells": cells, "metadata": {"eomtlib": {"folders": [name]}}}
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/own.ipynb").write_text(json.dumps(notebook))
     rendered = markdown2html(write_index(tmp_path).read_text())
     assert rendered.count("<img") == 1
-    assert "figures/a%7Cb%5D%28x%29%20%3Cimg%20src%3Dx%3E/c%20%5Bd%5D.png" in rendered
+    for figure in ("pareto.png", "c%20%5Bd%5D.png"):
+        assert f"figures/a%7Cb%5D%28x%29%20%3Cimg%20src%3Dx%3E/{figure}" in rendered

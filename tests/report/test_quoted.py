@@ -95,7 +95,7 @@ def test_the_headline_is_what_the_files_say(folder):
     assert f"{ours:.0f} images a second against {theirs:.0f}" in said
     value, low, high = spelled(*lost(found)[1])
     seeds = len(found["eomt"])
-    assert f"loses {value} points of PQ ({low} to {high}; 95 % over {seeds} seeds)" in said
+    assert f"loses {value} points of PQ ({low} to {high}; 95\u00a0% over {seeds} seeds)" in said
     assert "prints 4.4 times and 1.1 points" in said  # 128 of 29 FPS, 57.1 and 56.0 PQ: Table 1
     assert all(commit in said.split("measured at")[1] for commit in commits)
 
@@ -108,7 +108,7 @@ def test_the_ladder_is_what_the_files_say(folder):
     assert set(cells) == set(found)
     for above, rung in zip(list(cells), list(cells)[1:], strict=False):
         pq = list(found[rung].values())
-        assert cells[rung][1] == " ± ".join(spelled(mean(pq), stdev(pq)))
+        assert cells[rung][1] == "\u00a0±\u00a0".join(spelled(mean(pq), stdev(pq)))
         each, _ = lost(found, rung, above)
         assert cells[rung][2].startswith(f"{spelled(-mean(each), sign='+')[0]} (")
     printed = {rung: row[3] for rung, row in cells.items()}
@@ -168,6 +168,20 @@ def test_a_region_says_where_the_code_has_changed_since(study):
     for timing in study.records("timing"):
         study.write(replace(timing, method=1))
     assert "code has changed" in quote(region("headline"), gallery)
+
+
+def test_one_seed_has_neither_interval_nor_spread(study):
+    for training in study.records("training"):
+        if training.seed:
+            study.path(training).unlink()
+    gallery = study.root.parent
+    table = quote(region("ladder"), gallery)
+    assert "One seed settles nothing." in table
+    assert not any(sign in table for sign in ("±", "(−", "(+"))
+    said = quote(region("headline") + region("spread") + region("pretraining"), gallery)
+    assert "points of PQ (one seed settles nothing)" in said
+    assert "One seed has no spread." in said
+    assert "(one seed settles nothing): not settled." in said
 
 
 def test_a_text_is_written_by_a_command(tmp_path, monkeypatch, capsys):

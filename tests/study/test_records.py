@@ -142,6 +142,26 @@ def test_a_file_that_is_no_record_is_refused(store, edit, message):
     assert str(path) in str(caught.value)
 
 
+CONFUSED = {"confusion": ("0:3 1:4", "2:5", ""), "per_class": {"a": {}, "b": {}}}
+
+
+def test_a_confusion_takes_a_line_for_each_class(store):
+    path = store.path(store.write(evaluation(**CONFUSED, worst_images={"7": 0.5})))
+    assert store.read(path).confusion == CONFUSED["confusion"]
+    assert '"confusion": [\n  "0:3 1:4",\n  "2:5",\n  ""\n ]' in path.read_text()
+    data = json.loads(path.read_text())
+    for name in ("confusion", "worst_images", "variant"):  # of which older records say nothing
+        del data[name]
+    path.write_text(json.dumps(data))
+    assert (store.read(path).confusion, store.read(path).variant) == ((), "")
+
+
+@pytest.mark.parametrize("texts", [("0:3", "", "3:1"), ("0:3", "x", ""), ("0:3", "")])
+def test_a_confusion_that_cannot_be_is_named(texts):
+    with pytest.raises(RecordError, match="'confusion' should be"):
+        evaluation(**CONFUSED | {"confusion": texts})
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe{}", b"[" * 100_000])
 def test_a_foreign_file_in_the_folder_is_passed_over(store, content):
     record = store.write(training())

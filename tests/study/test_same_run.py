@@ -121,7 +121,7 @@ def test_a_run_that_is_held_is_left_until_last_and_waited_for(tmp_path, hold_run
     assert time.monotonic() - start > 1.9
     assert all(result.evaluation for result in results)
     said = [line for line in capfd.readouterr().err.splitlines() if ": " in line]
-    order = [line.split(":")[0] for line in said if "at it" in line or "training" in line]
+    order = [line.split(":")[0] for line in said if "at it" in line or ": training" in line]
     # It is said again that it is held only where that is still so once the other is done.
     assert order[:2] == ["eomt-masked", "eomt"]
     assert set(order[2:]) == {"eomt-masked"}

@@ -5,6 +5,7 @@ import torch
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.ladder import LADDER
 from eomtlib.study import parsing
+from eomtlib.study.defaults import default_queries
 from eomtlib.study.parameters import Settings, StudyParameters, parameters_of
 from eomtlib.study.parsing import parse_image_size, parse_rungs
 from eomtlib.study.settings import resolve_settings
@@ -170,3 +171,27 @@ def test_a_gpu_of_another_maker_gets_what_a_laptop_gets(monkeypatch):
     assert settings.kind == "mps"
     with pytest.raises(ConfigurationError, match="needs CUDA"):
         resolve_settings(device="mps", timing_modes="cuda-graph")
+
+
+@pytest.mark.parametrize(
+    ("size", "task", "dataset", "classes", "queries"),
+    [
+        # Published ones, which runs have been found by.
+        ("nano", "panoptic", "shapes", 13, 20),
+        ("nano", "instance", "shapes", 8, 20),
+        ("nano", "semantic", "shapes", 13, 10),
+        ("micro", "semantic", "cityscapes", 19, 10),
+        ("large", "panoptic", "coco", 133, 200),
+        ("large", "semantic", "ade20k", 150, 100),
+        # One's own.
+        ("nano", "panoptic", "custom", 60, 20),
+        ("nano", "semantic", "custom", 10, 10),
+        ("nano", "semantic", "custom", 11, 16),
+        ("large", "semantic", "custom", 99, 100),
+        ("large", "semantic", "custom", 150, 155),
+    ],
+)
+def test_queries_follow_the_classes_of_ones_own_semantic_data(
+    size, task, dataset, classes, queries
+):
+    assert default_queries(size, task, dataset, classes) == queries

@@ -19,7 +19,6 @@ from pycocotools import mask as rle_masks
 from eomtlib.core.atomic_files import new_folder
 from eomtlib.core.console import progress
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
-from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import CORNERS, EXIF, EXPORTS, ON_BAD
 from eomtlib.data.decoding.problems import FileError
 from eomtlib.data.exports.coco_json import is_coco, is_roboflow, open_coco, open_roboflow
@@ -28,6 +27,7 @@ from eomtlib.data.exports.drawn import Drawn, Export, Photo, Source, through_cen
 from eomtlib.data.exports.labelme import is_labelme, open_labelme
 from eomtlib.data.exports.voc import is_voc, open_voc
 from eomtlib.data.exports.yolo import is_yolo, open_yolo
+from eomtlib.data.formats.class_files import class_entries
 from eomtlib.data.formats.coco_index import EntryError
 from eomtlib.data.formats.instance_index import check_outline
 
@@ -105,7 +105,7 @@ def convert(
     share = _share(export, root, val_share)
     with new_folder(output) as folder:
         if export.form == "semantic":
-            listed = [_described(info) for info in export.classes]
+            listed = class_entries(export.classes)
             (folder / "classes.json").write_bytes(msgspec.json.encode(listed))
         counts = _write(export, folder, source, share, corners)
         if problems and on_bad == "refuse":
@@ -232,7 +232,7 @@ class _Split:
             self._source.remark(f"{self._split}: {text}")
         if self._form == "semantic":
             return
-        classes = [msgspec.json.encode(_described(info)) for info in self._classes]
+        classes = list(map(msgspec.json.encode, class_entries(self._classes)))
         lists = {"images": self._images, "categories": classes}
         if self.counts.is_annotated:
             lists["annotations"] = self._annotations
@@ -287,10 +287,6 @@ def _encoded(outline: Any, size: tuple[int, int]) -> dict[str, Any]:
         made = rle_masks.frPyObjects(outline, *size)
         return rle_masks.merge(made) if isinstance(made, list) else made
     return outline
-
-
-def _described(info: ClassInfo) -> dict[str, Any]:
-    return {"id": info.category_id, "name": info.name, "isthing": int(info.is_thing)}
 
 
 def _link(image: Path | bytes, target: Path) -> None:

@@ -45,13 +45,14 @@ class InMemory:
         dataset: read in full right away.
 
     Attributes:
+        dataset: what was read.
         classes, image_ids, sizes: as in ``SegmentationDataset``.
     """
 
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.classes, self.image_ids = dataset.classes, dataset.image_ids
         self.sizes = dataset.sizes
-        self._dataset, self.skipped = dataset, 0
+        self.dataset, self.skipped = dataset, 0
         self._sources = [dataset.source(index) for index in range(len(dataset))]
         # Large tensors: worker processes share their memory, whichever way they start.
         self._places = np.cumsum([0, *np.prod(self.sizes.astype(np.int64), axis=1)]).tolist()
@@ -74,7 +75,7 @@ class InMemory:
 
     def digest(self) -> str:
         """As in ``SegmentationDataset``."""
-        return self._dataset.digest()
+        return self.dataset.digest()
 
     def read(self, index: int) -> tuple[Tensor, SegmentMap]:
         """As in ``SegmentationDataset``; the tensors are views and must not be written to."""

@@ -6,7 +6,8 @@
 - ``train.json`` in COCO's instance format
 - ``masks/train`` with a PNG of class numbers for each image, under the image's name, and one
   ``classes.json`` for both splits: a list of ``{"name": "road", "isthing": 0, "id": 7}`` with ids
-  from 0 to 254, which are the values of the PNGs; 255 is void
+  from 0 to 254, which are the values of the PNGs; 255 is void. A ``"color": [128, 64, 128]`` is
+  what pictures show the class in
 
 Which of COCO's formats a file has is told by its content. Where the parts of a split lie elsewhere,
 they are named as ``IMAGES:ANNOTATIONS``, or with a third, what goes with the annotations:

@@ -20,6 +20,7 @@ from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.console import Progress
 from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.decoding.problems import Report, refuse
+from eomtlib.data.formats.class_files import class_entries
 from eomtlib.data.sets.coco import CocoPanoptic
 from eomtlib.data.sets.shapes_scene import CLASSES, RenderedScene, render_scene
 
@@ -138,11 +139,7 @@ def _write_split(
         )
         annotations.append(entry)
         progress.update()
-    categories = [
-        {"id": info.category_id, "name": info.name, "isthing": int(info.is_thing)}
-        for info in CLASSES
-    ]
-    content = {"images": listed, "annotations": annotations, "categories": categories}
+    content = {"images": listed, "annotations": annotations, "categories": class_entries(CLASSES)}
     (root / "annotations" / f"panoptic_{split}2017.json").write_text(json.dumps(content))
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from eomtlib.core.structures import ClassInfo
 from eomtlib.evaluation.metrics.instance_ap import InstanceAP
 from eomtlib.evaluation.metrics.mean_iou import MeanIoU
 from eomtlib.evaluation.metrics.metric import Metric
 from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
 
-METRICS: dict[str, Callable[[Sequence[ClassInfo]], Metric]] = {
+METRICS: dict[str, Callable[..., Metric]] = {
     "panoptic": PanopticQuality,
     "instance": InstanceAP,
     "semantic": MeanIoU,
 }
-"""Task → its metric, made of the classes; it adds up what the task's post-processing gives."""
+"""Task → its metric, made of the classes and its own options; it adds up what the task's
+post-processing gives."""

@@ -1,24 +1,21 @@
-"""Average precision of instance segmentation, by pycocotools, which defines it for COCO.
+"""Average precision of instance segmentation, as COCO defines it (pycocotools, or its like).
 
 Lin et al., *Microsoft COCO*, ECCV 2014; https://cocodataset.org/#detection-eval.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.run_lengths import RunLengths
 from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.evaluation.metrics.coco_backend import DetectedImage, Evaluated, evaluated
 from eomtlib.evaluation.metrics.metric import (
     Result,
     by_class,
@@ -26,13 +23,10 @@ from eomtlib.evaluation.metrics.metric import (
     check_target,
     checked_classes,
 )
+from eomtlib.evaluation.metrics.reliability import Reliability
 
-# In the order of COCOeval's summary.
-_NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
-
-
-_Image = tuple[tuple[int, int], list[dict[str, Any]], list[dict[str, Any]]]
-"""Size, detections and ground truth of an image, as COCO's annotations without ids."""
+MAX_DETS = 100
+"""Detections of each class in an image that count, the surest, as COCO's figures have it."""
 
 
 class InstanceAP:
@@ -44,14 +38,18 @@ class InstanceAP:
 
     Args:
         classes: of the data set; the position is the class index.
+        max_dets: detections of each class in an image that count, the surest.
 
     Raises:
-        ConfigurationError: when two classes have the same name.
+        ConfigurationError: when two classes have the same name, or nothing is to count.
     """
 
-    def __init__(self, classes: Sequence[ClassInfo]) -> None:
+    def __init__(self, classes: Sequence[ClassInfo], *, max_dets: int = MAX_DETS) -> None:
+        if max_dets < 1:
+            raise ConfigurationError(f"max_dets={max_dets} must be at least 1.")
         self.classes = checked_classes(classes)
-        self._images: list[_Image] = []
+        self._images: list[DetectedImage] = []
+        self._max_dets = max_dets
 
     def update(self, segmented: Mapping[str, Any], target: SegmentMap) -> None:
         """Adds an image.
@@ -81,11 +79,11 @@ class InstanceAP:
             annotation["iscrowd"] = int(is_crowd)
         self._images.append((target.size, found, truth))
 
-    def state(self) -> tuple[int, list[_Image]]:
+    def state(self) -> tuple[int, list[DetectedImage]]:
         """The number of classes and the images so far, which pickle; gather them as objects."""
         return len(self.classes), list(self._images)
 
-    def merge(self, state: tuple[int, list[_Image]]) -> None:
+    def merge(self, state: tuple[int, list[DetectedImage]]) -> None:
         """Adds the images of another process.
 
         Raises:
@@ -98,6 +96,10 @@ class InstanceAP:
             )
         self._images.extend(images)
 
+    def evaluated(self) -> Evaluated:
+        """What all images so far came to, detection by detection."""
+        return evaluated(self._images, num_classes=len(self.classes), max_dets=self._max_dets)
+
     def compute(self) -> Result:
         """Figures over all images so far.
 
@@ -106,52 +108,33 @@ class InstanceAP:
             classes with an instance that is no crowd; ``ap50`` and ``ap75`` at one threshold;
             ``ap_small``, ``ap_medium`` and ``ap_large``, of instances below 32² pixels, between,
             and from 96² on. NaN where there is no such instance. Per class ``ap``, ``ap50`` and
-            ``ap75``, 0 where it has no instance, and the number of its ``instances``.
+            ``ap75``, 0 where it has no instance, and the number of its ``instances``. ``errors``
+            hold the ``reliability`` of scores at an IoU of 0.5 (``Reliability``).
         """
-        instances = np.zeros(len(self.classes), np.int64)
-        for _, _, truth in self._images:
-            for annotation in truth:
-                instances[annotation["category_id"]] += not annotation["iscrowd"]
-        with redirect_stdout(io.StringIO()):  # pycocotools prints at every step
-            truth = self._as_coco([truth for _, _, truth in self._images])
-            found = self._as_coco([found for _, found, _ in self._images])
-            evaluation = COCOeval(truth, found, "segm")
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        # [10 thresholds, 101 recalls, classes], of instances of every area and of 100 detections in
-        # an image; here and in the summary −1 stands where there is nothing to find.
-        precision = evaluation.eval["precision"][..., 0, -1]
-        stats = evaluation.stats[: len(_NAMES)]
-        metrics = {name: _percent(value) for name, value in zip(_NAMES, stats, strict=True)}
+        found = self.evaluated()
+        of_every_area = found.precision[..., 0]
+        metrics = {
+            "ap": _percent(of_every_area),
+            "ap50": _percent(of_every_area[0]),
+            "ap75": _percent(of_every_area[5]),
+        }
+        for place, size in enumerate(("small", "medium", "large"), start=1):
+            metrics[f"ap_{size}"] = _percent(found.precision[..., place])
+        instances = np.array([own.instances.sum() for own in found.by_class], np.int64)
         metrics["n"] = int((instances > 0).sum())
-        own = [np.maximum(precision[..., index], 0) for index in range(len(self.classes))]
+        own = [np.maximum(of_every_area[..., index], 0) for index in range(len(self.classes))]
         columns = {
             "ap": [100 * values.mean() for values in own],
             "ap50": [100 * values[0].mean() for values in own],
             "ap75": [100 * values[5].mean() for values in own],
             "instances": instances,
         }
-        return Result(metrics, by_class(self.classes, columns))
-
-    def _as_coco(self, annotations: Sequence[Sequence[dict[str, Any]]]) -> COCO:
-        """A data set of the annotations of each image."""
-        pairs = [(place, own) for place, of_image in enumerate(annotations) for own in of_image]
-        coco = COCO()
-        coco.dataset = {
-            "images": [
-                {"id": place, "height": height, "width": width}
-                for place, ((height, width), _, _) in enumerate(self._images)
-            ],
-            "categories": [{"id": index} for index in range(len(self.classes))],
-            # From 1 on, as pycocotools reads 0 as none.
-            "annotations": [
-                {"id": number, "image_id": place, **own}
-                for number, (place, own) in enumerate(pairs, start=1)
-            ],
-        }
-        coco.createIndex()
-        return coco
+        reliability = Reliability()
+        for detections in found.by_class:
+            counted = ~detections.ignored[0]
+            reliability.add(detections.scores[counted], detections.right[0, counted])
+        errors = {"reliability": reliability.compute()}
+        return Result(metrics, by_class(self.classes, columns), errors)
 
 
 def _annotations(masks: RunLengths, labels: Sequence[int]) -> list[dict[str, Any]]:
@@ -161,5 +144,7 @@ def _annotations(masks: RunLengths, labels: Sequence[int]) -> list[dict[str, Any
     ]
 
 
-def _percent(value: float) -> float:
-    return 100 * float(value) if value >= 0 else math.nan
+def _percent(precision: np.ndarray) -> float:
+    """The mean, where there is something to find."""
+    there = precision[precision > -1]
+    return 100 * float(there.mean()) if there.size else math.nan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from eomtlib.evaluation.metrics.metric import (
     check_target,
     checked_classes,
 )
+
+_SHOWN_PAIRS = 20
 
 
 class MeanIoU:
@@ -80,7 +83,10 @@ class MeanIoU:
         Returns:
             ``miou`` in percent, the mean over the ``n`` classes that occur, in the ground truth or
             in predictions; NaN where none does. Per class ``iou`` in percent, 0 where the class
-            does not occur, and the ``pixels`` of it in the ground truth and ``predicted``.
+            does not occur, and the ``pixels`` of it in the ground truth and ``predicted``. In
+            ``errors`` the ``pairs`` of classes that cost most: the points of mIoU that are lost to
+            pixels of the ``true`` class that were predicted as the other, in both classes' IoU; the
+            losses of all pairs come to 100 − mIoU.
         """
         hits = self._confusion.diagonal()
         pixels, predicted = self._confusion.sum(1), self._confusion.sum(0)
@@ -89,4 +95,20 @@ class MeanIoU:
         iou = 100 * np.divide(hits, union, where=occurs, out=np.zeros(len(hits)))
         mean = float(iou[occurs].mean()) if occurs.any() else math.nan
         columns = {"iou": iou, "pixels": pixels, "predicted": predicted}
-        return Result({"miou": mean, "n": int(occurs.sum())}, by_class(self.classes, columns))
+        metrics = {"miou": mean, "n": int(occurs.sum())}
+        return Result(metrics, by_class(self.classes, columns), {"pairs": self._pairs(union)})
+
+    def _pairs(self, union: np.ndarray) -> list[dict[str, Any]]:
+        share = np.divide(1, union, where=union > 0, out=np.zeros(len(union)))
+        lost = 100 * self._confusion * (share[:, None] + share) / max(1, (union > 0).sum())
+        np.fill_diagonal(lost, 0)
+        worst = np.argsort(-lost, axis=None, kind="stable")[:_SHOWN_PAIRS]
+        return [
+            {
+                "true": self.classes[true].name,
+                "predicted": self.classes[predicted].name,
+                "loss": float(lost[true, predicted]),
+            }
+            for true, predicted in zip(*np.unravel_index(worst, lost.shape), strict=True)
+            if lost[true, predicted]
+        ]

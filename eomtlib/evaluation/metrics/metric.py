@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
+from eomtlib.evaluation.metrics.confusion import Confusion
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,15 @@ class Result:
         metrics: name → figure over all classes, in percent; NaN where it is not defined. Numbers
             of classes are counts.
         per_class: name of the class → its figures in percent, and its counts.
+        errors: what is lacking to the whole, and where it went, in points; the task's metric says
+            in which form. JSON values.
+        confusion: of all images, which ``evaluate`` adds whatever the metric is.
     """
 
     metrics: dict[str, float]
     per_class: dict[str, dict[str, float]]
+    errors: dict[str, Any] = field(default_factory=dict)
+    confusion: Confusion = ()
 
 
 class Metric(Protocol):

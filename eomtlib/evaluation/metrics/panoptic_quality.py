@@ -2,12 +2,15 @@
 
 Kirillov et al., *Panoptic Segmentation*, CVPR 2019, Section 4; the treatment of void, crowds and
 classes that do not occur is that of COCO's evaluation (panopticapi).
+
+By boundaries: Cheng et al., *Boundary IoU*, CVPR 2021, Section 6 and its code.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,9 @@ from eomtlib.evaluation.metrics.metric import (
     check_target,
     checked_classes,
 )
+from eomtlib.evaluation.metrics.overlaps import Overlaps, boundary_overlaps, overlaps
+from eomtlib.evaluation.metrics.panoptic_errors import PanopticErrors
+from eomtlib.evaluation.metrics.reliability import Reliability
 
 
 class PanopticQuality:
@@ -36,15 +42,19 @@ class PanopticQuality:
 
     Args:
         classes: of the data set; the position is the class index.
+        boundary: whether figures by boundaries come as well: IoU is then the smaller one of that of
+            masks and that of their boundaries, which some pixels of every edge are.
 
     Raises:
         ConfigurationError: when two classes have the same name.
     """
 
-    def __init__(self, classes: Sequence[ClassInfo]) -> None:
+    def __init__(self, classes: Sequence[ClassInfo], *, boundary: bool = False) -> None:
         self.classes = checked_classes(classes)
         # Columns: summed IoU, true positives, false positives, false negatives.
         self._sums = np.zeros((len(self.classes), 4), np.float64)
+        self._by_boundary = np.zeros_like(self._sums) if boundary else None
+        self._errors, self._reliability = PanopticErrors(self.classes), Reliability()
 
     def update(self, segmented: Mapping[str, Any], target: SegmentMap) -> None:
         """Adds an image.
@@ -65,49 +75,38 @@ class PanopticQuality:
         check_target(target, prediction_ids.shape, num_classes=len(self.classes))
         check_range("prediction holds classes", torch.from_numpy(labels), len(self.classes))
         check_range("prediction holds ids", prediction_ids, labels.size, lowest=VOID)
-        target_labels, is_crowd = target.labels.cpu().numpy(), target.is_crowd.cpu().numpy()
-        areas = _intersections(prediction_ids, labels.size, target)
-        gt_area, pred_area = areas[1:].sum(1), areas[:, 1:].sum(0)
-        intersection, on_void = areas[1:, 1:], areas[0, 1:]
+        image = overlaps(prediction_ids, labels, target)
+        _add(self._sums, image)
+        self._errors.add(image)
+        scores = [info.get("score", math.nan) for info in segmented["segments_info"]]
+        right = np.zeros(len(labels), bool)
+        right[image.matches.found] = True
+        counted = right | image.matches.wrong
+        self._reliability.add(np.array(scores, np.float64)[counted], right[counted])
+        if self._by_boundary is not None:
+            boundaries = boundary_overlaps(prediction_ids, target, image)
+            _add(self._by_boundary, replace(image, boundaries=boundaries))
 
-        union = gt_area[:, None] + pred_area - intersection - on_void
-        candidate = (target_labels[:, None] == labels) & ~is_crowd[:, None] & (intersection > 0)
-        iou = np.divide(intersection, union, where=candidate, out=np.zeros(union.shape))
-        # Both sides are free of overlap, so an IoU above one half leaves room for no second match.
-        gt_index, pred_index = np.nonzero(iou > 0.5)
-        matched_labels = labels[pred_index]
+    def state(self) -> list[Tensor]:
+        """Sums, float64; those of several processes add up: reduce them by summation.
 
-        missed = ~is_crowd
-        missed[gt_index] = False
-
-        crowd_of_class = {target_labels[index]: index for index in np.flatnonzero(is_crowd)}
-        on_crowd = [
-            intersection[crowd_of_class[label], index] if label in crowd_of_class else 0
-            for index, label in enumerate(labels)
-        ]
-        excused = on_void + np.array(on_crowd, np.int64)
-        wrong = (pred_area > 0) & (excused <= 0.5 * pred_area)
-        wrong[pred_index] = False
-
-        np.add.at(self._sums[:, 0], matched_labels, iou[gt_index, pred_index])
-        np.add.at(self._sums[:, 1], matched_labels, 1)
-        np.add.at(self._sums[:, 2], labels[wrong], 1)
-        np.add.at(self._sums[:, 3], target_labels[missed], 1)
-
-    def state(self) -> Tensor:
-        """``[classes, 4]`` float64: summed IoU, true positives, false positives, false negatives.
-
-        The states of several processes add up: reduce them by summation.
+        First ``[classes, 4]``: summed IoU, true positives, false positives, false negatives; then
+        those of ``PanopticErrors``, of ``Reliability`` and by boundaries, if these are measured.
         """
-        return torch.from_numpy(self._sums.copy())
+        return [torch.from_numpy(sums.copy()) for sums in self._all_sums()]
 
-    def merge(self, state: Tensor) -> None:
+    def merge(self, state: list[Tensor]) -> None:
         """Adds what another process has accumulated.
 
         Raises:
             ConfigurationError: when it is the state of other classes.
         """
-        add_state(self._sums, state)
+        for sums, own in zip(self._all_sums(), state, strict=True):
+            add_state(sums, own)
+
+    def _all_sums(self) -> list[np.ndarray]:
+        by_boundary = [] if self._by_boundary is None else [self._by_boundary]
+        return [self._sums, self._errors.sums, self._reliability.sums, *by_boundary]
 
     def compute(self) -> Result:
         """Figures over all images so far.
@@ -117,9 +116,20 @@ class PanopticQuality:
             averages over the classes that occur, that is, with any match, false positive or false
             negative. NaN where no class occurs. ``n``, ``n_things`` and ``n_stuff`` are the numbers
             of classes averaged over. Per class ``pq``, ``sq``, ``rq`` in percent, 0 where the class
-            does not occur, and the counts ``tp``, ``fp``, ``fn``.
+            does not occur, and the counts ``tp``, ``fp``, ``fn``. With boundaries also
+            ``boundary_pq``, and of all classes ``boundary_sq`` and ``boundary_rq``. ``errors`` are
+            what ``PanopticErrors`` says, and as ``reliability`` what ``Reliability`` says.
         """
-        iou, tp, fp, fn = self._sums.T
+        metrics, columns = self._figures(self._sums)
+        if self._by_boundary is not None:
+            by_boundary, own = self._figures(self._by_boundary)
+            metrics |= {f"boundary_{name}": by_boundary[name] for name in ("pq", "sq", "rq")}
+            columns["boundary_pq"] = own["pq"]
+        errors = self._errors.compute() | {"reliability": self._reliability.compute()}
+        return Result(metrics, by_class(self.classes, columns), errors)
+
+    def _figures(self, sums: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        iou, tp, fp, fn = sums.T
         halves = tp + 0.5 * fp + 0.5 * fn
         zeros = np.zeros(len(self.classes))
         figures = {
@@ -134,17 +144,13 @@ class PanopticQuality:
             for name, values in figures.items():
                 metrics[name + suffix] = float(values[occurs].mean()) if occurs.any() else math.nan
             metrics[f"n{suffix}"] = int(occurs.sum())
-        columns = figures | {"tp": tp, "fp": fp, "fn": fn}
-        return Result(metrics, by_class(self.classes, columns))
+        return metrics, figures | {"tp": tp, "fp": fp, "fn": fn}
 
 
-def _intersections(prediction_ids: Tensor, num_predictions: int, target: SegmentMap) -> np.ndarray:
-    """``[S + 1, P + 1]`` pixel counts of every pair, void in row 0 and nothing in column 0.
-
-    One count over the image, on the device that the prediction is on.
-    """
-    rows, columns = target.num_segments + 1, num_predictions + 1
-    target_ids = target.ids[0].to(prediction_ids.device)
-    pairs = (target_ids.int() - VOID) * columns + (prediction_ids.int() - VOID)
-    counts = torch.bincount(pairs.flatten(), minlength=rows * columns)
-    return counts.view(rows, columns).cpu().numpy()
+def _add(sums: np.ndarray, image: Overlaps) -> None:
+    matches = image.matches
+    matched = image.truth[matches.true]
+    np.add.at(sums[:, 0], matched, matches.iou)
+    np.add.at(sums[:, 1], matched, 1)
+    np.add.at(sums[:, 2], image.labels[matches.wrong], 1)
+    np.add.at(sums[:, 3], image.truth[matches.missed], 1)

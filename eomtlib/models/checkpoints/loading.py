@@ -15,7 +15,7 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import RANDOM_WEIGHTS
 from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints.identify import Checkpoint, identify, open_entries
-from eomtlib.models.checkpoints.own import ModelConfig, unnamed_classes
+from eomtlib.models.checkpoints.own import ModelConfig, unnamed_classes, written_colors
 from eomtlib.models.weights.encoder import load_pretrained
 from eomtlib.models.weights.weight_files import copy_entries
 
@@ -133,6 +133,9 @@ def _for_classes(
             "class head anew and fine-tune it."
         )
     config = replace(
-        found.config, class_names=names, is_thing=tuple(info.is_thing for info in classes)
+        found.config,
+        class_names=names,
+        is_thing=tuple(info.is_thing for info in classes),
+        class_colors=written_colors(classes),
     )
     return config, differ

@@ -1,14 +1,14 @@
 """Looking into what models predict: segments, queries and layers, of any checkpoint and image.
 
-A model and a picture make an ``Inspection`` in one forward pass; views draw it; ``Explorer`` puts
-the views behind a few controls in JupyterLab.
+A model and a picture make an ``Inspection``; figures draw it for static pages; ``Explorer`` is a
+widget of JupyterLab in which all of it can be touched.
 """
 
-from eomtlib.report.explore.explored_models import finished_runs, given_checkpoints
+from eomtlib.report.explore.explored_models import finished_runs, given_checkpoints, told_once
 from eomtlib.report.explore.inspection import inspect
 from eomtlib.report.explore.inspector import Inspector
 from eomtlib.report.explore.sources import open_pictures
-from eomtlib.report.explore.views import plot_layers, plot_models, plot_queries, plot_segmentation
+from eomtlib.report.explore.views import plot_layers, plot_models, plot_queries
 from eomtlib.report.explore.widget import Explorer
 
 __all__ = [
@@ -21,5 +21,5 @@ __all__ = [
     "plot_layers",
     "plot_models",
     "plot_queries",
-    "plot_segmentation",
+    "told_once",
 ]

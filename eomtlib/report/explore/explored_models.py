@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints import ModelConfig, identify, load_model
 from eomtlib.models.encoders import encoder_size
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
-from eomtlib.report.explore.sources import given_paths
+from eomtlib.study.naming import find_checkpoint
 from eomtlib.study.parsing import parse_image_size, parse_rungs
 from eomtlib.study.records.kinds import TrainingRecord
 from eomtlib.study.records.store import ResultStore
@@ -28,7 +29,7 @@ class ExploredModel:
     Attributes:
         path: as ``checkpoints.load_model`` takes it.
         rung: of the ladder.
-        details: size, pretraining and seed, as far as they are known.
+        details: size, pretraining, seed and what else is known, one by one.
         image_size: height and width that it is trained at.
         needs_encoder: whether the file lacks the pretrained encoder or holds the difference to it.
         label: what must stand beside what it predicts, empty where nothing must.
@@ -37,7 +38,7 @@ class ExploredModel:
 
     path: Path
     rung: str
-    details: str
+    details: tuple[str, ...]
     image_size: tuple[int, int]
     needs_encoder: bool = False
     label: str = ""
@@ -46,7 +47,7 @@ class ExploredModel:
     @property
     def title(self) -> str:
         """The rung's title and what tells it from others of the rung."""
-        return f"{LADDER[self.rung].title} ({self.details})"
+        return _titled(self.rung, self.details)
 
     def load(
         self, *, image_size: tuple[int, int] | None = None, weights: str | Path | None = None
@@ -56,27 +57,50 @@ class ExploredModel:
         return load_model(self.path, image_size=image_size, weights=weights or None)
 
 
-def given_checkpoints(checkpoints: str) -> list[ExploredModel]:
+def told_once(models: Sequence[ExploredModel]) -> tuple[list[str], str]:
+    """How models are called beside each other, and what is true of all of them.
+
+    Returns:
+        A name for each, without the details that all share, and these.
+    """
+    every = [model.details for model in models]
+    shared = [detail for detail in every[0] if all(detail in own for own in every)]
+    names = [
+        _titled(model.rung, [detail for detail in model.details if detail not in shared])
+        for model in models
+    ]
+    return names, ", ".join(shared)
+
+
+def given_checkpoints(
+    checkpoints: str, *, results_dir: str | Path = "results/runs"
+) -> list[ExploredModel]:
     """The models of a comma-separated list of checkpoints.
 
     Args:
-        checkpoints: files or folders, as ``checkpoints.load_model`` takes them. Relative paths are
-            looked for in the current folder and then in the project's.
+        checkpoints: files or folders, as ``checkpoints.load_model`` takes them, or names of runs;
+            see ``study.naming.find_checkpoint``.
+        results_dir: where names are looked up.
 
     Raises:
-        ConfigurationError: when nothing is named, or what is named does not exist.
-        CheckpointError: when one is of no known kind.
+        ConfigurationError: when nothing is named, or a name is of no run or of several.
+        CheckpointError: when one does not exist, or is of no known kind.
     """
-    hint = "Give checkpoints' files or folders; empty for the finished runs of results_dir."
+    names = [name.strip() for name in checkpoints.split(",") if name.strip()]
+    if not names:
+        raise ConfigurationError(
+            f"checkpoints={checkpoints!r} names nothing. Give files, folders or names of runs; "
+            "empty for the finished runs of results_dir."
+        )
     models = []
-    for path in given_paths("checkpoints", checkpoints, hint=hint):
+    for path in (find_checkpoint(name, results_dir) for name in names):
         found = identify(path)
         config = found.config
         models.append(
             ExploredModel(
                 path=path,
                 rung=config.rung,
-                details=f"{config.size}, pretraining {config.pretraining}",
+                details=(config.size, f"pretraining {config.pretraining}"),
                 image_size=config.image_size,
                 needs_encoder=found.encoder != "whole",
                 task=config.task or "panoptic",
@@ -97,9 +121,10 @@ def finished_runs(
     duration: str | int = "",
     image_size: int | str | tuple[int, int] = 0,
 ) -> list[ExploredModel]:
-    """The newest finished runs under these parameters, one for each rung, in the ladder's order.
+    """Finished runs under these parameters, one for each rung, in the ladder's order.
 
-    All are of one configuration, the newest run's, so that rungs can be compared.
+    All are of one configuration, so that rungs can be compared: of runs that are long enough to say
+    something the one with the most rungs, the newest of equals.
 
     Args:
         store: the results folder.
@@ -126,28 +151,33 @@ def finished_runs(
         and (not duration or _lasted(record, duration))
         and (store.root / record.checkpoint).exists()
     ]
-    # What runs of one study share.
-    shared = [record.key.config(without=("rung", "recipe")) for record in records]
-    of_newest = {
-        record.rung: record
-        for record, configuration in zip(records, shared, strict=True)
-        if configuration == shared[-1]
-    }
-    models = []
-    for record in (of_newest[rung] for rung in chosen if rung in of_newest):
-        said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
-        said += [f"{name}={value}" for name, value in record.key.options.items()]
-        models.append(
-            ExploredModel(
-                path=store.root / record.checkpoint,
-                rung=record.rung,
-                details=", ".join(said),
-                image_size=record.image_size,
-                label=record.label,
-                task=record.task,
-            )
-        )
-    return _told_apart(models)
+    # By what runs of one study share; records come from the oldest to the newest.
+    studies: dict[str, dict[str, TrainingRecord]] = {}
+    for record in records:
+        shared = repr(record.key.config(without=("rung", "recipe")))
+        study = studies.pop(shared, {})
+        studies[shared] = study | {record.rung: record}
+    best = max(
+        reversed(studies.values()),
+        key=lambda own: (not any(record.label for record in own.values()), len(own)),
+        default={},
+    )
+    newest = [best[rung] for rung in chosen if rung in best]
+    return _told_apart([trained_model(store, record) for record in newest])
+
+
+def trained_model(store: ResultStore, record: TrainingRecord) -> ExploredModel:
+    """What a training left in its results folder."""
+    said = [record.size, f"pretraining {record.pretraining}", f"seed {record.seed}"]
+    said += [f"{name}={value}" for name, value in record.key.options.items()]
+    return ExploredModel(
+        path=store.root / record.checkpoint,
+        rung=record.rung,
+        details=tuple(said),
+        image_size=record.image_size,
+        label=record.label,
+        task=record.task,
+    )
 
 
 def _lasted(record: TrainingRecord, duration: str | int) -> bool:
@@ -164,6 +194,10 @@ def _told_apart(models: list[ExploredModel]) -> list[ExploredModel]:
         for path in (model.path for model in models)
     ]
     return [
-        replace(model, details=f"{model.details}, {name}") if counts[model.title] > 1 else model
+        replace(model, details=(*model.details, name)) if counts[model.title] > 1 else model
         for model, name in zip(models, names, strict=True)
     ]
+
+
+def _titled(rung: str, details: Sequence[str]) -> str:
+    return LADDER[rung].title + (f" ({', '.join(details)})" if details else "")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from eomtlib.core.console import progress
@@ -14,7 +15,7 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import NUM_CLASSES
 from eomtlib.models.checkpoints import ModelConfig
 from eomtlib.models.checkpoints.own import unnamed_classes
-from eomtlib.report.explore.explored_models import ExploredModel
+from eomtlib.report.explore.explored_models import ExploredModel, told_once
 from eomtlib.report.explore.inspection import Inspection, inspect
 from eomtlib.report.explore.sources import Picture
 
@@ -32,10 +33,12 @@ class Inspector:
         device: to run on.
         image_size: height and width to resample every model to; its own when None.
         weights: a file or folder of encoder weights, for checkpoints without an encoder.
+        names: of the models, without what is true of all.
+        shared: what is true of all.
     """
 
     models: Sequence[ExploredModel]
-    pictures: Sequence[Picture]
+    pictures: list[Picture]
     _: KW_ONLY
     classes: Sequence[ClassInfo] = ()
     device: str = "cpu"
@@ -43,6 +46,9 @@ class Inspector:
     weights: str | Path | None = None
     _loaded: tuple[int, nn.Module, ModelConfig] | None = field(default=None, init=False)
     _made: dict[tuple[int, int], Inspection] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.names, self.shared = told_once(self.models)
 
     def __call__(self, model: int, picture: int) -> Inspection:
         """What a model makes of a picture.
@@ -56,7 +62,8 @@ class Inspector:
             self._made[model, picture] = inspect(
                 network,
                 self.pictures[picture],
-                title=self.models[model].title,
+                title=self.names[model],
+                details=self.shared,
                 rung=config.rung,
                 classes=named_classes(config, self.classes),
                 device=self.device,
@@ -74,6 +81,21 @@ class Inspector:
     def of_picture(self, picture: int) -> list[Inspection]:
         """What every model makes of a picture."""
         return [self(model, picture) for model in range(len(self.models))]
+
+    def made_of(self, picture: int) -> list[int]:
+        """The models that have inspected a picture."""
+        return [model for model in range(len(self.models)) if (model, picture) in self._made]
+
+    def preferred(self) -> int:
+        """The model to begin with: an EoMT, else the best on these pictures, else the first."""
+        rungs = [model.rung for model in self.models]
+        if "eomt" in rungs:
+            return rungs.index("eomt")
+        means = []
+        for model in range(len(rungs)):
+            found = [self(model, picture).accuracy() for picture in range(len(self.pictures))]
+            means.append(np.mean([figure[1] for figure in found if figure] or [-1.0]))
+        return int(np.argmax(means))
 
     def _load(self, index: int) -> tuple[nn.Module, ModelConfig]:
         if self._loaded is None or self._loaded[0] != index:
@@ -104,4 +126,4 @@ def named_classes(
         is_coco = len(own) == NUM_CLASSES["coco", "panoptic"]
         things = NUM_CLASSES["coco", "instance"] if is_coco else len(own)
         is_thing = [index < things for index in range(len(own))]
-    return tuple(map(ClassInfo, own, is_thing, range(len(own))))
+    return config.classes(is_thing)

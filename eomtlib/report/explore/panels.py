@@ -27,7 +27,13 @@ _HEAT = "inferno"
 
 
 class ShownFigure(Figure):
-    """A figure that notebooks show when asked to, and pyplot knows nothing of."""
+    """A figure that notebooks show when asked to, and pyplot knows nothing of.
+
+    Attributes:
+        alt: what it shows, for whoever does not see it.
+    """
+
+    alt = ""
 
     def png(self) -> bytes:
         """The figure as a PNG file."""
@@ -35,8 +41,8 @@ class ShownFigure(Figure):
         self.savefig(file, format="png", dpi=_DPI, facecolor="white")
         return file.getvalue()
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png(), {"alt": self.alt}
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def draw(
     """
     columns = min(columns, len(panels))
     figure = ShownFigure(layout="constrained")
+    figure.alt = f"{title}. Panels: {'; '.join(panel.title for panel in panels)}."
     FigureCanvasAgg(figure)
     grid = figure.subplots(-(-len(panels) // columns), columns, squeeze=False)
     for ax in grid.flat:

@@ -6,38 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.structures import ClassInfo
+from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.dataset import SegmentationDataset
-from eomtlib.data.decoding.image_files import image_files, open_image
+from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.registry import open_dataset
+from eomtlib.report.plots.named_overlays import Segments
 from eomtlib.study.parsing import read_path, read_split
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """A segmentation that knows how its classes are called.
-
-    Attributes:
-        ids: ``[H, W]``, positions in ``labels``; −1 is void.
-        labels: the class of each segment.
-        classes: that labels are positions in.
-        scores: of each segment; None for annotations.
-    """
-
-    ids: np.ndarray
-    labels: tuple[int, ...]
-    classes: tuple[ClassInfo, ...]
-    scores: tuple[float, ...] | None = None
-
-    def text(self, segment: int) -> str:
-        """What is written on a segment: its class and, where it has one, its score."""
-        name = self.classes[self.labels[segment]].name
-        return name if self.scores is None else f"{name} {self.scores[segment]:.2f}"
 
 
 @dataclass(frozen=True)
@@ -48,11 +28,15 @@ class Picture:
         title: how views and menus call it.
         pixels: ``[H, W, 3]`` uint8.
         target: None where nobody annotated it.
+        annotation: what the target shows of, for metrics.
+        task: whose target it is.
     """
 
     title: str
     pixels: np.ndarray
     target: Segments | None = None
+    annotation: SegmentMap | None = None
+    task: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,19 +84,21 @@ def open_pictures(
         train_images=1,
         val_images=count,
     )
-    pictures = own_pictures(images, count) if images else val_pictures(opened, count)
-    return pictures, tuple(opened.classes)
+    if images:
+        return own_pictures(images, count), tuple(opened.classes)
+    return val_pictures(opened, count, task=task or "panoptic"), tuple(opened.classes)
 
 
-def val_pictures(dataset: SegmentationDataset, count: int) -> list[Picture]:
-    """The first ``count`` images of a data set, with their targets."""
+def val_pictures(dataset: SegmentationDataset, count: int, *, task: str) -> list[Picture]:
+    """The first ``count`` images of a data set, with their targets of a task."""
     pictures = []
     for index in range(min(count, len(dataset))):
         image, segments = dataset.read(index)
         labels = tuple(segments.labels.tolist())
         target = Segments(segments.ids.amax(0).numpy(), labels, dataset.classes)
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-        pictures.append(Picture(f"image {dataset.image_ids[index]}", pixels, target))
+        title = f"image {dataset.image_ids[index]}"
+        pictures.append(Picture(title, pixels, target, segments, task))
     return pictures
 
 
@@ -135,7 +121,14 @@ def own_pictures(images: str, count: int) -> list[Picture]:
     chosen: list[Path] = []
     for path in given_paths("images", images, hint=hint):
         chosen += image_files([path])[: count if path.is_dir() else 1]
-    return [Picture(path.name, _read(path)) for path in chosen]
+    return [own_picture(path, path.name) for path in chosen]
+
+
+def own_picture(file: Path | bytes, title: str) -> Picture:
+    """An image file, by its path or as its content; see ``own_pictures``."""
+    image = Image.fromarray(image_pixels(file, upright=True, where=title))
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    return Picture(title, np.array(image))
 
 
 def given_paths(name: str, value: str, *, hint: str) -> list[Path]:
@@ -156,9 +149,3 @@ def given_paths(name: str, value: str, *, hint: str) -> list[Path]:
     if not paths:
         raise ConfigurationError(f"{name}={value!r} names nothing. {hint}")
     return paths
-
-
-def _read(path: Path) -> np.ndarray:
-    image = open_image(path, upright=True).convert("RGB")
-    image.thumbnail((MAX_SIDE, MAX_SIDE))
-    return np.array(image)

@@ -1,4 +1,4 @@
-"""The views: four figures, each of which answers one question about an image."""
+"""Three figures for static pages, each of which answers one question about an image."""
 
 from __future__ import annotations
 
@@ -7,25 +7,8 @@ from collections.abc import Sequence
 from eomtlib.report.explore.inspection import Inspection
 from eomtlib.report.explore.panels import ShownFigure, draw, heated, plain, segmented
 
-_SCORED = "Segments of queries that score above {:.2f}; dark where there is none."
 _WIDTH = 10
 """Of a figure with many columns, in inches: a notebook shows no more without shrinking it."""
-
-
-def plot_segmentation(seen: Inspection, *, threshold: float = 0.8) -> ShownFigure:
-    """What does the model see? The image, its segmentation with names, and the target if known.
-
-    Args:
-        seen: the model's inspection of the picture.
-        threshold: queries below this score make no segment.
-    """
-    picture = seen.picture
-    panels = [plain(picture)]
-    panels.append(segmented(picture, seen.segments(threshold=threshold), "segmentation"))
-    if picture.target is not None:
-        panels.append(segmented(picture, picture.target, "target"))
-    title, note = f"{picture.title} · {seen.title}", _note(_SCORED.format(threshold), seen.label)
-    return draw(panels, columns=3, width=3.2, title=title, note=note)
 
 
 def plot_queries(seen: Inspection, *, count: int = 8) -> ShownFigure:
@@ -41,7 +24,7 @@ def plot_queries(seen: Inspection, *, count: int = 8) -> ShownFigure:
         for query, mask in zip(queries, seen.masks(queries), strict=True)
     ]
     surest = f"the {len(queries)} surest of {seen.num_queries} queries"
-    note = _note("White: where a mask passes one half.", seen.label)
+    note = _note("White: where a mask passes one half.", *_known(seen))
     title = f"{picture.title}: {surest} · {seen.title}"
     return draw(panels, columns=4, width=2.25, title=title, note=note)
 
@@ -67,14 +50,14 @@ def plot_layers(
             mask = seen.masks([query], layer=index)[0].numpy()
             title = f"{layer.name}\n{seen.says(query, layer=index)}"
             panels.append(heated(picture, mask, title))
-    said = _SCORED.format(threshold) if query is None else ""
+    said = _caption(seen, threshold) if query is None else ""
     columns = count if count <= 5 else -(-count // 2)
     return draw(
         panels,
         columns=columns,
         width=min(2.4, _WIDTH / columns),
         title=f"{picture.title}: {what} through the layers · {seen.title}",
-        note=_note(said, f"This model was {seen.note}." if seen.note else "", seen.label),
+        note=_note(said, f"This model was {seen.note}" if seen.note else "", *_known(seen)),
     )
 
 
@@ -90,16 +73,26 @@ def plot_models(seen: Sequence[Inspection], *, threshold: float = 0.8) -> ShownF
     if picture.target is not None:
         panels.append(segmented(picture, picture.target, "target"))
     for inspection in seen:
-        title = inspection.title.replace(" (", "\n(", 1)
+        title, found = inspection.title, inspection.accuracy(threshold=threshold)
+        title += "\n{} {:.1f}".format(*found) if found else ""
         panels.append(segmented(picture, inspection.segments(threshold=threshold), title))
-    labels = dict.fromkeys(inspection.label for inspection in seen if inspection.label)
-    note = _note(_SCORED.format(threshold), *labels)
+    note = _note(*(_caption(one, threshold) for one in seen), *_known(*seen))
     title = f"{picture.title} by {len(seen)} model{'s' if len(seen) > 1 else ''}"
     columns = 4 if len(panels) > 3 else 3
     return draw(panels, columns=columns, width=2.4, title=title, note=note)
 
 
+def _caption(seen: Inspection, threshold: float) -> str:
+    dark = "" if seen.task == "semantic" else " Dark where there is none."
+    return seen.caption.format(threshold) + dark
+
+
+def _known(*seen: Inspection) -> tuple[str, ...]:
+    """What must stand beside what these models predict."""
+    return seen[0].details, *(inspection.label for inspection in seen)
+
+
 def _note(*sentences: str) -> str:
-    """Small print; a label of a study is no sentence yet."""
-    said = [text[0].upper() + text[1:] for text in sentences if text]
+    """Small print, nothing of it twice; a label of a study is no sentence yet."""
+    said = [text[0].upper() + text[1:] for text in dict.fromkeys(sentences) if text]
     return " ".join(text if text.endswith(".") else f"{text}." for text in said)

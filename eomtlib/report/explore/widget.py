@@ -1,137 +1,120 @@
-"""The views behind a few controls, for JupyterLab."""
+"""The explorer: the viewer with the models behind it, for JupyterLab."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any
 
-import ipywidgets as widgets
+import anywidget
+import matplotlib
+import numpy as np
 
 from eomtlib.core.errors import EomtlibError
-from eomtlib.report.explore.explored_models import ExploredModel
 from eomtlib.report.explore.inspector import Inspector
-from eomtlib.report.explore.panels import ShownFigure
-from eomtlib.report.explore.sources import Picture
-from eomtlib.report.explore.views import plot_layers, plot_models, plot_queries, plot_segmentation
+from eomtlib.report.explore.shown import shown_layers, shown_picture, shown_query
+from eomtlib.report.explore.sources import own_picture, own_pictures
+from eomtlib.report.viewer import CSS, JS
 
-VIEWS = {
-    "segmentation": "one model's segments, beside the target",
-    "queries": "the masks of its surest queries",
-    "layers": "one query, or all, from layer to layer",
-    "models": "all models on the same image",
-}
-"""View → what it shows."""
-
-_USES = {
-    "segmentation": {"image", "model", "threshold"},
-    "queries": {"image", "model"},
-    "layers": {"image", "model", "threshold", "query"},
-    "models": {"image", "threshold"},
-}
-_ALL = -1
-_EVERY = ("all: the segmentation", _ALL)
-_STYLE = {"description_width": "80px"}
+_HERE = files(__package__)
+_MOST = 24
+"""Images of a folder that is opened."""
 
 
-class Explorer(widgets.VBox):
-    """Chooses image, model, view, score threshold and query, and draws the view again.
+class Explorer(anywidget.AnyWidget):
+    """Models, images, segments, queries and layers, to be touched; everything is drawn in the page.
 
-    The picture is a PNG, so that it needs nothing but ipywidgets; where there is no widget manager,
-    as on a static page, the first one is shown.
+    It sends images when they are first shown, all layers of a model or a query at once, so that
+    moving through them asks nothing. Nothing of this is state: a saved notebook stays small, and
+    without a kernel, as on a static page, there is nothing to see.
 
     Args:
-        inspector: of the models and pictures to choose from.
-        num_queries: how many the view ``queries`` shows.
+        inspector: of the models and pictures to choose from; opened images are added to it.
         threshold: of the score, to begin with.
-
-    Attributes:
-        image, model, view, threshold, query: the controls.
-        picture: what is drawn.
     """
 
-    def __init__(
-        self, inspector: Inspector, *, num_queries: int = 8, threshold: float = 0.8
-    ) -> None:
-        self._inspector, self._num_queries = inspector, num_queries
-        self._is_updating = False
-        self.view = widgets.ToggleButtons(options=list(VIEWS), tooltips=list(VIEWS.values()))
-        self.image = _menu("image", _numbered(inspector.pictures), width="330px")
-        self.model = _menu("model", _numbered(inspector.models), width="580px")
-        self.threshold = widgets.FloatSlider(
-            threshold, min=0, max=0.95, step=0.05, description="score above",
-            continuous_update=False, layout=widgets.Layout(width="330px"), style=_STYLE,
-        )  # fmt: skip
-        self.query = _menu("query", [_EVERY], width="580px")
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
-        self._message = widgets.HTML()
-        rows = [(self.image, self.model), (self.threshold, self.query)]
-        super().__init__(
-            [
-                self.view,
-                *(widgets.Box(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows),
-                self._message,
-                self.picture,
-            ]
-        )
-        self._draw()
-        for control in (self.view, self.image, self.model, self.threshold, self.query):
-            control.observe(self._redraw, names="value")
+    _esm = JS + (_HERE / "explorer.js").read_text("utf-8")
+    _css = CSS + (_HERE / "explorer.css").read_text("utf-8")
 
-    def figure(self) -> ShownFigure:
-        """The view that is chosen, as a figure."""
-        view, threshold = self.view.value, self.threshold.value
-        if view == "models":
-            seen = self._inspector.of_picture(self.image.value)
-            return plot_models(seen, threshold=threshold)
-        seen = self._inspector(self.model.value, self.image.value)
-        if view == "queries":
-            return plot_queries(seen, count=self._num_queries)
-        if view == "layers":
-            query = None if self.query.value == _ALL else self.query.value
-            return plot_layers(seen, query=query, threshold=threshold)
-        return plot_segmentation(seen, threshold=threshold)
+    def __init__(self, inspector: Inspector, *, threshold: float = 0.8) -> None:
+        super().__init__()
+        self._inspector, self._threshold = inspector, threshold
+        self.on_msg(lambda _, content, buffers: self.send(self.answer(content, buffers)))
 
-    def _redraw(self, change: Any) -> None:
-        del change
-        if self._is_updating:
-            return
+    def __repr__(self) -> str:
+        return "The explorer needs a running kernel in JupyterLab; figures show the first image."
+
+    def answer(self, content: dict[str, Any], buffers: Sequence[Any] = ()) -> dict[str, Any]:
+        """What the page asks for.
+
+        Args:
+            content: ``kind`` (``begin``, ``see``, ``query`` or ``open``), ``id``, and what that
+                kind takes.
+            buffers: the content of a file to ``open``.
+
+        Returns:
+            ``to``, the id, and the answer, or an ``error``'s text.
+        """
+        kinds = {"see": self._see, "query": self._query, "open": self._open}
         try:
-            self._draw()
-            self._message.value = ""
+            chosen = kinds.get(content["kind"], self._begin)
+            answer = chosen(content | {"file": bytes(buffers[0])} if buffers else content)
         except EomtlibError as error:
-            # What is raised here ends in a log that nobody sees.
-            self._message.value = f"<b>{html.escape(str(error))}</b>"
+            answer = {"error": str(error)}
+        except Exception as error:
+            # What is raised here ends in a log that nobody sees, and the page waits for an answer.
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        return answer | {"to": content["id"]}
 
-    def _draw(self) -> None:
-        self._offer_queries()
-        for name in ("image", "model", "threshold", "query"):
-            getattr(self, name).disabled = name not in _USES[self.view.value]
-        self.picture.value = self.figure().png()
+    def _begin(self, content: dict[str, Any]) -> dict[str, Any]:
+        del content
+        colors = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
+        return {
+            "data": {"models": self._inspector.names, "images": self._listed(0)},
+            "model": self._inspector.preferred(),
+            "shared": self._inspector.shared,
+            "threshold": self._threshold,
+            "colors": colors.tolist(),
+        }
 
-    def _offer_queries(self) -> None:
-        """Lists the queries of this model on this image, the chosen one kept."""
-        if self.view.value == "models":
-            return
-        seen = self._inspector(self.model.value, self.image.value)
-        options = [_EVERY]
-        options += [(f"{query}: {seen.says(query)}", query) for query in seen.ranking()]
-        chosen = self.query.value
-        self._is_updating = True
-        self.query.options = options
-        self.query.value = chosen if chosen in dict(options).values() else _ALL
-        self._is_updating = False
+    def _listed(self, first: int) -> list[dict[str, Any]]:
+        """The pictures from one on, without what only those that are shown need."""
+        empty = {"photo": "", "target": None, "maps": [None] * len(self._inspector.models)}
+        return [shown_picture(picture) | empty for picture in self._inspector.pictures[first:]]
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        return bundle | {"image/png": base64.b64encode(self.picture.value).decode()}
+    def _see(self, content: dict[str, Any]) -> dict[str, Any]:
+        model, image, threshold = content["model"], content["image"], content["threshold"]
+        seen, made = self._inspector(model, image), self._inspector.made_of(image)
+        figures = [self._inspector(one, image).accuracy(threshold=threshold) for one in made]
+        return {
+            "layers": shown_layers(seen, threshold=threshold),
+            "picture": None if content["has_photo"] else shown_picture(seen.picture),
+            "caption": seen.caption.format(threshold),
+            "has_threshold": seen.task == "panoptic",
+            "notes": [note for note in (seen.note, seen.label) if note],
+            "figures": {
+                place: "{} {:.1f}".format(*figure)
+                for place, figure in zip(made, figures, strict=True)
+                if figure
+            },
+        }
 
+    def _query(self, content: dict[str, Any]) -> dict[str, Any]:
+        seen, layer = self._inspector(content["model"], content["image"]), content["layer"]
+        query = content["query"]
+        if query is None:
+            place = np.array([[content["y"], content["x"]]])
+            segments = seen.segments(threshold=content["threshold"], layer=layer)
+            segment = segments.ids[content["y"], content["x"]]
+            label = segments.labels[segment] if segment >= 0 else None
+            query = seen.query_behind(place, label, layer=layer)
+        return shown_query(seen, query)
 
-def _numbered(titled: Sequence[Picture | ExploredModel]) -> list[tuple[str, int]]:
-    return [(item.title, index) for index, item in enumerate(titled)]
-
-
-def _menu(name: str, options: list[tuple[str, int]], *, width: str) -> widgets.Dropdown:
-    layout = widgets.Layout(width=width)
-    return widgets.Dropdown(options=options, description=name, layout=layout, style=_STYLE)
+    def _open(self, content: dict[str, Any]) -> dict[str, Any]:
+        first = len(self._inspector.pictures)
+        if "file" in content:
+            opened = [own_picture(content["file"], content["name"])]
+        else:
+            opened = own_pictures(content["path"], _MOST)
+        self._inspector.pictures.extend(opened)
+        return {"images": self._listed(first), "first": first}

@@ -134,7 +134,9 @@ def _accuracy(model: ModelRow, metric: str, records: Sequence[Record]) -> float 
     trainings = {r.id: r for r in records if isinstance(r, TrainingRecord)}
     by_seed: dict[int, float] = {}
     for record in records:
-        if isinstance(record, EvaluationRecord) and not record.label and metric in record.metrics:
+        if not isinstance(record, EvaluationRecord) or record.variant or record.label:
+            continue
+        if metric in record.metrics:
             training = trainings.get(record.training_id)
             if training is not None and _has_learned(training, record, model):
                 by_seed[training.seed] = record.metrics[metric]

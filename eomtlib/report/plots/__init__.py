@@ -1,6 +1,7 @@
 """Figures: Pareto plots, segmentations side by side, training curves, the ladder."""
 
 from eomtlib.report.plots.changes import plot_changes
+from eomtlib.report.plots.confusion import plot_confusion
 from eomtlib.report.plots.curves import plot_annealing, plot_curves
 from eomtlib.report.plots.image_rows import plot_attention, plot_pictures, plot_segmentations
 from eomtlib.report.plots.ladder import plot_ladder
@@ -19,6 +20,7 @@ __all__ = [
     "plot_annealing",
     "plot_attention",
     "plot_changes",
+    "plot_confusion",
     "plot_curves",
     "plot_factors",
     "plot_ladder",

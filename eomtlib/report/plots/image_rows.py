@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
-from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement, overlay
+from eomtlib.report.plots.named_overlays import Segments, named_overlay
+from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement
 from eomtlib.report.plots.style import small_print
 
 
@@ -37,6 +38,8 @@ def plot_segmentations(
     rows: Mapping[str, Sequence[tuple[np.ndarray, Sequence[int]]]],
     *,
     classes: Sequence[ClassInfo],
+    titles: Sequence[str] = (),
+    per_line: int = 0,
 ) -> Figure:
     """The same images segmented by every model, side by side.
 
@@ -45,25 +48,32 @@ def plot_segmentations(
         rows: title → for each image its map of segment ids ``[H, W]`` (−1 is void) and the class
             of each id.
         classes: of the ids.
+        titles: of each image, above it.
+        per_line: images beside each other, the others below these; 0 for all.
     """
-    columns = len(images)
-    titles = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
-    fig, axes = _grid(titles, columns, figsize=(1.3 * columns + 2.1, 1.3 * len(titles)))
+    columns = per_line or len(images)
+    sides = ["image", *(title.replace(" + ", "\n+ ") for title in rows)]
+    lines = -(-len(images) // columns)
+    size = (1.7 * columns + 1.9, 1.7 * len(sides) * lines)
+    fig, axes = _grid(sides * lines, columns, figsize=size)
+    # From [lines * sides, columns] to a row for each side, a column for each image.
+    axes = axes.reshape(lines, len(sides), columns).swapaxes(0, 1).reshape(len(sides), -1)
+    axes = axes[:, : len(images)]
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(for_matplotlib(title), fontsize=9)
     present: set[int] = set()
-    palette = class_colors(classes)
     for column, image in zip(axes.T, images, strict=True):
         # Small images are enlarged first, so that outlines are thin beside their pixels.
         factor = enlargement(image.shape[:2])
         column[0].imshow(enlarge(image, factor))
     for line, maps in zip(axes[1:], rows.values(), strict=True):
         for axis, image, (ids, labels) in zip(line, images, maps, strict=True):
-            large, large_ids = (enlarge(a, enlargement(image.shape[:2])) for a in (image, ids))
-            axis.imshow(overlay(large, large_ids, labels, colors=palette))
+            axis.imshow(named_overlay(image, Segments(ids, labels, classes)))
             present |= {labels[i] for i in np.unique(ids) if i >= 0}
     fig.tight_layout(h_pad=0.4, w_pad=0.4)
     if present:
         # As they show over a middle grey.
-        swatches = OPACITY * palette / 255 + (1 - OPACITY) * 0.5
+        swatches = OPACITY * class_colors(classes) / 255 + (1 - OPACITY) * 0.5
         colors = [*(swatches[i] for i in sorted(present)), str(0.5 * (1 - OPACITY))]
         names = [classes[i].name for i in sorted(present)]
         # A legend leaves out what begins with an underscore.

@@ -19,7 +19,7 @@ def enlargement(size: tuple[int, int]) -> int:
 
 def enlarge(pixels: np.ndarray, factor: int) -> np.ndarray:
     """``[H, W, ...]`` with every pixel as a square of ``factor`` pixels."""
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    return pixels if factor == 1 else pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def overlay(

@@ -57,7 +57,7 @@ def plot_pareto(
         kind="stable",
     )
     if along is None:
-        lines = [shown.iloc[_pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))]]
+        lines = [shown.iloc[pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))]]
         ax.plot(lines[0][x], lines[0][y], color=GREY, lw=1.2, ls="--", zorder=1)
     else:
         lines = [group for _, group in shown.groupby("rung", sort=False)]
@@ -139,7 +139,7 @@ def _write_labels(
     )  # fmt: skip
 
 
-def _pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Indices of the points that no other beats in both, from slow to fast."""
     beaten = [((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)]
     front = np.flatnonzero(~np.array(beaten, bool))

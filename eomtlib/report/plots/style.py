@@ -84,10 +84,10 @@ def small_print(fig: Figure, notes: Sequence[str]) -> None:
         fig.text(0.01, -0.02, for_matplotlib(text), fontsize=8, color=GREY, va="top")
 
 
-def save_figure(fig: Figure, path: Path) -> list[Path]:
-    """Writes a figure as PNG and as SVG; returns both paths."""
+def save_figure(fig: Figure, path: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Writes a figure as PNG and as SVG, or as it is told; returns the paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    paths = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
+    paths = [path.with_suffix(f".{name}") for name in formats]
     for target in paths:
         fig.savefig(target, dpi=150, bbox_inches="tight", facecolor="white")
     return paths

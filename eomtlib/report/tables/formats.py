@@ -77,7 +77,7 @@ def written(table: pd.DataFrame) -> pd.DataFrame:
             values = shown[group, name]
             spreads = shown.get((group, f"{name}, std"), pd.Series(np.nan, values.index))
             cells = zip(values, spreads, strict=True)
-            texts[group, name] = [_cell(name, value, spread) for value, spread in cells]
+            texts[group, name] = [cell(name, value, spread) for value, spread in cells]
     return pd.DataFrame(texts, table.index)
 
 
@@ -110,7 +110,7 @@ def plain(value: object) -> str:
     return f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.2e}"
 
 
-def _cell(name: str, value: object, spread: float) -> str:
+def cell(name: str, value: object, spread: float) -> str:
     """A cell under a heading: three digits of a small speed, one decimal of a PQ."""
     if pd.isna(value) or isinstance(value, str):
         return "–" if pd.isna(value) else value

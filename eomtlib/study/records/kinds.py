@@ -18,6 +18,7 @@ import numpy as np
 
 from eomtlib.core.environment import Environment
 from eomtlib.core.errors import RecordError
+from eomtlib.evaluation.metrics.confusion import from_texts
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
 
 SCHEMA_VERSION = 1
@@ -161,6 +162,12 @@ class EvaluationRecord(Record):
         label: what must stand beside them, empty where nothing must.
         data, method, post_processing: as in ``EvaluationKey``.
         skipped_images: of the split, left out for what is wrong with them.
+        errors: what is lacking to the whole, and where it went (``metrics.metric.Result``).
+        confusion: pixels by true and predicted class, as ``evaluation.metrics.confusion.as_texts``
+            writes them, in the order of ``per_class``; empty where nobody counted.
+        worst_images: id → its own figure, the worst first.
+        variant: what was asked for instead of the evaluation that the run does of itself, such as
+            another split; empty for that one. No table shows a variant as the run's figure.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -179,9 +186,19 @@ class EvaluationRecord(Record):
     method: int = 1
     post_processing: int = 1
     skipped_images: int = 0
+    errors: dict[str, Any] = field(default_factory=dict)
+    confusion: tuple[str, ...] = ()
+    worst_images: dict[str, float] = field(default_factory=dict)
+    variant: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        try:
+            rows = len(from_texts(self.confusion))
+        except ValueError as error:
+            raise _field_error("confusion", "pixels by column, as 0:1200 7:35", error) from error
+        if rows not in (0, len(self.per_class) + 1):
+            raise _field_error("confusion", f"{len(self.per_class) + 1} rows", rows)
         object.__setattr__(self, "metrics", _with_nan(self.metrics))
         per_class = {name: _with_nan(figures) for name, figures in self.per_class.items()}
         object.__setattr__(self, "per_class", per_class)

@@ -12,6 +12,7 @@ from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.sets.coco import CocoInstances, CocoPanoptic
 from eomtlib.data.sets.custom import custom_form, open_custom, usual_parts
+from eomtlib.study.identity import Identity
 from eomtlib.study.materials import Materials
 from eomtlib.study.parameters import Settings
 from eomtlib.study.settings import resolve_settings
@@ -148,6 +149,42 @@ def test_a_study_takes_them(tmp_path):
     assert Settings(train_data=settings.train_data).train_data == files
     with pytest.raises(ConfigurationError, match="train_data='photos' names no images and"):
         Settings(train_data="photos")
+
+
+def planned(folder, **changed):
+    settings = resolve_settings(**SMOKE | {"dataset": "custom", "data_path": folder} | changed)
+    return Materials(settings, results_dir=folder, progress=False)
+
+
+def test_a_plan_knows_where_queries_are_too_few(tmp_path):
+    folder = write_panoptic(tmp_path)
+    for name in ("images", "masks"):
+        shutil.copytree(folder / name / "val", folder / name / "train")
+    content = json.loads((folder / "val.json").read_text())
+    content["annotations"][0]["segments_info"][0]["iscrowd"] = 0
+    write_json(folder / "train.json", content)
+    materials = planned(folder, num_queries=1)
+    (said,) = [text for text in materials.remarks() if "queries" in text]
+    files = materials.train_set
+    counts = [int((~files.read(k)[1].is_crowd).sum()) for k in range(len(files))]
+    above = [count for count in counts if count > 1]
+    assert f", {len(above)} have more segments than the model's 1 queries (at most " in said
+    assert f"(at most {max(above)})" in said
+    assert not any("queries" in text for text in planned(folder, num_queries=9).remarks())
+
+
+def test_colours_of_classes_make_no_other_run(tmp_path):
+    for split in ("train", "val"):
+        write_masks(tmp_path, split)
+    before = planned(tmp_path)
+    colored = [entry | {"color": [1, 2, entry["id"]]} for entry in CLASSES]
+    write_json(tmp_path / "classes.json", colored)
+    after = planned(tmp_path)
+    assert after.classes[0].color == (1, 2, 7)
+    first, second = Identity("eomt", before), Identity("eomt", after)
+    assert first.folder == second.folder
+    assert first.model_config().class_colors is None
+    assert second.model_config().class_colors == ("010207", "010200", "0102fe")
 
 
 def test_a_task_that_annotations_do_not_serve_is_refused(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
+from eomtlib.evaluation.metrics.coco_backend import Detections, evaluated
 from eomtlib.evaluation.metrics.instance_ap import InstanceAP
 from tests.evaluation.metrics.instances import CLASSES, random_image
 
@@ -103,3 +106,51 @@ def test_ids_without_a_label_are_refused():
     segmented = {"segmentation": torch.zeros(0, 2, 2).bool(), "segments_info": []}
     with pytest.raises(ConfigurationError, match="target holds ids from 3 to 3, but there are 3"):
         InstanceAP(CLASSES).update(segmented, target)
+
+
+def test_hotcoco_comes_to_the_same_bit_for_bit():
+    pytest.importorskip("hotcoco")
+    rng, metric = np.random.default_rng(0), InstanceAP(CLASSES)
+    for _ in range(40):
+        metric.update(*random_image(rng)[:2])
+    images = metric.state()[1]
+    ours, theirs = (
+        evaluated(images, num_classes=4, max_dets=100, by_hotcoco=fast) for fast in (False, True)
+    )
+    assert (ours.precision > 0.5).any()
+    assert np.array_equal(ours.precision, theirs.precision)
+    for one, other in zip(ours.by_class, theirs.by_class, strict=True):
+        for f in fields(Detections):
+            assert np.array_equal(getattr(one, f.name), getattr(other, f.name))
+
+
+def test_of_more_detections_than_count_the_surest_count():
+    rng, images = np.random.default_rng(1), []
+    metric, cut = InstanceAP(CLASSES, max_dets=1), InstanceAP(CLASSES)
+    for _ in range(8):
+        prediction, target, _ = random_image(rng)
+        metric.update(prediction, target)
+        infos = prediction["segments_info"]
+        best = {}
+        for place in sorted(range(len(infos)), key=lambda place: infos[place]["score"]):
+            best[infos[place]["label_id"]] = place
+        kept = sorted(best.values())
+        images.append(len(infos) - len(kept))
+        masks = prediction["segmentation"][kept]
+        cut.update({"segmentation": masks, "segments_info": [infos[i] for i in kept]}, target)
+    assert sum(images) > 8
+    assert metric.compute() == cut.compute()
+    with pytest.raises(ConfigurationError, match="max_dets=0"):
+        InstanceAP(CLASSES, max_dets=0)
+
+
+def test_scores_are_held_against_matches():
+    target = SegmentMap(
+        torch.arange(12).view(1, 3, 4).short() // 6, torch.tensor([0, 0]), torch.zeros(2).bool()
+    )
+    masks = torch.stack([target.ids[0] == index for index in (0, 1, 1)])
+    infos = [{"label_id": label, "score": s} for label, s in ((0, 0.9), (0, 0.62), (1, 0.61))]
+    metric = InstanceAP(CLASSES)
+    metric.update({"segmentation": masks, "segments_info": infos}, target)
+    bins = metric.compute().errors["reliability"]["bins"]
+    assert [(b["predictions"], b["right"]) for b in bins] == [(2, 50), (1, 100)]

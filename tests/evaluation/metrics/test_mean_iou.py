@@ -80,3 +80,25 @@ def test_what_does_not_fit_is_refused_and_nothing_added(prediction, labels, mess
     assert not metric.state().any()
     with pytest.raises(ConfigurationError, match="7 classes"):
         metric.merge(torch.zeros(6, 6))
+
+
+def test_pairs_of_classes_have_the_loss_between_them():
+    rng, metric = np.random.default_rng(2), MeanIoU(CLASSES[:3])
+    truth, found = rng.integers(0, 3, (2, 30, 40))
+    found = np.where(rng.random(truth.shape) < 0.7, truth, found)
+    none = torch.zeros(3, dtype=torch.bool)
+    ids = torch.from_numpy(truth.astype(np.int16))[None]
+    metric.update(torch.from_numpy(found), SegmentMap(ids, torch.arange(3), none))
+    result = metric.compute()
+    pairs = result.errors["pairs"]
+    assert len(pairs) == 6
+    losses = [pair["loss"] for pair in pairs]
+    assert losses == sorted(losses, reverse=True)
+    assert sum(losses) == pytest.approx(100 - result.metrics["miou"])
+    unions = [((truth == c) | (found == c)).sum() for c in range(3)]
+    worst = [
+        CLASSES.index(next(i for i in CLASSES if i.name == pairs[0][k]))
+        for k in ("true", "predicted")
+    ]
+    taken = ((truth == worst[0]) & (found == worst[1])).sum()
+    assert losses[0] == pytest.approx(100 / 3 * sum(taken / unions[c] for c in worst))

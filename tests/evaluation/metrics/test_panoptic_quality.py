@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
+from tests.evaluation.metrics import planted
 from tests.evaluation.metrics.panoptic import (
     CLASSES,
     as_target,
@@ -85,7 +87,7 @@ def test_equals_a_naive_count_and_adds_up_over_processes():
     parts[0].merge(parts[1].state())
     expected = naive_counts(images)
     assert (expected[:5, 1:] > 20).all()
-    torch.testing.assert_close(parts[0].state(), torch.from_numpy(expected), rtol=0, atol=1e-9)
+    torch.testing.assert_close(parts[0].state()[0], torch.from_numpy(expected), rtol=0, atol=1e-9)
     result = parts[0].compute()
     iou, tp, fp, fn = expected[:5].T
     pq = 100 * iou / (tp + fp / 2 + fn / 2)
@@ -118,4 +120,47 @@ def test_what_does_not_fit_is_refused_and_nothing_added(prediction, labels, mess
     quality = PanopticQuality(CLASSES)
     with pytest.raises(ConfigurationError, match=message):
         quality.update(segmented(prediction, labels), target)
-    assert not quality.state().any()
+    assert not any(sums.any() for sums in quality.state())
+
+
+def naive_by_boundary(images):
+    """``[classes, 2]``: IoU and matches, masks eroded one by one with what is outside as ground."""
+    counts = np.zeros((len(planted.CLASSES), 2))
+    for ids, labels, is_crowd, prediction, predicted_labels in images:
+        width = max(1, round(0.02 * np.hypot(*ids.shape)))
+
+        def boundary(mask, width=width):
+            inner = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=width)
+            return mask & ~inner
+
+        for i, label in enumerate(labels):
+            for j in np.flatnonzero(predicted_labels == label):
+                truth, mask = ids == i, prediction == j
+                if is_crowd[i] or not (truth & mask).any():
+                    continue
+                ious = []
+                for one, other in ((truth, mask), (boundary(truth), boundary(mask))):
+                    ious.append((one & other).sum() / (one | (other & (ids != -1))).sum())
+                if min(ious) > 0.5:
+                    counts[label] += [min(ious), 1]
+    return counts
+
+
+def test_boundary_figures_equal_a_naive_count():
+    rng, quality, images = np.random.default_rng(0), {}, []
+    for boundary in (False, True):
+        quality[boundary] = PanopticQuality(planted.CLASSES, boundary=boundary)
+    for _ in range(25):
+        ids, labels = planted.random_scene(rng)
+        prediction, guessed = planted.eroded(*planted.shifted(ids, labels, 0.5, rng), 0.3, rng)
+        prediction, guessed = planted.class_wrong(prediction, guessed, 0.2, rng)
+        ids = np.where(rng.random(len(labels) + 1)[ids] < 0.1, -1, ids)
+        images.append((ids, labels, rng.random(len(labels)) < 0.1, prediction, guessed))
+        for each in quality.values():
+            each.update(segmented(prediction, guessed), as_target(*images[-1][:3]))
+    expected, sums = naive_by_boundary(images), quality[True].state()[-1].numpy()
+    assert expected[:, 1].min() > 3
+    np.testing.assert_allclose(sums[:, :2], expected, atol=1e-9)
+    metrics, of_masks = (quality[boundary].compute().metrics for boundary in (True, False))
+    assert 0 < metrics["boundary_pq"] < metrics["pq"]
+    assert {name: metrics[name] for name in of_masks} == of_masks

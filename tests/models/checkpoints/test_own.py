@@ -82,6 +82,7 @@ def test_entries_that_do_not_fit_are_named(folder, change, message):
         ("class_names", "disc", "class_names is 'disc', but must be a list of texts"),
         ("is_thing", [1, 0], "is_thing is .*, but must be a list of true and false"),
         ("rung", None, "it lacks rung"),
+        ("class_colors", ["red", ""], "class_colors holds 'red'"),
     ],
 )
 def test_fields_of_a_configuration_are_checked(field, value, message, folder):
@@ -106,6 +107,16 @@ def test_classes_that_differ_need_a_new_class_head(folder):
         or not torch.equal(value, before.state_dict()[name])
     }
     assert changed == {"mask_module.class_head.weight", "mask_module.class_head.bias"}
+
+
+def test_colours_of_classes_go_along(folder, tmp_path):
+    classes = [ClassInfo("cat", True, 7, (1, 2, 255)), ClassInfo("dog", False, 9)]
+    model, config = load_model(folder, classes=classes, new_class_head=True)
+    save_model(tmp_path / "new", model, config)
+    _, found = load_model(tmp_path / "new")
+    assert [info.color for info in found.classes(found.is_thing)] == [(1, 2, 255), None]
+    _, without = load_model(folder)
+    assert [info.color for info in without.classes(without.is_thing)] == [None, None]
 
 
 def test_another_image_size_resamples_positions(folder):

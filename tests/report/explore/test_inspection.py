@@ -9,6 +9,7 @@ from eomtlib.core.structures import ClassInfo, stuff_classes
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.data.sets.shapes_scene import CLASSES, render_scene
 from eomtlib.inference.postprocessing import post_process_panoptic_segmentation, resize_to_image
+from eomtlib.inference.segmenter import Segmenter
 from eomtlib.models.build import build_model
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.explore.inspection import Inspection, Layer, inspect
@@ -47,8 +48,8 @@ def inspected(name):
 @pytest.mark.parametrize("name", RUNGS)
 def test_the_last_layer_is_what_the_model_predicts(name):
     seen, (masks, classes) = inspected(name)
-    torch.testing.assert_close(seen.layers[-1].mask_logits, masks[0], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(seen.layers[-1].class_logits, classes[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen.layers[-1].mask_logits, masks, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen.layers[-1].class_logits, classes, rtol=1e-4, atol=1e-4)
     if "unmasked" in name:
         assert len(seen.layers) == 1
         assert "without masks" in seen.note
@@ -110,7 +111,7 @@ def test_other_tasks_are_shown_as_they_are_predicted(task):
         picture=Picture("black", pixels),
         classes=classes,
         input_size=(32, 32),
-        layers=(Layer("final", masks, logits),),
+        layers=(Layer("final", masks[None], logits[None]),),
         task=task,
     )
     segments = inspection.segments()
@@ -130,3 +131,59 @@ def test_other_tasks_are_shown_as_they_are_predicted(task):
         best = int(np.argmax(segments.scores))
         assert segments.labels[best] == 1
         assert ((segments.ids == best) == shown.numpy()).all()
+
+
+def test_semantic_models_see_windows_as_predict_does():
+    torch.manual_seed(0)
+    options = {"pretraining": "none", "image_size": 64, "load_weights": False}
+    model = build_model("eomt", size="nano", num_classes=len(CLASSES), **options).eval()
+    picture = Picture("wide", render_scene(0, 1, 0, (40, 150)).image)
+    seen = inspect(model, picture, title="", rung="eomt", classes=CLASSES, task="semantic")
+    assert len(seen.layout.offsets) > 2
+    predicted = Segmenter(model, task="semantic", precision="float32")(picture.pixels).numpy()
+    segments = seen.segments()
+    classes = np.array(segments.labels)[segments.ids]
+    assert (classes != predicted).mean() < 0.005  # a rounding may move a border
+    assert not seen.attention  # of one window only
+
+    # All queries' masks times their scores make the scores that the classes are chosen by, but for
+    # scores that differ from window to window.
+    masks = seen.masks(range(seen.num_queries)).flatten(1)
+    votes = seen.class_scores().mean(0)[:, :-1].T @ masks
+    assert (votes.argmax(0).numpy() == predicted.ravel()).mean() > 0.6
+    assert masks.min() >= 0
+    for row, column in ((20, 75), (0, 149), (39, 0)):
+        label = int(classes[row, column])
+        behind = seen.query_behind(np.array([[row, column]]), label)
+        claims = seen.class_scores()[:, :, label].mean(0) * masks.view(-1, 40, 150)[:, row, column]
+        assert behind in claims.topk(3).indices
+
+
+@pytest.mark.parametrize("name", ["single-scale", "eomt", "pmt"])
+def test_the_query_behind_a_pixel_is_the_one_that_post_processing_gave_it_to(name):
+    seen, (masks, classes) = inspected(name)
+    large = resize_to_image(masks[0], target_size=(48, 96), input_size=(64, 64)).sigmoid()
+    scores, labels = classes[0].softmax(-1).max(-1)
+    kept = (labels != len(CLASSES)).float()
+    winner = (large * (scores * kept)[:, None, None]).argmax(0).numpy()
+    places = np.argwhere(winner >= 0)[::97]
+    expected = winner[tuple(places.T)]
+    assert len(set(expected)) > 1
+    pairs = zip(places, labels[expected].tolist(), strict=True)
+    found = [seen.query_behind(place[None], label) for place, label in pairs]
+    assert np.mean(found == expected) > 0.9  # resizing in one step may move a border
+    together = seen.query_behind(places[expected == expected[0]], int(labels[expected[0]]))
+    assert together == expected[0]
+
+
+def test_where_queries_look_is_as_large_as_the_patches():
+    for name in RUNGS:
+        seen, _ = inspected(name)
+        if name == "single-scale":
+            assert not seen.attention  # in a decoder, over scales
+            continue
+        for block in seen.attention:
+            assert block.shape[0] == seen.num_queries
+            shares = block.float().sum((1, 2))
+            assert ((shares >= 0) & (shares < 1.001)).all()
+            assert shares.max() > 0.1

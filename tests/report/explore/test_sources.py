@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -6,7 +9,13 @@ from eomtlib.core.errors import CheckpointError, ConfigurationError, DataError
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.registry import open_dataset
 from eomtlib.models.checkpoints import ModelConfig
-from eomtlib.report.explore import Inspector, finished_runs, given_checkpoints, open_pictures
+from eomtlib.report.explore import (
+    Inspector,
+    finished_runs,
+    given_checkpoints,
+    open_pictures,
+    told_once,
+)
 from eomtlib.report.explore.inspector import named_classes
 from eomtlib.report.explore.sources import own_pictures
 from eomtlib.study.records.store import ResultStore
@@ -59,6 +68,22 @@ def test_finished_runs_are_the_newest_ones_that_belong_together(tmp_path):
     assert finished_runs(ResultStore(tmp_path / "none"), size="nano", dataset="shapes") == []
 
 
+def test_a_study_goes_before_an_odd_run_that_is_newer(tmp_path):
+    store = ResultStore(tmp_path)
+    for number, rung in enumerate(("single-scale", "eomt", "pmt"), 1):
+        run(store, rung, created=number)
+    run(store, "pmt", duration="9steps", created=5)
+    found = finished_runs(store, size="nano", dataset="shapes")
+    assert [model.rung for model in found] == ["single-scale", "eomt", "pmt"]
+    names, shared = told_once(found)
+    assert names == ["without multi-scale features", "EoMT", "PMT"]
+    assert shared == "nano, pretraining none, seed 0"
+    assert told_once([found[1], replace(found[1], details=("nano", "seed 1"))]) == (
+        ["EoMT (pretraining none, seed 0)", "EoMT (seed 1)"],
+        "nano",
+    )
+
+
 def test_checkpoints_are_told_apart(tmp_path):
     first, second = saved(tmp_path / "mine" / "model"), saved(tmp_path / "yours" / "model")
     models = given_checkpoints(f"{first}, {second},")
@@ -69,8 +94,17 @@ def test_checkpoints_are_told_apart(tmp_path):
     assert given_checkpoints(str(first))[0].title == "EoMT (nano, pretraining none)"
 
 
+def test_a_checkpoint_may_be_a_run_by_its_name(tmp_path):
+    saved(tmp_path / "eomt-nano-1a" / "model")
+    ResultStore(tmp_path).write(training(checkpoint="eomt-nano-1a/model"))
+    (model,) = given_checkpoints("eomt-nano", results_dir=tmp_path)
+    assert model.path == tmp_path / "eomt-nano-1a"
+    with pytest.raises(ConfigurationError, match="Did you mean eomt-nano-1a"):
+        given_checkpoints("eont-nano", results_dir=tmp_path)
+
+
 def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"checkpoints=.*nowhere does not exist"):
+    with pytest.raises(CheckpointError, match=r"nowhere: does not exist"):
         given_checkpoints(str(tmp_path / "nowhere"))
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         given_checkpoints(str(tmp_path))
@@ -91,6 +125,9 @@ def test_own_images_are_upright_and_of_a_bearable_size(tmp_path):
     image_file(tmp_path / "b.png", size=(3000, 1500))
     image_file(tmp_path / "c.PNG")
     (tmp_path / "notes.txt").write_text("no image")
+    grey = np.full((4, 6), 32768, np.uint16)
+    Image.fromarray(grey).save(tmp_path / "d.png")
+    assert (own_pictures(str(tmp_path / "d.png"), 1)[0].pixels == 128).all()
     pictures = own_pictures(str(tmp_path), 2)
     assert [picture.title for picture in pictures] == ["a.jpg", "b.png"]
     assert [picture.size for picture in pictures] == [(40, 30), (512, 1024)]
@@ -149,4 +186,6 @@ def test_each_model_is_loaded_once_for_all_pictures(tmp_path, monkeypatch):
     seen = inspector.of_picture(1)
     assert len(loads) == 2
     assert [inspection.picture.title for inspection in seen] == ["b.png", "b.png"]
-    assert [inspection.title for inspection in seen] == [model.title for model in models]
+    assert [inspection.title for inspection in seen] == ["EoMT", "EoMT with masking"]
+    assert {inspection.details for inspection in seen} == {"nano, pretraining none"}
+    assert inspector.preferred() == 0

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import matplotlib
@@ -7,9 +8,9 @@ import torch
 
 matplotlib.use("Agg")
 
-from eomtlib.core.structures import ClassInfo
+from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.class_colors import class_colors
-from eomtlib.report.explore import plot_layers, plot_models, plot_queries, plot_segmentation
+from eomtlib.report.explore import plot_layers, plot_models, plot_queries
 from eomtlib.report.explore.inspection import Inspection, Layer
 from eomtlib.report.explore.panels import draw, heat, segmented
 from eomtlib.report.explore.sources import Picture, Segments
@@ -18,6 +19,9 @@ from eomtlib.report.plots import enlarge, overlay
 CLASSES = tuple(ClassInfo(name, True, i) for i, name in enumerate(["disc", "ring", "star"]))
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 TARGET = Segments(np.repeat([[0, 1, -1]], 32, 0).repeat(16, 1), (2, 0), CLASSES)
+ANNOTATION = SegmentMap(
+    torch.from_numpy(TARGET.ids[None]), torch.tensor([2, 0]), torch.zeros(2, dtype=torch.bool)
+)
 
 
 def layer(name, scores):
@@ -28,7 +32,7 @@ def layer(name, scores):
         masks[query, :, 3 * query : 3 * query + 3] = 6
         index = query if query < 3 else 3
         classes[query, index] = np.log(3 * scores[query] / (1 - scores[query]))
-    return Layer(name, masks, classes)
+    return Layer(name, masks[None], classes[None])
 
 
 def seen(title="EoMT (nano)", layers=3, target=TARGET, note=""):
@@ -36,12 +40,13 @@ def seen(title="EoMT (nano)", layers=3, target=TARGET, note=""):
             for i in range(layers)]  # fmt: skip
     return Inspection(
         title=title,
-        picture=Picture("image 7", PIXELS, target),
+        picture=Picture("image 7", PIXELS, target, target and ANNOTATION, "panoptic"),
         classes=CLASSES,
         input_size=(32, 48),
         layers=tuple(made),
         note=note,
         label="short training",
+        details="nano, seed 0",
     )
 
 
@@ -61,26 +66,38 @@ def test_the_overlay_shows_what_post_processing_returned():
     inspection = seen()
     segments = inspection.segments()
     assert segments.labels == (0, 1, 2)
-    fig = plot_segmentation(inspection)
-    assert titles(fig) == ["image", "segmentation", "target"]
+    fig = plot_models([inspection])
+    # No segment has half of its pixels in common with the target's of its class.
+    assert titles(fig) == ["image", "target", "EoMT (nano)\nPQ 0.0"]
     assert (shown(fig.axes[0]) == enlarge(PIXELS, 5)).all()  # small images are enlarged
     expected = overlay(
         enlarge(PIXELS, 5), enlarge(segments.ids, 5), segments.labels, colors=class_colors(CLASSES)
     )
-    assert (shown(fig.axes[1]) == expected).all()
-    assert sorted(texts(fig.axes[1])) == ["disc 0.95", "ring 0.90", "star 0.85"]
-    assert sorted(texts(fig.axes[2])) == ["disc", "star"]
+    assert (shown(fig.axes[2]) == expected).all()
+    assert sorted(texts(fig.axes[2])) == ["disc 0.95", "ring 0.90", "star 0.85"]
+    assert sorted(texts(fig.axes[1])) == ["disc", "star"]
     small_print = fig._supxlabel.get_text()
     assert "above 0.80" in " ".join(small_print.split())
-    assert "Short training" in small_print
+    assert "Nano, seed 0. Short training." in " ".join(small_print.split())
+    assert fig.alt.startswith("image 7 by 1 model. Panels: image; target; EoMT (nano)")
+    assert fig._repr_png_()[1] == {"alt": fig.alt}
+
+
+def test_what_all_models_share_is_said_once_and_no_threshold_where_none_acts():
+    fig = plot_models([seen("EoMT"), seen("PMT")])
+    assert fig._supxlabel.get_text().count("seed 0") == 1
+    semantic = dataclasses.replace(seen(), task="semantic")
+    said = " ".join(plot_models([semantic])._supxlabel.get_text().split())
+    assert "0.80" not in said
+    assert "no threshold acts" in said
 
 
 def test_the_threshold_decides_what_is_shown():
-    assert sorted(texts(plot_segmentation(seen(), threshold=0.87).axes[1])) == [
+    assert sorted(texts(plot_models([seen()], threshold=0.87).axes[2])) == [
         "disc 0.95",
         "ring 0.90",
     ]
-    assert texts(plot_segmentation(seen(), threshold=0.99).axes[1]) == []
+    assert texts(plot_models([seen()], threshold=0.99).axes[2]) == []
 
 
 def test_queries_show_their_masks_class_and_score():
@@ -99,7 +116,7 @@ def test_layers_end_with_the_final_prediction():
     whole = plot_layers(seen())
     assert titles(whole) == ["after block 0", "after block 1", "after block 2"]
     assert sorted(texts(whole.axes[0])) == ["disc 0.95", "ring 0.90"]
-    assert (shown(whole.axes[2]) == shown(plot_segmentation(seen()).axes[1])).all()
+    assert (shown(whole.axes[2]) == shown(plot_models([seen()]).axes[2])).all()
     one = plot_layers(seen(), query=2)
     assert titles(one)[0].splitlines() == ["after block 0", "star 0.40"]
     assert titles(one)[2].splitlines() == ["after block 2", "star 0.85"]
@@ -113,9 +130,10 @@ def test_a_model_with_one_layer_says_why():
 
 def test_models_stand_side_by_side_with_the_target():
     fig = plot_models([seen("EoMT with masking (nano)"), seen("EoMT (nano)", target=TARGET)])
-    assert titles(fig) == ["image", "target", "EoMT with masking\n(nano)", "EoMT\n(nano)"]
+    named = ["EoMT with masking (nano)\nPQ 0.0", "EoMT (nano)\nPQ 0.0"]
+    assert titles(fig) == ["image", "target", *named]
     alone = plot_models([seen(target=None)])
-    assert titles(alone) == ["image", "EoMT\n(nano)"]
+    assert titles(alone) == ["image", "EoMT (nano)"]
 
 
 def voronoi(seed, count, size):
@@ -152,7 +170,7 @@ def test_labels_do_not_overlap_and_stay_inside(count, size, seed):
             assert not a.overlaps(b)
 
 
-@pytest.mark.parametrize("make", [plot_segmentation, plot_queries, plot_layers])
+@pytest.mark.parametrize("make", [lambda one: plot_models([one]), plot_queries, plot_layers])
 def test_titles_and_notes_do_not_overlap_what_is_below_them(make):
     fig = make(seen("ViT-Adapter + Mask2Former (nano, pretraining none, seed 0, options)", 4))
     fig.canvas.draw()

@@ -58,6 +58,7 @@ def test_a_cell_is_filled_by_records_of_that_very_model():
         evaluation(eomt[0], 55.0, "unmasked"),
         evaluation(eomt[1], 57.0, "unmasked"),
         evaluation(eomt[0], 10.0, "unmasked", label="short training: 20steps"),
+        evaluation(eomt[0], 99.0, "unmasked", variant="coco, train, 5000 images"),
         evaluation(eomt[0], 11.0, "unmasked", input_size=(1280, 1280)),
         evaluation(eomt[0], 12.0, "unmasked", dataset="shapes"),
         evaluation(eomt[0], 80.0, "unmasked", num_images=10),
