@@ -70,7 +70,8 @@ def plot_segmentations(
         for axis, image, (ids, labels) in zip(line, images, maps, strict=True):
             axis.imshow(named_overlay(image, Segments(ids, labels, classes)))
             present |= {labels[i] for i in np.unique(ids) if i >= 0}
-    fig.tight_layout(h_pad=0.4, w_pad=0.4)
+    # Wide titles beside square images: what is merely tight would lay images over each other.
+    fig.set_layout_engine("compressed", w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     if present:
         # As they show over a middle grey.
         swatches = OPACITY * class_colors(classes) / 255 + (1 - OPACITY) * 0.5
