@@ -325,7 +325,7 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
         "results_dir": ("results/runs", "where finished runs are, and where figures go"),
         "checkpoints": (
             "",
-            "files or folders, separated by commas; empty for finished runs of results_dir",
+            "files, folders, names of runs; empty for the finished runs of results_dir",
         ),
         "images": (
             "",
