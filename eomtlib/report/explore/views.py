@@ -11,22 +11,25 @@ _WIDTH = 10
 """Of a figure with many columns, in inches: a notebook shows no more without shrinking it."""
 
 
-def plot_queries(seen: Inspection, *, count: int = 8) -> ShownFigure:
-    """Which query claims what? The masks of the queries that are surest of a class.
+def plot_queries(seen: Inspection, *, count: int = 8, threshold: float = 0.8) -> ShownFigure:
+    """Which query claims what? An image, its segments, and the masks of the surest queries.
 
     Args:
         seen: the model's inspection of the picture.
         count: at most so many queries.
+        threshold: of the segmentation.
     """
     picture, queries = seen.picture, seen.ranking()[:count]
-    panels = [
+    panels = [plain(picture), segmented(picture, seen.segments(threshold=threshold), "segments")]
+    panels += [
         heated(picture, mask.numpy(), f"query {query}\n{seen.says(query)}")
         for query, mask in zip(queries, seen.masks(queries), strict=True)
     ]
     surest = f"the {len(queries)} surest of {seen.num_queries} queries"
-    note = _note("White: where a mask passes one half.", *_known(seen))
+    said = (_caption(seen, threshold), "In masks, white: where one passes one half.")
+    note = _note(*said, *_known(seen))
     title = f"{picture.title}: {surest} · {seen.title}"
-    return draw(panels, columns=4, width=2.25, title=title, note=note)
+    return draw(panels, columns=5, width=2.0, title=title, note=note)
 
 
 def plot_layers(
