@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ LOGGERS: dict[str, Callable[[Path, str, str | None], Logger]] = {
     # One folder for all sittings, whose files TensorBoard reads as one run.
     "tensorboard": lambda where, *_: TensorBoardLogger(where, name="tensorboard", version=""),
     "mlflow": lambda where, name, run_id: MLFlowLogger(
-        "eomtlib", run_name=name, tracking_uri=f"file:{where}/mlflow", run_id=run_id
+        "eomtlib", run_name=name, tracking_uri=_mlflow_store(where), run_id=run_id
     ),
     "wandb": lambda where, name, run_id: WandbLogger(
         name=name, project="eomtlib", save_dir=where, id=run_id, resume="allow"
@@ -33,6 +34,14 @@ LOGGERS: dict[str, Callable[[Path, str, str | None], Logger]] = {
 }
 """Folder and name of a run, and the id under which the logger knows it, None where it makes one up
 → a logger."""
+
+
+def _mlflow_store(run_dir: Path) -> str:
+    """The server that ``MLFLOW_TRACKING_URI`` names, or files in the run's folder."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else it asks for a database
+    return f"file:{run_dir}/mlflow"
 
 
 def open_loggers(

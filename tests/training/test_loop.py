@@ -313,12 +313,10 @@ def test_a_run_that_is_killed_ten_times_is_that_of_an_undisturbed_one(tmp_path):
 @pytest.mark.parametrize("logger", ["wandb", "mlflow"])
 def test_a_resumed_run_goes_on_under_its_name(logger, tmp_path, monkeypatch):
     pytest.importorskip(logger)
-    for name, value in {
-        "WANDB_MODE": "offline",
-        "WANDB_SILENT": "true",
-        "MLFLOW_ALLOW_FILE_STORE": "true",
-    }.items():
+    for name, value in {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}.items():
         monkeypatch.setenv(name, value)
+    for name in ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
     options = {"duration": "20steps", "checkpoint_every": "2steps", "loggers": logger}
     one = spoil(study(tmp_path, **options), range(4, 20))
     with pytest.raises(EomtlibError):
