@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eomtlib.core.atomic_files import config_hash
+from eomtlib.core.console import counted
 from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 from eomtlib.core.structures import ClassInfo
@@ -261,8 +262,8 @@ class Study:
         """One sentence for all that need not be done again."""
         done = Counter(kind for run in self.runs for kind in run.finished())
         if done:
-            counts = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in done.items()]
-            self.runs[0].say(f"Found of {len(self.runs)} runs: {', '.join(counts)}.")
+            counts = ", ".join(counted(number, kind) for kind, number in done.items())
+            self.runs[0].say(f"Found of {counted(len(self.runs), 'run')}: {counts}.")
 
     def _check(self) -> None:
         for run in self.runs:

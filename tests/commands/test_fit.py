@@ -114,7 +114,7 @@ def test_fit_writes_what_a_study_finds(tmp_path, capfd):
     assert (Path(told["model"]) / "config.json").is_file()
     assert main(["fit", *arguments(tmp_path, duration=2)]) == 0
     said, beside = capfd.readouterr()
-    assert "eomt: found training, evaluation." in beside
+    assert "Found of 1 run: 1 training, 1 evaluation." in beside
     assert "**" not in beside
     assert "eomt, seed 0: PQ " in said
     assert "n_stuff" not in said

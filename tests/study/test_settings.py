@@ -16,7 +16,7 @@ def test_size_alone_is_enough_and_a_short_run_says_so():
     assert (nano.pretraining, nano.image_size, nano.label) == ("none", (64, 64), "")
     large = resolve_settings(size="large", device="cpu", pretraining="none")
     assert large.cost_image_size == (640, 640)
-    assert large.label.startswith("short training: 20steps")
+    assert large.label.startswith("short training: 20 steps")
     coco = resolve_settings(
         size="small", device="cpu", pretraining="none", dataset="coco", duration="20steps"
     )

@@ -85,7 +85,11 @@ def plot_pareto(
     subs = close if high < 3 * low else (1, 1.5, 2, 3, 5, 7)
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
-    key = "Dashed: not beaten in both." if along is None else "A line joins what one rung reaches."
+    key = (
+        "Dashed: no other is both faster and more accurate."
+        if along is None
+        else "A line joins what one rung reaches."
+    )
     key += " Bars: standard deviation over seeds." if len(bars) else ""
     missing = f"No value for {', '.join(LADDER[name].title for name in left_out)}."
     notes = [key if len(shown) else "", note, missing if left_out else ""]

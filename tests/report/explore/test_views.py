@@ -102,14 +102,16 @@ def test_the_threshold_decides_what_is_shown():
 
 def test_queries_show_their_masks_class_and_score():
     fig = plot_queries(seen(), count=4)
-    assert [title.splitlines()[0] for title in titles(fig)[:4]] == [
-        f"query {query}" for query in range(4)
-    ]
-    assert titles(fig)[0].splitlines()[1] == "disc 0.95"
-    assert "no object 0.90" in titles(fig)[3]
+    first, segments, *queries = titles(fig)[:6]
+    assert (first, segments) == ("image", "segments")
+    assert [title.splitlines()[0] for title in queries] == [f"query {query}" for query in range(4)]
+    assert queries[0].splitlines()[1] == "disc 0.95"
+    assert "no object 0.90" in queries[3]
     mask = seen().masks([0])[0].numpy()
-    assert (shown(fig.axes[0]) == heat(enlarge(PIXELS, 5), enlarge(mask, 5))).all()
-    assert len(plot_queries(seen(), count=100).axes) == 4 + 1  # as many as there are, and a scale
+    assert (shown(fig.axes[2]) == heat(enlarge(PIXELS, 5), enlarge(mask, 5))).all()
+    assert (shown(fig.axes[1]) == shown(plot_models([seen()]).axes[2])).all()
+    # As many as there are in rows of five, and a scale.
+    assert len(titles(plot_queries(seen(), count=100))) >= 2 + 4
 
 
 def test_layers_end_with_the_final_prediction():
@@ -120,7 +122,7 @@ def test_layers_end_with_the_final_prediction():
     one = plot_layers(seen(), query=2)
     assert titles(one)[0].splitlines() == ["after block 0", "star 0.40"]
     assert titles(one)[2].splitlines() == ["after block 2", "star 0.85"]
-    assert (shown(one.axes[2]) == shown(plot_queries(seen(), count=3).axes[2])).all()
+    assert (shown(one.axes[2]) == shown(plot_queries(seen(), count=3).axes[4])).all()
 
 
 def test_a_model_with_one_layer_says_why():
