@@ -84,21 +84,22 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     here = over_seeds(runs, ["rung"])
     steps = estimates(differences(runs, axis="rung", base=above), ["rung"])
     printed = load_paper_table("eomt_table1_ladder").set_index("rung").reindex(names)
-    heads = ["rung", "PQ here", "against the rung above", "printed"]
-    heads += ["FPS here", "times the first", "printed"]
+    heads = ["rung", "PQ here", "against the rung above", "the paper's"]
+    heads += ["FPS here", "times the first", "the paper's"]
     rows = [heads, ["---"] * len(heads)]
     for name in names:
         paper = printed["pq"][name] - printed["pq"].get(above.get(name), math.nan)
         step, ends = "–", ""
         if name in above:
             step, ends = _written(steps["gain"][name], "+"), _ends(steps.loc[name], "_all")
+        said = _bracketed(step, ends)
         rows.append(
             [
-                f"`{name}`",
+                f"`{name}`: {LADDER[name].title}",
                 "\u00a0±\u00a0".join(
                     _written(here[n][name]) for n in ("pq", "pq_std") if here[n][name] >= 0
                 ),
-                _bracketed(step, ends),
+                f"**{said}**" if name in above and steps["settled"][name] else said,
                 _written(paper, "+"),
                 f"{here['fps'][name]:.0f}",
                 *(_written(table["fps"][name] / table["fps"][_FIRST]) for table in (here, printed)),
@@ -110,9 +111,9 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
         f"Here: `nano` ({size.min():.1f} to {size.max():.1f} M parameters), no pretraining, "
         f"`shapes` at {first['input_size'].replace('x', '×')}, {first['steps']:,} steps of batch "
         f"{first['batch_size']}; FPS {timing.mode}, {timing.dtype}, {for_markdown(timing.machine)}",
-        f"Printed: {_PRINTED}; PMT stands in another paper",
+        f"The paper's: {_PRINTED}; PMT stands in another, and its frozen encoder is random here",
         f"± is the standard deviation; brackets are intervals for all {len(steps)} steps at once, "
-        f"{_of_seeds(steps.iloc[0])}"
+        f"{_of_seeds(steps.iloc[0])}; bold is what the seeds settle"
         if steps["seeds"].max() > 1
         else "One seed settles nothing",
         apart([record for record in used if isinstance(record, TimingRecord)]),
