@@ -28,6 +28,7 @@ from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import identify
 from eomtlib.report.comparison import class_table, image_table, sentences
 from eomtlib.report.plots.image_rows import plot_segmentations
+from eomtlib.study.naming import find_checkpoint
 from eomtlib.study.parsing import whole
 from eomtlib.study.records.kinds import as_json
 
@@ -41,8 +42,11 @@ def run(chosen: argparse.Namespace) -> None:
     device = resolve_device(chosen.device)
     whole("resamples", chosen.resamples, at_least=100)
     worst = whole("worst", chosen.worst, at_least=1)
-    paths = (chosen.a, chosen.b)
-    files = [find_predictions(path) for path in paths]
+    files = [find_predictions(path) for path in (chosen.a, chosen.b)]
+    paths = [
+        given if found else str(find_checkpoint(given, chosen.results_dir))
+        for found, given in zip(files, (chosen.a, chosen.b), strict=True)
+    ]
     configs = [
         None if found else identify(path).config for found, path in zip(files, paths, strict=True)
     ]

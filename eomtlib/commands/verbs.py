@@ -104,13 +104,14 @@ def compare(parser: _Parser) -> None:
     """Say whether two models differ on the same images, and where; by drawing images anew.
 
     Examples:
-      eomtlib compare results/runs/NAME results/runs/OTHER
+      eomtlib compare eomt-nano vit-adapter-m2f-nano
       eomtlib compare theirs/panoptic.json results/runs/NAME --dataset coco --data-path ~/coco
       eomtlib compare results/runs/NAME results/runs/OTHER --figures differences --worst 20
     """
-    said = "a run's folder, a checkpoint, or predictions in the official tools' formats"
+    said = "a run's name or folder, a checkpoint, or predictions in the official tools' formats"
     parser.add_argument("a", metavar="A", help=said)
     parser.add_argument("b", metavar="B", help="likewise, by the same task")
+    as_described(parser, "results_dir")
     add_inference(parser)
     _add_validation(parser)
     option(

@@ -153,7 +153,7 @@ def test_compare_finds_predictions_and_their_model_alike_and_draws_where_others_
         assert main([*map(str, given)]) == 0
         return json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
 
-    same, said = compare(model, export, "--resamples", 100)
+    same, said = compare(model.name, export, "--results-dir", model.parent, "--resamples", 100)
     assert same["task"] == trained.settings.task
     assert (same["difference"], same["interval"], same["images"]) == (0, [0, 0], [])
     assert "do not tell which" in said
