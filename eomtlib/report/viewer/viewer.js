@@ -217,7 +217,9 @@ export function mount(element, data, options = {}) {
         type: "button", onclick: () => pick(i + 1),
         onpointerenter: () => set({ over: i + 1 }), onpointerleave: () => set({ over: 0 }),
       });
-      add(item, "i").style.background = `rgb(${segment.color})`;
+      // As it is over a middle grey, so that the list and the picture agree.
+      add(item, "i").style.background =
+        `color-mix(in srgb, rgb(${segment.color}) var(--ev-opacity), #808080)`;
       item.append(said(segment));
     });
     if (thumbs.children.length !== data.images.length) fillThumbs();
@@ -245,6 +247,7 @@ export function mount(element, data, options = {}) {
       await Promise.all(missing.map(({ done }) => done));
       if (turn !== asked) return;
     }
+    root.style.setProperty("--ev-opacity", `${100 * state.opacity}%`);
     const [width, height] = image().size;
     const scale = enlargement(width, height);
     if (above.width !== width * scale || above.height !== height * scale) {

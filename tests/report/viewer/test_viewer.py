@@ -109,6 +109,21 @@ def test_segments_have_their_colours_and_the_slider_their_opacity(page):
     close_to(border, BLUE, 1)  # right of the border
 
 
+def test_the_list_has_the_colours_of_the_picture_over_a_middle_grey(page):
+    swatch = page.locator(".ev-list i").first
+    for opacity in (0.45, 1.0):
+        slide(page, "opacity", opacity)
+        drawn = swatch.evaluate(
+            """node => {
+            const context = document.createElement("canvas").getContext("2d");
+            context.fillStyle = getComputedStyle(node).backgroundColor;
+            context.fillRect(0, 0, 1, 1);
+            return Array.from(context.getImageData(0, 0, 1, 1).data);
+            }"""
+        )
+        close_to(drawn, opacity * np.array(RED) + (1 - opacity) * 128, 1)
+
+
 def test_the_pointer_is_told_class_and_score_and_what_it_should_be(page):
     tip = page.locator(".ev-tip")
     move(page, 5)
