@@ -24,7 +24,6 @@ from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.feed.loaders import eval_loader
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD, evaluate
-from eomtlib.evaluation.metrics.confusion import as_texts
 from eomtlib.evaluation.official_files import ResultImage, exporting, told_apart
 from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.inference.segmenter import Segmenter
@@ -38,6 +37,7 @@ from eomtlib.study.defaults import embedded_defaults
 from eomtlib.study.naming import run_of
 from eomtlib.study.parsing import read_split, whole
 from eomtlib.study.records.kinds import EvaluationRecord, as_json
+from eomtlib.study.records.measured import measured
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -159,6 +159,7 @@ def _evaluate(
             options=options,
         )
     record = EvaluationRecord(
+        **measured(result, worst),
         rung=known.rung,
         size=known.size,
         pretraining=known.pretraining,
@@ -170,11 +171,6 @@ def _evaluate(
         task=name,
         masking=masking_after(known.masking),
         input_size=tuple(segmenter.input_size),
-        metrics=result.metrics,
-        per_class=result.per_class,
-        errors=result.errors,
-        confusion=as_texts(result.confusion),
-        worst_images={str(image_id): own for image_id, own in worst.found().items()},
         method=EVALUATION_METHOD,
         post_processing=POST_PROCESSING_METHOD,
         skipped_images=dataset.skipped,

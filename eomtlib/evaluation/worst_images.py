@@ -12,6 +12,22 @@ from eomtlib.core.words import FIGURES
 from eomtlib.evaluation.metrics import METRICS
 
 
+def figure_alone(
+    task: str, classes: Sequence[ClassInfo], segmented: Any, target: SegmentMap
+) -> float:
+    """The task's first figure of one image, in percent; NaN where nothing is to be found.
+
+    Args:
+        task: ``panoptic``, ``instance`` or ``semantic``.
+        classes: of the data set.
+        segmented: as its metric takes it.
+        target: likewise.
+    """
+    metric = METRICS[task](classes)
+    metric.update(segmented, target)
+    return metric.compute().metrics[FIGURES[task][0]]
+
+
 class WorstImages:
     """A watcher of ``evaluate`` that remembers the images with the lowest figure of their own.
 
@@ -25,15 +41,12 @@ class WorstImages:
     """
 
     def __init__(self, task: str, classes: Sequence[ClassInfo], *, count: int = 10) -> None:
-        self._make_metric, self._figure = METRICS[task], FIGURES[task][0]
-        self._classes, self._count = classes, count
+        self._task, self._classes, self._count = task, classes, count
         self._figures: dict[int, float] = {}
 
     def __call__(self, segmented: Any, target: SegmentMap, image_id: int) -> None:
         """Measures an image; one with nothing to find, and nothing found, has no figure."""
-        metric = self._make_metric(self._classes)
-        metric.update(segmented, target)
-        figure = metric.compute().metrics[self._figure]
+        figure = figure_alone(self._task, self._classes, segmented, target)
         if not math.isnan(figure):
             self._figures[image_id] = figure
             self._figures = _lowest(self._figures, self._count)

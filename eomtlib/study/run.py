@@ -23,7 +23,6 @@ from eomtlib.core.memory import PeakMemory
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
-from eomtlib.evaluation.metrics.confusion import as_texts
 from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, merge_timings, time_model
 from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.models.checkpoints import save_model
@@ -34,6 +33,7 @@ from eomtlib.study.identity import METHODS, Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
+from eomtlib.study.records.measured import measured
 from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.fit import FitResult, fit, log_figures, measure_step
@@ -250,17 +250,13 @@ class Run:
             watchers=[worst],
         )
         record = EvaluationRecord(
+            **measured(result, worst),
             **self._named(),
             **asdict(key),
             dataset=s.dataset,
             split="val",
             task=s.task,
             input_size=s.image_size,
-            metrics=result.metrics,
-            per_class=result.per_class,
-            errors=result.errors,
-            confusion=as_texts(result.confusion),
-            worst_images={str(image_id): own for image_id, own in worst.found().items()},
             label=s.label,
             skipped_images=self.materials.val_set.skipped,
         )

@@ -14,6 +14,7 @@ from numba import njit
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.evaluation.metrics.coco_backend import Detections
+from eomtlib.evaluation.metrics.metric import percent
 
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -150,16 +151,12 @@ def mean_over_classes(figures: np.ndarray) -> np.ndarray:
 
 def _pq(sums: np.ndarray) -> np.ndarray:
     iou, tp, fp, fn = np.moveaxis(sums, -1, 0)
-    return _percent(iou, tp + 0.5 * fp + 0.5 * fn)
+    return percent(iou, tp + 0.5 * fp + 0.5 * fn, absent=np.nan)
 
 
 def _iou(sums: np.ndarray) -> np.ndarray:
     hits, pixels, predicted = np.moveaxis(sums, -1, 0)
-    return _percent(hits, pixels + predicted - hits)
-
-
-def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return 100 * np.divide(part, whole, where=whole > 0, out=np.full(whole.shape, np.nan))
+    return percent(hits, pixels + predicted - hits, absent=np.nan)
 
 
 @njit(cache=True, nogil=True)

@@ -22,6 +22,7 @@ from eomtlib.evaluation.metrics.metric import (
     check_range,
     check_target,
     checked_classes,
+    percent,
 )
 
 _SHOWN_PAIRS = 20
@@ -92,7 +93,7 @@ class MeanIoU:
         pixels, predicted = self._confusion.sum(1), self._confusion.sum(0)
         union = pixels + predicted - hits
         occurs = union > 0
-        iou = 100 * np.divide(hits, union, where=occurs, out=np.zeros(len(hits)))
+        iou = percent(hits, union)
         mean = float(iou[occurs].mean()) if occurs.any() else math.nan
         columns = {"iou": iou, "pixels": pixels, "predicted": predicted}
         metrics = {"miou": mean, "n": int(occurs.sum())}

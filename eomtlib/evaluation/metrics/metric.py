@@ -118,6 +118,13 @@ def add_state(sums: np.ndarray, state: Tensor) -> None:
     sums += state.cpu().numpy()
 
 
+def percent(part: np.ndarray, whole: np.ndarray, *, absent: float = 0.0) -> np.ndarray:
+    """Parts of wholes, 0 to 100; ``absent`` where a whole is 0, as of a class without a pixel."""
+    occurs = whole > 0
+    share = np.divide(part, whole, where=occurs, out=np.zeros(whole.shape))
+    return np.where(occurs, 100 * share, absent)
+
+
 def by_class(
     classes: Sequence[ClassInfo], columns: Mapping[str, Sequence[float]]
 ) -> dict[str, dict[str, float]]:

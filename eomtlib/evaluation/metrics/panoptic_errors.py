@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eomtlib.core.structures import ClassInfo
+from eomtlib.evaluation.metrics.metric import percent
 from eomtlib.evaluation.metrics.overlaps import Matches, Overlaps
 from eomtlib.evaluation.metrics.repairs import REPAIRS, repaired
 
@@ -91,7 +92,7 @@ def _losses(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     iou, tp, fp, fn = np.moveaxis(sums, -1, 0)
     halves = tp + 0.5 * fp + 0.5 * fn
-    pq = 100 * np.divide(iou, halves, where=halves > 0, out=np.ones_like(iou))
+    pq = percent(iou, halves, absent=100.0)
     pq[:, halves[0] == 0] = np.nan
     return pq[0], np.diff(pq, axis=0)
 

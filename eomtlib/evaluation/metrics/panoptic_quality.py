@@ -25,6 +25,7 @@ from eomtlib.evaluation.metrics.metric import (
     check_range,
     check_target,
     checked_classes,
+    percent,
 )
 from eomtlib.evaluation.metrics.overlaps import Overlaps, boundary_overlaps, overlaps
 from eomtlib.evaluation.metrics.panoptic_errors import PanopticErrors
@@ -131,11 +132,10 @@ class PanopticQuality:
     def _figures(self, sums: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         iou, tp, fp, fn = sums.T
         halves = tp + 0.5 * fp + 0.5 * fn
-        zeros = np.zeros(len(self.classes))
         figures = {
-            "pq": 100 * np.divide(iou, halves, where=halves > 0, out=zeros.copy()),
-            "sq": 100 * np.divide(iou, tp, where=tp > 0, out=zeros.copy()),
-            "rq": 100 * np.divide(tp, halves, where=halves > 0, out=zeros.copy()),
+            "pq": percent(iou, halves),
+            "sq": percent(iou, tp),
+            "rq": percent(tp, halves),
         }
         is_thing = np.array([info.is_thing for info in self.classes], bool)
         metrics: dict[str, float] = {}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from scipy import stats
 
-from eomtlib.core.words import ACCURACIES
+from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import to_dataframe
 from eomtlib.report.papers.filling import read_records
@@ -61,7 +61,7 @@ def spread_elsewhere(study: Study) -> str:
     trainings on the same data, of the same size and length. Two independent trainings differ by √2
     times as much as one.
     """
-    figure = ACCURACIES[_figure(study)]
+    figure = ACCURACIES[FIGURES[study.settings.task][0]]
     known, count, where = known_spread(study)
     if not count:
         return "No spread over seeds is known for these settings; three seeds would give a first."
@@ -79,15 +79,11 @@ def known_spread(study: Study) -> tuple[float, int, str]:
         found = _alike(read_records([folder]), study) if folder.is_dir() else pd.DataFrame()
         if len(found):
             spread, count = pooled_spread(
-                found, ["configuration", "inference_masking"], of=_figure(study)
+                found, ["configuration", "inference_masking"], of=FIGURES[study.settings.task][0]
             )
             if count:
                 return spread, count, where
     return float("nan"), 0, ""
-
-
-def _figure(study: Study) -> str:
-    return {"panoptic": "pq", "instance": "ap", "semantic": "miou"}[study.settings.task]
 
 
 def _alike(records: Sequence[Record], study: Study) -> pd.DataFrame:

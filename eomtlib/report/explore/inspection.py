@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from eomtlib.core.structures import ClassInfo, fitted_size
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.feed.windows import WindowLayout
-from eomtlib.evaluation.metrics import METRICS
+from eomtlib.evaluation.worst_images import figure_alone
 from eomtlib.inference.postprocessing import resize_to_image, semantic_scores
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
@@ -119,9 +119,9 @@ class Inspection:
         target = self.picture.target
         if target is None or self.picture.task != self.task or target.classes != self.classes:
             return None
-        metric, name = METRICS[self.task](self.classes), FIGURES[self.task][0]
-        metric.update(self.segmented(threshold=threshold, layer=layer), self.picture.annotation)
-        return ACCURACIES[name], metric.compute().metrics[name]
+        segmented = self.segmented(threshold=threshold, layer=layer)
+        own = figure_alone(self.task, self.classes, segmented, self.picture.annotation)
+        return ACCURACIES[FIGURES[self.task][0]], own
 
     def masks(self, queries: Sequence[int], *, layer: int = -1) -> Tensor:
         """The mask probabilities of some queries at the picture's size, ``[K, H, W]``.

@@ -8,18 +8,13 @@ from tests.evaluation.comparison.simulation import coverage
 from tests.evaluation.metrics import instances, panoptic, test_mean_iou
 
 
-def panoptic_image(rng):
-    ids, labels, is_crowd, prediction, guessed = panoptic.random_image(rng)
-    return panoptic.segmented(prediction, guessed), panoptic.as_target(ids, labels, is_crowd)
-
-
 def semantic_image(rng):
     found, _, segments = test_mean_iou.random_image(rng)
     return found, segments
 
 
 CASES = {
-    "panoptic": (panoptic_image, panoptic.CLASSES, "pq"),
+    "panoptic": (panoptic.random_pair, panoptic.CLASSES, "pq"),
     "semantic": (semantic_image, test_mean_iou.CLASSES, "miou"),
     "instance": (lambda rng: instances.random_image(rng)[:2], instances.CLASSES, "ap"),
 }

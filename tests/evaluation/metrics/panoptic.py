@@ -23,6 +23,12 @@ def random_image(rng):
     return ids, labels, is_crowd, prediction, flipped
 
 
+def random_pair(rng):
+    """What is predicted of a random image, as post-processing gives it, and its target."""
+    ids, labels, is_crowd, prediction, predicted = random_image(rng)
+    return segmented(prediction, predicted), as_target(ids, labels, is_crowd)
+
+
 def naive_counts(images):
     """Per class [IoU, TP, FP, FN], by loops over segments and whole masks."""
     counts = np.zeros((len(CLASSES), 4))

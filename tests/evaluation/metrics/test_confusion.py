@@ -21,20 +21,10 @@ def semantic_image(rng):
     return torch.from_numpy(rng.integers(0, 5, (20, 24))), target
 
 
-def panoptic_image(rng):
-    ids, labels, is_crowd, prediction, predicted = panoptic.random_image(rng)
-    return panoptic.segmented(prediction, predicted), panoptic.as_target(ids, labels, is_crowd)
-
-
-def instance_image(rng):
-    prediction, target, _ = instances.random_image(rng)
-    return prediction, target
-
-
 IMAGES = {
     "semantic": (semantic_image, 5),
-    "panoptic": (panoptic_image, len(panoptic.CLASSES)),
-    "instance": (instance_image, len(instances.CLASSES)),
+    "panoptic": (panoptic.random_pair, len(panoptic.CLASSES)),
+    "instance": (lambda rng: instances.random_image(rng)[:2], len(instances.CLASSES)),
 }
 
 
