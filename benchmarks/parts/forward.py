@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.compare import Comparison, Sides, compare
 from benchmarks.inputs import SIDE, Options, random_images
 from benchmarks.peers.hugging_face import eomt_pair
-from eomtlib.core.precision import fastest_precision
+from eomtlib.core.machine.precision import fastest_precision
 from eomtlib.evaluation.speed import measure_fps
 from eomtlib.inference.folding import fold
 from eomtlib.inference.row_attention import autocast_inference

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from papermill import PapermillExecutionError
 
-from eomtlib.core.atomic_files import write_file
 from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import ConfigurationError, EomtlibError
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.files.atomic_files import write_file
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.report.book import collect, run_study
 from eomtlib.report.papers.printed import paper_dir
 from eomtlib.report.quoted import quote

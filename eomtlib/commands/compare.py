@@ -14,11 +14,11 @@ from torch import Tensor
 
 from eomtlib.commands.checkpoint import task_of
 from eomtlib.commands.evaluate import open_data, open_model
-from eomtlib.core.atomic_files import new_folder, write_file
 from eomtlib.core.console import deliver, progress, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_matplotlib
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.files.atomic_files import new_folder, write_file
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.evaluation.comparison.bootstrap import Difference, difference
 from eomtlib.evaluation.comparison.statistics import ImageStatistics, Statistics

@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader
 
 from eomtlib.commands.checkpoint import find_model, open_checkpoint, task_of
 from eomtlib.commands.next_commands import next_commands
-from eomtlib.core import distributed
-from eomtlib.core.atomic_files import write_file
 from eomtlib.core.console import counted, deliver, say, show
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.files.atomic_files import write_file
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.environment import environment
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.core.words import ACCURACIES, DEFAULT_SIZE, FIGURES
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.feed.loaders import eval_loader

@@ -9,7 +9,7 @@ from pathlib import Path
 from eomtlib.commands.checkpoint import find_model, open_checkpoint
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.precision import resolve_device, resolve_precision
+from eomtlib.core.machine.precision import resolve_device, resolve_precision
 from eomtlib.inference.exported_program import ABOUT_FILE, export_program
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from eomtlib.commands.next_commands import OF_DATA, next_commands
-from eomtlib.core import distributed
 from eomtlib.core.console import deliver, say, show
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.hyperparameters import value_of
+from eomtlib.core.machine import distributed
 from eomtlib.core.words import FIGURES
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.study.identity import chosen_recipe

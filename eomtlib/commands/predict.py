@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from eomtlib.commands.checkpoint import find_model, open_checkpoint, task_of
-from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.console import complain, deliver, progress, show
 from eomtlib.core.errors import ConfigurationError, DataError
-from eomtlib.core.holding import held
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.files.atomic_files import config_hash, write_file
+from eomtlib.core.files.holding import held
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import colored
 from eomtlib.data.decoding.image_files import image_files, image_pixels

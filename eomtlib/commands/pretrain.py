@@ -6,7 +6,7 @@ import argparse
 
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import check_choice
-from eomtlib.core.precision import resolve_device, resolve_precision
+from eomtlib.core.machine.precision import resolve_device, resolve_precision
 from eomtlib.core.words import SIZES
 from eomtlib.study.defaults import embedded_defaults
 from eomtlib.study.parsing import parse_image_size, resolve_results_dir

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.report.explore import open_pictures
 from eomtlib.report.explore.sources import Picture
 from eomtlib.report.pages import recorded_studies, write_report

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from eomtlib.core.precision import autocast
+from eomtlib.core.machine.precision import autocast
 
 MIN_TOKENS = 256
 """With fewer, the calls cost more than the products spare."""

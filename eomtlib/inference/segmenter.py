@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.precision import fastest_precision
+from eomtlib.core.machine.precision import fastest_precision
 from eomtlib.core.predictions import MaskLogits, Predictions
 from eomtlib.core.words import PRECISIONS
 from eomtlib.data.decoding.image_files import image_pixels

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from eomtlib.core.environment import environment
 from eomtlib.core.hyperparameters import in_key, with_values
+from eomtlib.core.machine.environment import environment
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.holding import HELD_FILE, held
+from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.study.naming import runs_of
 from eomtlib.study.records.keys import TrainingKey

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.machine import distributed
 from eomtlib.core.randomness import keyed_seed
 from eomtlib.core.structures import Batch
 from eomtlib.data.feed.loaders import TrainStream, eval_loader

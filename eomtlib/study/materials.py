@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eomtlib.core import distributed
 from eomtlib.core.console import say
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.machine import distributed
 from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS
 from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.loaders import default_workers

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES
 from eomtlib.models.build import own_choices
 from eomtlib.models.encoders import has_encoder

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from eomtlib.core import distributed
 from eomtlib.core.console import counted
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import EomtlibError
-from eomtlib.core.holding import HELD_FILE, held
-from eomtlib.core.memory import PeakMemory
+from eomtlib.core.files.holding import HELD_FILE, held
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.environment import environment
+from eomtlib.core.machine.memory import PeakMemory
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
 from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.precision import resolve_device, resolve_precision
+from eomtlib.core.machine.precision import resolve_device, resolve_precision
 from eomtlib.core.words import DATASET_TASKS, RANDOM_WEIGHTS, TRAINING_FOLDERS
 from eomtlib.data.sets.custom import custom_form, custom_parts, named_parts
 from eomtlib.models.checkpoints import identify

@@ -21,9 +21,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from eomtlib.core import distributed
 from eomtlib.core.console import Manner, Progress, manner, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError
+from eomtlib.core.machine import distributed
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
 from eomtlib.study.materials import Materials

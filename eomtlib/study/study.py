@@ -13,10 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.console import counted
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.core.machine.environment import environment
 from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
 from eomtlib.data.registry import open_dataset

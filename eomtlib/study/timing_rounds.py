@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from eomtlib.core import distributed
-from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.console import Progress
-from eomtlib.core.environment import environment
-from eomtlib.core.holding import held
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.core.files.holding import held
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.environment import environment
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.evaluation.speed import ModelTiming
 from eomtlib.study.records.keys import TimingKey

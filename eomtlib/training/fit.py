@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from eomtlib.core import distributed
-from eomtlib.core.precision import autocast
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.precision import autocast
 from eomtlib.training.loggers import close_loggers, open_loggers
 from eomtlib.training.module import SegmentationModule
 from eomtlib.training.optimization import build_optimizer

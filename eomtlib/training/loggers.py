@@ -17,8 +17,8 @@ from lightning.pytorch.loggers import (
     WandbLogger,
 )
 
-from eomtlib.core import distributed
 from eomtlib.core.errors import EomtlibError
+from eomtlib.core.machine import distributed
 from eomtlib.training.plan_file import read_plan, write_plan
 
 LOGGERS: dict[str, Callable[[Path, str, str | None], Logger]] = {

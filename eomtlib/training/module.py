@@ -15,9 +15,9 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from eomtlib.core import distributed
 from eomtlib.core.errors import EomtlibError
-from eomtlib.core.memory import peak_so_far
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.memory import peak_so_far
 from eomtlib.core.randomness import keyed_generator, keyed_seed
 from eomtlib.core.structures import Batch
 from eomtlib.training.averaging import AveragedModel

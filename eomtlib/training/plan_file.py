@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.files.atomic_files import write_file
 
 PLAN_FILE = "plan.json"
 

@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from eomtlib.core import distributed
-from eomtlib.core.atomic_files import write_atomically
+from eomtlib.core.files.atomic_files import write_atomically
+from eomtlib.core.machine import distributed
 from eomtlib.models.checkpoints.own import STATES, UNFINISHED
 from eomtlib.training.duration import Duration
 from eomtlib.training.interruption import StopRequest

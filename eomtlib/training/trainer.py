@@ -18,9 +18,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from eomtlib.core import distributed
 from eomtlib.core.console import Progress
-from eomtlib.core.precision import tensor_cores
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.resuming import (
     RESUME_FILE,

@@ -11,7 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from eomtlib.core import distributed
+from eomtlib.core.machine import distributed
 
 PREFIX = "val_"
 """Of the columns of the curves."""

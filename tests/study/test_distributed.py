@@ -30,7 +30,7 @@ from pathlib import Path
 
 import torch
 
-from eomtlib.core import distributed
+from eomtlib.core.machine import distributed
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.study.study import Study
 from tests.training.test_loop import spoil

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.core.environment import environment
+from eomtlib.core.machine.environment import environment
 from eomtlib.report.tables.speed import accuracy_beside_speed, speed_table
 from eomtlib.report.timings import representative, said_of
 from eomtlib.study import run, settings

@@ -13,7 +13,7 @@ from PIL import Image
 
 from eomtlib.core.code_digest import code_digest
 from eomtlib.core.errors import EomtlibError
-from eomtlib.core.holding import HELD_FILE, held
+from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.core.predictions import MaskLogits
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.files.atomic_files import write_file
 from eomtlib.core.words import ACCURACIES
 from eomtlib.report.answers import Answer
 from eomtlib.report.explore.sources import Picture, val_pictures

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from eomtlib.core.atomic_files import config_hash
+from eomtlib.core.files.atomic_files import config_hash
 from eomtlib.models.encoders import timm_name
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
 from eomtlib.models.options import ModelOptions

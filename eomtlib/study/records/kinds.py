@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from eomtlib.core.environment import Environment
 from eomtlib.core.errors import RecordError
+from eomtlib.core.machine.environment import Environment
 from eomtlib.evaluation.metrics.confusion import from_texts
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
 

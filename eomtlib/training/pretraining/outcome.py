@@ -12,12 +12,12 @@ from statistics import fmean
 from safetensors import safe_open
 from safetensors.torch import save
 
-from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.console import say
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import CheckpointError
-from eomtlib.core.holding import HELD_FILE, held
-from eomtlib.core.precision import resolve_precision
+from eomtlib.core.files.atomic_files import config_hash, write_file
+from eomtlib.core.files.holding import HELD_FILE, held
+from eomtlib.core.machine.environment import environment
+from eomtlib.core.machine.precision import resolve_precision
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder

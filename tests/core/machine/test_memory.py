@@ -3,8 +3,8 @@ import time
 import pytest
 import torch
 
-from eomtlib.core import memory as measuring
-from eomtlib.core.memory import PeakMemory
+from eomtlib.core.machine import memory as measuring
+from eomtlib.core.machine.memory import PeakMemory
 
 
 @pytest.mark.parametrize("can_reset", [True, False])

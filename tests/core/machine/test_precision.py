@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eomtlib.core.precision import tensor_cores
+from eomtlib.core.machine.precision import tensor_cores
 
 
 @pytest.mark.parametrize(

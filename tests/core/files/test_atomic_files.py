@@ -1,7 +1,7 @@
 import pytest
 
-from eomtlib.core.atomic_files import new_folder, write_atomically
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.files.atomic_files import new_folder, write_atomically
 
 
 def test_an_interrupted_write_leaves_the_older_file_and_nothing_else(tmp_path):

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from eomtlib.core.holding import held
+from eomtlib.core.files.holding import held
 
 
 def hold(path, answer):
@@ -55,7 +55,7 @@ def test_it_is_waited_for(tmp_path):
 
 
 def test_a_process_of_another_host_is_gone_after_five_missed_heartbeats(tmp_path, monkeypatch):
-    monkeypatch.setattr("eomtlib.core.holding.HEARTBEAT_S", 0.5)
+    monkeypatch.setattr("eomtlib.core.files.holding.HEARTBEAT_S", 0.5)
     path, said = tmp_path / "held.lock", []
     content = f"filelock/2\npid={os.getpid()}\nhost=elsewhere\nmode=lease\ntoken={'0' * 32}\n"
     path.write_text(f"{content}duration=2.5\nstart=1\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from eomtlib.core import distributed
+from eomtlib.core.machine import distributed
 
 HELD_FILE = "held.lock"
 """In a run's folder while a process is at it."""

@@ -74,7 +74,7 @@ def environment(device: torch.device | str = "cpu") -> Environment:
 @cache
 def _commit() -> str | None:
     """The commit of the repository that the package lies in, if it lies in its own."""
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(eomtlib.__file__).resolve().parents[1]
     # An installed package may lie inside a repository that is not eomtlib's.
     if not (repository / ".git").exists():
         return None

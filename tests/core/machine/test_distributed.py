@@ -2,8 +2,8 @@
 
 import pytest
 
-from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.machine import distributed
 
 ALLOCATION = {
     "SLURM_NTASKS": "2",
