@@ -17,10 +17,10 @@ from eomtlib.study.identity import Identity
 from eomtlib.study.making import Maker
 from eomtlib.training.duration import parse_duration, parse_interval
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
-from eomtlib.training.plan_file import read_plan, write_plan
-from eomtlib.training.resuming import states
-from eomtlib.training.trainer import FitOptions
-from eomtlib.training.validation import ValidationPlan
+from eomtlib.training.loop.plan_file import read_plan, write_plan
+from eomtlib.training.loop.resuming import states
+from eomtlib.training.loop.trainer import FitOptions
+from eomtlib.training.loop.validation import ValidationPlan
 
 BEST = "best"
 """The folder of the weights that validation found best, in the run's."""

@@ -20,8 +20,8 @@ from eomtlib.study.materials import Materials
 from eomtlib.study.overriding import overrides_of
 from eomtlib.study.parameters import Settings
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
-from eomtlib.training.fit import TRAINING_METHOD
 from eomtlib.training.hyperparameters import HYPERPARAMETERS, Recipe
+from eomtlib.training.loop.fit import TRAINING_METHOD
 from eomtlib.training.recipes import recipe
 
 METHODS = {

@@ -18,7 +18,7 @@ from eomtlib.study.records.keys import TrainingKey
 from eomtlib.study.records.kinds import EvaluationRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.run import Run
-from eomtlib.training.fit import trained_steps
+from eomtlib.training.loop.fit import trained_steps
 
 
 def list_runs(store: ResultStore) -> pd.DataFrame:

@@ -21,8 +21,8 @@ from eomtlib.models.checkpoints import load_model
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.study.identity import Identity
 from eomtlib.training.hyperparameters import FREQUENCIES
+from eomtlib.training.loop.segmentation_module import SegmentationModule, TrainingPlan
 from eomtlib.training.masking import windows_of
-from eomtlib.training.module import SegmentationModule, TrainingPlan
 
 
 class Maker:

@@ -36,10 +36,10 @@ from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, Training
 from eomtlib.study.records.measured import measured
 from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.training.duration import parse_duration
-from eomtlib.training.fit import FitResult, fit, log_figures, measure_step
-from eomtlib.training.module import SegmentationModule
-from eomtlib.training.plan_file import read_plan, saved_steps
-from eomtlib.training.resuming import forget_states, states
+from eomtlib.training.loop.fit import FitResult, fit, log_figures, measure_step
+from eomtlib.training.loop.plan_file import read_plan, saved_steps
+from eomtlib.training.loop.resuming import forget_states, states
+from eomtlib.training.loop.segmentation_module import SegmentationModule
 
 # At most so long for each figure: our own sizes are steady soon; a large model's forward pass on a
 # CPU takes many seconds.

@@ -30,7 +30,7 @@ from eomtlib.study.materials import Materials
 from eomtlib.study.parameters import Settings
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.run import Run
-from eomtlib.training.fit import trained_steps
+from eomtlib.training.loop.fit import trained_steps
 
 _WORTH_A_PROCESS = 60.0  # seconds; its start takes about eight
 _BYTES_OF_A_PROCESS = 2 << 30

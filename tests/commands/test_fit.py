@@ -16,7 +16,7 @@ import yaml
 from eomtlib.commands import main
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
-from eomtlib.training.fit import read_curves
+from eomtlib.training.loop.fit import read_curves
 from tests.samples import SMOKE, weights_digest
 
 

@@ -7,7 +7,7 @@ import pytest
 from eomtlib.commands import main
 from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.study.study import Study
-from eomtlib.training.plan_file import write_plan
+from eomtlib.training.loop.plan_file import write_plan
 from tests.samples import SMOKE
 
 

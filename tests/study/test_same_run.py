@@ -22,9 +22,9 @@ from eomtlib.inference.tasks import POST_PROCESSING_METHOD, get_task
 from eomtlib.study import fitting
 from eomtlib.study.fitting import begin, fit_options
 from eomtlib.study.study import Study
-from eomtlib.training.fit import TRAINING_METHOD
-from eomtlib.training.plan_file import read_plan
-from eomtlib.training.resuming import RESUME_FILE
+from eomtlib.training.loop.fit import TRAINING_METHOD
+from eomtlib.training.loop.plan_file import read_plan
+from eomtlib.training.loop.resuming import RESUME_FILE
 from tests.samples import SMOKE, weights_digest
 
 

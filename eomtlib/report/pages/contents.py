@@ -21,7 +21,7 @@ from eomtlib.report.tables.formats import HEADINGS, cell
 from eomtlib.report.tables.measured import measured_table
 from eomtlib.study.records.kinds import EvaluationRecord
 from eomtlib.study.records.store import RunResult
-from eomtlib.training.fit import read_curves
+from eomtlib.training.loop.fit import read_curves
 
 _COLUMNS = ("fps", "fps_end_to_end", "params_m", "gmacs", "train_minutes")
 _POINTS_OF_A_CURVE = 100

@@ -19,12 +19,12 @@ from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.core.machine.environment import environment
 from eomtlib.core.machine.precision import resolve_precision
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
+from eomtlib.training.loop.resuming import forget_states
+from eomtlib.training.loop.trainer import FitOptions, train_to_end
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder
 from eomtlib.training.pretraining.module import PretrainingModule
 from eomtlib.training.pretraining.unlabelled_images import images_digest, open_stream
-from eomtlib.training.resuming import forget_states
-from eomtlib.training.trainer import FitOptions, train_to_end
 
 WEIGHTS_FILE = "encoder.safetensors"
 DECODER_FILE = "decoder.safetensors"

@@ -18,7 +18,7 @@ from eomtlib.core.files.atomic_files import write_atomically
 from eomtlib.core.machine import distributed
 from eomtlib.models.checkpoints.own import STATES, UNFINISHED
 from eomtlib.training.duration import Duration
-from eomtlib.training.interruption import StopRequest
+from eomtlib.training.loop.interruption import StopRequest
 
 RESUME_FILE, _BEFORE = STATES
 _NEW = "resume.new.ckpt"

@@ -22,7 +22,7 @@ from eomtlib.core.console import Progress
 from eomtlib.core.machine import distributed
 from eomtlib.core.machine.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
-from eomtlib.training.resuming import (
+from eomtlib.training.loop.resuming import (
     RESUME_FILE,
     ResumeFile,
     RotatingCheckpointIO,
@@ -30,7 +30,7 @@ from eomtlib.training.resuming import (
     sound_state,
     states,
 )
-from eomtlib.training.validation import Validation, ValidationPlan
+from eomtlib.training.loop.validation import Validation, ValidationPlan
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 

@@ -21,12 +21,12 @@ from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.models.checkpoints import identify, load_model
 from eomtlib.study.study import Study
-from eomtlib.training import resuming
-from eomtlib.training.averaging import AveragedModel
 from eomtlib.training.duration import parse_interval
-from eomtlib.training.fit import read_curves
-from eomtlib.training.plan_file import read_plan
-from eomtlib.training.resuming import RESUME_FILE, ResumeFile, states
+from eomtlib.training.loop import resuming
+from eomtlib.training.loop.averaging import AveragedModel
+from eomtlib.training.loop.fit import read_curves
+from eomtlib.training.loop.plan_file import read_plan
+from eomtlib.training.loop.resuming import RESUME_FILE, ResumeFile, states
 from tests.samples import SMOKE, draw_through, weights_digest
 
 
@@ -297,7 +297,7 @@ def _dies(folder, step, delay, in_writing):
 def test_a_run_that_is_killed_ten_times_is_that_of_an_undisturbed_one(tmp_path):
     quiet = run_of(tmp_path / "quiet")
     quiet.learn()
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     program = "import sys\nfrom tests.training import test_loop as t\nt.kill_at_random(sys.argv[1])"
     subprocess.run(
         [sys.executable, "-c", program, tmp_path / "disturbed"],

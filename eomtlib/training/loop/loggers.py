@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import (
 
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.machine import distributed
-from eomtlib.training.plan_file import read_plan, write_plan
+from eomtlib.training.loop.plan_file import read_plan, write_plan
 
 LOGGERS: dict[str, Callable[[Path, str, str | None], Logger]] = {
     "csv": lambda where, *_: CSVLogger(where, name="logs", flush_logs_every_n_steps=1),

@@ -13,9 +13,9 @@ import torch
 
 from eomtlib.core.errors import EomtlibError
 from eomtlib.study.study import Study
-from eomtlib.training import resuming
-from eomtlib.training.fit import trained_steps
-from eomtlib.training.resuming import RESUME_FILE, sound_state, states
+from eomtlib.training.loop import resuming
+from eomtlib.training.loop.fit import trained_steps
+from eomtlib.training.loop.resuming import RESUME_FILE, sound_state, states
 from tests.samples import SMOKE, draw_through, weights_digest
 
 
@@ -137,7 +137,7 @@ def test_a_full_disk_at_the_end_leaves_a_state_and_says_so(whole, tmp_path, monk
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_end_of_papermill_leaves_a_state(number, tmp_path):
     """Its kernel has a process group of its own, and learns of it in another way each time."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     given = SMOKE | {"rungs": "eomt", "duration": 4000, "results_dir": tmp_path, "jobs": 1}
     command = [sys.executable, "-m", "papermill", root / "notebooks" / "ablation.ipynb"]
     command += [tmp_path / "out.ipynb", "--cwd", root]

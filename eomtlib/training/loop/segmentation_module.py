@@ -20,12 +20,12 @@ from eomtlib.core.machine import distributed
 from eomtlib.core.machine.memory import peak_so_far
 from eomtlib.core.randomness import keyed_generator, keyed_seed
 from eomtlib.core.structures import Batch
-from eomtlib.training.averaging import AveragedModel
 from eomtlib.training.hyperparameters import Recipe
+from eomtlib.training.loop.averaging import AveragedModel
+from eomtlib.training.loop.pace import Pace
 from eomtlib.training.loss import LossNormalizer, LossOutput, SegmentationLoss, sum_of_parts
 from eomtlib.training.masking import masking_probabilities, windows_of
 from eomtlib.training.optimization import build_optimizer
-from eomtlib.training.pace import Pace
 
 _SKIPPED_AT_MOST = 10  # in a row
 

@@ -12,10 +12,10 @@ import torch
 
 from eomtlib.core.machine import distributed
 from eomtlib.core.machine.precision import autocast
-from eomtlib.training.loggers import close_loggers, open_loggers
-from eomtlib.training.module import SegmentationModule
+from eomtlib.training.loop.loggers import close_loggers, open_loggers
+from eomtlib.training.loop.segmentation_module import SegmentationModule
+from eomtlib.training.loop.trainer import FitOptions, train_to_end
 from eomtlib.training.optimization import build_optimizer
-from eomtlib.training.trainer import FitOptions, train_to_end
 
 TRAINING_METHOD = 1
 """Raised with every change of what a training of one key comes to, but for rounding."""
