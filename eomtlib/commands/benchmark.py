@@ -7,7 +7,7 @@ import argparse
 from eomtlib.core.console import deliver, show
 from eomtlib.report.tables import save_table
 from eomtlib.report.tables.speed import speed_table
-from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.parameters.parsing import resolve_results_dir
 from eomtlib.study.questions import time_ladder
 
 

@@ -15,7 +15,7 @@ from eomtlib.core.machine.precision import resolve_device
 from eomtlib.report.book import collect, run_study
 from eomtlib.report.papers.printed import paper_dir
 from eomtlib.report.quoted import quote
-from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.parameters.parsing import resolve_results_dir
 
 
 def run(chosen: argparse.Namespace) -> None:

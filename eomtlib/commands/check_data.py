@@ -20,8 +20,8 @@ from eomtlib.data.tally import Tally
 from eomtlib.evaluation.official_files import save_png
 from eomtlib.report.contents import describe, in_figures
 from eomtlib.report.plots.contact_sheet import contact_sheet
-from eomtlib.study.defaults import default_queries
-from eomtlib.study.parsing import read_split
+from eomtlib.study.parameters.defaults import default_queries
+from eomtlib.study.parameters.parsing import read_split
 
 _EXAMPLES = 12
 """Images of each split on a sheet."""

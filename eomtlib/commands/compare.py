@@ -29,7 +29,7 @@ from eomtlib.models.checkpoints import identify
 from eomtlib.report.comparison import class_table, image_table, sentences
 from eomtlib.report.plots.image_rows import plot_segmentations
 from eomtlib.study.naming import find_checkpoint
-from eomtlib.study.parsing import whole
+from eomtlib.study.parameters.parsing import whole
 from eomtlib.study.records.kinds import as_json
 
 _COLUMNS = 5

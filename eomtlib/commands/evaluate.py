@@ -33,9 +33,9 @@ from eomtlib.models.ladder import masking_after
 from eomtlib.report.evaluated import write_figures
 from eomtlib.report.losses import loss_sentences
 from eomtlib.report.screen import class_lines
-from eomtlib.study.defaults import embedded_defaults
 from eomtlib.study.naming import run_of
-from eomtlib.study.parsing import read_split, whole
+from eomtlib.study.parameters.defaults import embedded_defaults
+from eomtlib.study.parameters.parsing import read_split, whole
 from eomtlib.study.records.kinds import EvaluationRecord, as_json
 from eomtlib.study.records.measured import measured
 

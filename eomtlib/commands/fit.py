@@ -18,18 +18,18 @@ from eomtlib.core.hyperparameters import value_of
 from eomtlib.core.machine import distributed
 from eomtlib.core.words import FIGURES
 from eomtlib.models.checkpoints.own import MODEL
-from eomtlib.study.identity import chosen_recipe
-from eomtlib.study.overriding import overrides_of
-from eomtlib.study.parameters import (
+from eomtlib.study.parameters.overriding import overrides_of
+from eomtlib.study.parameters.parsing import plain
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.parameters.settings import (
     PARAMETERS,
     Settings,
     StudyParameters,
     parameters_of,
 )
-from eomtlib.study.parsing import plain
 from eomtlib.study.records.kinds import EvaluationRecord
 from eomtlib.study.records.store import RunResult
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.runs.identity import chosen_recipe
 from eomtlib.study.study import Study
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 

@@ -9,7 +9,7 @@ import argparse
 from typing import Any
 
 from eomtlib.core.words import TASKS
-from eomtlib.study.parameters import GROUPS, PARAMETERS
+from eomtlib.study.parameters.settings import GROUPS, PARAMETERS
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
 _KINDS = {

@@ -8,8 +8,8 @@ from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import check_choice
 from eomtlib.core.machine.precision import resolve_device, resolve_precision
 from eomtlib.core.words import SIZES
-from eomtlib.study.defaults import embedded_defaults
-from eomtlib.study.parsing import parse_image_size, resolve_results_dir
+from eomtlib.study.parameters.defaults import embedded_defaults
+from eomtlib.study.parameters.parsing import parse_image_size, resolve_results_dir
 from eomtlib.training.pretraining import default_config, pretrain
 
 

@@ -12,7 +12,7 @@ from eomtlib.report.explore import open_pictures
 from eomtlib.report.explore.sources import Picture
 from eomtlib.report.pages import recorded_studies, write_report
 from eomtlib.report.pages.recorded import RecordedStudy
-from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.parameters.parsing import resolve_results_dir
 from eomtlib.study.records.store import ResultStore
 
 

@@ -7,7 +7,7 @@ import argparse
 from eomtlib.commands.fit import read_configuration
 from eomtlib.core.console import deliver, show
 from eomtlib.study.listing import delete_runs, explain, list_runs
-from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.parameters.parsing import resolve_results_dir
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
 

@@ -17,7 +17,7 @@ from eomtlib.study.naming import runs_of
 from eomtlib.study.records.keys import TrainingKey
 from eomtlib.study.records.kinds import EvaluationRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 from eomtlib.training.loop.fit import trained_steps
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints.own import CONFIG, MODEL
-from eomtlib.study.parsing import read_path, resolve_results_dir
+from eomtlib.study.parameters.parsing import read_path, resolve_results_dir
 from eomtlib.study.records.kinds import TrainingRecord
 from eomtlib.study.records.store import ResultStore
 from eomtlib.training.loop.plan_file import PLAN_FILE

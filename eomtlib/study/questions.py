@@ -13,7 +13,7 @@ from eomtlib.models.build import own_choices
 from eomtlib.models.encoders import has_encoder
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
-from eomtlib.study.parsing import (
+from eomtlib.study.parameters.parsing import (
     as_list,
     parse_numbers,
     parse_rungs,

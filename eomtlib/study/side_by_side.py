@@ -26,10 +26,10 @@ from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.machine import distributed
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
-from eomtlib.study.materials import Materials
-from eomtlib.study.parameters import Settings
+from eomtlib.study.parameters.settings import Settings
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run
+from eomtlib.study.runs.materials import Materials
+from eomtlib.study.runs.run import Run
 from eomtlib.training.loop.fit import trained_steps
 
 _WORTH_A_PROCESS = 60.0  # seconds; its start takes about eight

@@ -15,7 +15,7 @@ from eomtlib.core.words import OWN_SIZES
 from eomtlib.evaluation.speed import ModelTiming
 from eomtlib.study.records.keys import TimingKey
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 
 # A machine that others share is slow for seconds at a time: of nine short rounds most are not. A
 # large model's forward pass takes such a time by itself.

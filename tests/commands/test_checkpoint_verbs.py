@@ -17,7 +17,7 @@ from eomtlib.data.formats.class_files import read_classes
 from eomtlib.report.comparison import paired
 from eomtlib.report.frame import to_dataframe
 from eomtlib.study.listing import list_runs
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.study import Study
 from tests.samples import SMOKE
 

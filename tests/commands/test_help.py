@@ -9,8 +9,8 @@ from eomtlib import commands
 from eomtlib.commands.fit import read_configuration
 from eomtlib.commands.options import NANO
 from eomtlib.commands.verbs import VERBS
-from eomtlib.study.defaults import embedded_defaults
-from eomtlib.study.parameters import PARAMETERS, Settings, parameters_of
+from eomtlib.study.parameters.defaults import embedded_defaults
+from eomtlib.study.parameters.settings import PARAMETERS, Settings, parameters_of
 
 
 def help_of(verb, capsys, monkeypatch):

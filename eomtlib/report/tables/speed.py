@@ -26,7 +26,7 @@ from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.timings import by_time, doubts, doubts_between, representative, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 
 _PAIRS = 7
 

@@ -123,7 +123,7 @@ def test_a_full_disk_at_the_end_leaves_a_state_and_says_so(whole, tmp_path, monk
 
     one = study(tmp_path, checkpoint_every="3steps")
     with monkeypatch.context() as patch:
-        patch.setattr("eomtlib.study.run.save_model", full)
+        patch.setattr("eomtlib.study.runs.run.save_model", full)
         said = (
             r"weights cannot be written \(No space left.*resume\.ckpt, resume\.before\.ckpt is kept"
         )

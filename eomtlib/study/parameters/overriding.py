@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.study.parsing import number, switch, text_of, whole
+from eomtlib.study.parameters.parsing import number, switch, text_of, whole
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
 _COMMA = re.compile(r",(?![^\[]*\])")

@@ -23,9 +23,9 @@ from eomtlib.data.task_views import TaskView, in_order_of
 from eomtlib.models.checkpoints import identify
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.weights.encoder import find_weights, load_pretrained
-from eomtlib.study.defaults import default_queries
-from eomtlib.study.parameters import Settings
-from eomtlib.study.settings import pretraining_before
+from eomtlib.study.parameters.defaults import default_queries
+from eomtlib.study.parameters.resolving import pretraining_before
+from eomtlib.study.parameters.settings import Settings
 from eomtlib.training.pretraining import (
     find_pretrained,
     pretrain,

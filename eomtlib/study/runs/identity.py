@@ -16,10 +16,10 @@ from eomtlib.models.checkpoints import ModelConfig
 from eomtlib.models.checkpoints.own import written_colors
 from eomtlib.models.ladder import LADDER, Rung, masking_after
 from eomtlib.models.options import ModelOptions
-from eomtlib.study.materials import Materials
-from eomtlib.study.overriding import overrides_of
-from eomtlib.study.parameters import Settings
+from eomtlib.study.parameters.overriding import overrides_of
+from eomtlib.study.parameters.settings import Settings
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
+from eomtlib.study.runs.materials import Materials
 from eomtlib.training.hyperparameters import HYPERPARAMETERS, Recipe
 from eomtlib.training.loop.fit import TRAINING_METHOD
 from eomtlib.training.recipes import recipe

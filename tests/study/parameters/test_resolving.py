@@ -4,11 +4,11 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.ladder import LADDER
-from eomtlib.study import parsing
-from eomtlib.study.defaults import default_queries
-from eomtlib.study.parameters import Settings, StudyParameters, parameters_of
-from eomtlib.study.parsing import parse_image_size, parse_rungs
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.parameters import parsing
+from eomtlib.study.parameters.defaults import default_queries
+from eomtlib.study.parameters.parsing import parse_image_size, parse_rungs
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.parameters.settings import Settings, StudyParameters, parameters_of
 
 
 def test_size_alone_is_enough_and_a_short_run_says_so():

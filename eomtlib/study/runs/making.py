@@ -19,7 +19,7 @@ from eomtlib.inference.tasks import get_task
 from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import load_model
 from eomtlib.models.parts.segmentation_model import SegmentationModel
-from eomtlib.study.identity import Identity
+from eomtlib.study.runs.identity import Identity
 from eomtlib.training.hyperparameters import FREQUENCIES
 from eomtlib.training.loop.segmentation_module import SegmentationModule, TrainingPlan
 from eomtlib.training.masking import windows_of

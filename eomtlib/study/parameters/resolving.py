@@ -19,9 +19,9 @@ from eomtlib.models.encoders import encoder_size
 from eomtlib.models.parts.deformable_attention import available_samplers, check_sampler
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.encoder import resolve_pretraining
-from eomtlib.study.defaults import Defaults, defaults_for, is_short
-from eomtlib.study.overriding import assignments, overrides_of
-from eomtlib.study.parameters import Settings, parameters_of
+from eomtlib.study.parameters.defaults import Defaults, defaults_for, is_short
+from eomtlib.study.parameters.overriding import assignments, overrides_of
+from eomtlib.study.parameters.settings import Settings, parameters_of
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from eomtlib.training.pretraining import PretrainingConfig, default_config
@@ -35,7 +35,7 @@ def resolve_settings(*, rung: str = "eomt", **given: Any) -> Settings:
 
     Args:
         rung: whose recipe says how long a full schedule is.
-        given: of ``parameters.Settings``, and hyper-parameters, which go before ``overrides``.
+        given: of ``settings.Settings``, and hyper-parameters, which go before ``overrides``.
 
     Raises:
         ConfigurationError: naming the parameter, its value and the fix.

@@ -19,8 +19,8 @@ from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.evaluate import EVALUATION_METHOD
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD, get_task
-from eomtlib.study import fitting
-from eomtlib.study.fitting import begin, fit_options
+from eomtlib.study.runs import fitting
+from eomtlib.study.runs.fitting import begin, fit_options
 from eomtlib.study.study import Study
 from eomtlib.training.loop.fit import TRAINING_METHOD
 from eomtlib.training.loop.plan_file import read_plan

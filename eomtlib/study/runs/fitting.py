@@ -13,8 +13,8 @@ from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import save_unfinished
 from eomtlib.models.parts.segmentation_model import SegmentationModel
-from eomtlib.study.identity import Identity
-from eomtlib.study.making import Maker
+from eomtlib.study.runs.identity import Identity
+from eomtlib.study.runs.making import Maker
 from eomtlib.training.duration import parse_duration, parse_interval
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from eomtlib.training.loop.plan_file import read_plan, write_plan

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from eomtlib.commands.verbs import VERBS
-from eomtlib.study.identity import Identity
-from eomtlib.study.materials import Materials
-from eomtlib.study.parameters import (
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.parameters.settings import (
     NOTEBOOKS,
     PARAMETERS,
     Settings,
@@ -18,11 +17,12 @@ from eomtlib.study.parameters import (
     parameters_of,
     parameters_table,
 )
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.runs.identity import Identity
+from eomtlib.study.runs.materials import Materials
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from tests.samples import SMOKE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def cell(notebook):

@@ -28,13 +28,13 @@ from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
-from eomtlib.study.fitting import begin, fit_options
-from eomtlib.study.identity import METHODS, Identity
-from eomtlib.study.making import Maker
-from eomtlib.study.materials import Materials
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.study.records.measured import measured
 from eomtlib.study.records.store import ResultStore, RunResult
+from eomtlib.study.runs.fitting import begin, fit_options
+from eomtlib.study.runs.identity import METHODS, Identity
+from eomtlib.study.runs.making import Maker
+from eomtlib.study.runs.materials import Materials
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.loop.fit import FitResult, fit, log_figures, measure_step
 from eomtlib.training.loop.plan_file import read_plan, saved_steps

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eomtlib.core.errors import check_choice
-from eomtlib.study.parameters import NOTEBOOKS, PARAMETERS
+from eomtlib.study.parameters.settings import NOTEBOOKS, PARAMETERS
 
 _PLAIN = (str, int, float, type(None))
 _INJECTED = "# Parameters"

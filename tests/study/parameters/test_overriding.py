@@ -10,9 +10,9 @@ from eomtlib.commands.fit import read_configuration, resolved, write_configurati
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import SegmentMap
 from eomtlib.data.frequencies import frequency_weights
-from eomtlib.study.identity import chosen_recipe
-from eomtlib.study.overriding import axes, overrides_of, read_overrides
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.parameters.overriding import axes, overrides_of, read_overrides
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.runs.identity import chosen_recipe
 from eomtlib.study.study import Study, grid
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from tests.samples import SMOKE

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.study.parameter_cell import ParameterCell
+from eomtlib.study.parameters.parameter_cell import ParameterCell
 
 CELL = """# Everything can be left.
 size = "nano"  # nano, micro

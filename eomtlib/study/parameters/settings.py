@@ -30,9 +30,16 @@ from eomtlib.core.words import (
     TIMING_MODES,
 )
 from eomtlib.models.options import ModelOptions
-from eomtlib.study import parsing
-from eomtlib.study.overriding import read_overrides, read_vary
-from eomtlib.study.parsing import Reader, one_of, optional, otherwise, some_of, whole_from
+from eomtlib.study.parameters import parsing
+from eomtlib.study.parameters.overriding import read_overrides, read_vary
+from eomtlib.study.parameters.parsing import (
+    Reader,
+    one_of,
+    optional,
+    otherwise,
+    some_of,
+    whole_from,
+)
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 
 
@@ -156,7 +163,7 @@ class StudyParameters(_Checked):
 class Settings(_Checked):
     """The parameters of a run. Image sizes are (height, width).
 
-    What was not given is None until ``settings.resolve_settings`` has filled it in.
+    What was not given is None until ``resolving.resolve_settings`` has filled it in.
 
     Attributes:
         drawn_val_images: how many validation images ``shapes`` has.

@@ -112,7 +112,7 @@ def done(tmp_path_factory, one_thread):
         (folder / "script.py").write_text(TWO_PROCESSES)
         launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
         command = [sys.executable, *launcher, str(folder / "script.py"), str(folder)]
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[3])
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
         subprocess.run(command, env=environment, check=True, timeout=900, cwd=folder)
         yield folder
