@@ -6,7 +6,12 @@ import pytest
 import torch
 import yaml
 
-from eomtlib.commands.fit import read_configuration, resolved, write_configuration, write_recipes
+from eomtlib.commands.verbs.fit import (
+    read_configuration,
+    resolved,
+    write_configuration,
+    write_recipes,
+)
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import SegmentMap
 from eomtlib.data.frequencies import frequency_weights

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eomtlib.commands.verbs import VERBS
+from eomtlib.commands.options.verbs import VERBS
 from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.parameters.settings import (
     NOTEBOOKS,

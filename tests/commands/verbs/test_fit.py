@@ -135,7 +135,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monk
     study = Study(rungs="eomt", results_dir=tmp_path / "whole", progress=False, **SMOKE | options)
     (whole,) = study.run()
     command = [sys.executable, "-m", "eomtlib", "fit", *arguments(tmp_path / "cut", **options)]
-    root = str(Path(__file__).parent.parent.parent)
+    root = str(Path(__file__).parents[3])
     environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
 
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
@@ -165,7 +165,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monk
 def test_two_processes_fit_one_run_from_the_command_line(tmp_path):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     given = arguments(tmp_path / "runs", duration=2)
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
     environment |= {"EOMTLIB_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eomtlib.commands import main, predict
+from eomtlib.commands import main
+from eomtlib.commands.verbs import predict
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.data.class_colors import class_colors

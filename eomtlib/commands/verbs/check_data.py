@@ -10,9 +10,8 @@ import numpy as np
 
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
-from eomtlib.core.words import SIZES
+from eomtlib.core.words import SIZES, SPLITS
 from eomtlib.data.checking import Findings, check_both, check_split
-from eomtlib.data.dataset import SPLITS
 from eomtlib.data.feed.loaders import shared_memory_remark
 from eomtlib.data.registry import DATASETS
 from eomtlib.data.sets.custom import custom_form, custom_parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from eomtlib.commands.fit import read_configuration
+from eomtlib.commands.verbs.fit import read_configuration
 from eomtlib.core.console import deliver, show
 from eomtlib.study.listing import delete_runs, explain, list_runs
 from eomtlib.study.parameters.parsing import resolve_results_dir

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from eomtlib.commands.checkpoint import task_of
-from eomtlib.commands.evaluate import open_data, open_model
+from eomtlib.commands.verbs.evaluate import open_data, open_model
 from eomtlib.core.console import deliver, progress, show
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_matplotlib
