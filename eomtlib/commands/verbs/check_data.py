@@ -18,7 +18,7 @@ from eomtlib.data.sets.custom import custom_form, custom_parts
 from eomtlib.data.tally import Tally
 from eomtlib.evaluation.official_files import save_png
 from eomtlib.report.contents import describe, in_figures
-from eomtlib.report.plots.contact_sheet import contact_sheet
+from eomtlib.report.plots.images.contact_sheet import contact_sheet
 from eomtlib.study.parameters.defaults import default_queries
 from eomtlib.study.parameters.parsing import read_split
 

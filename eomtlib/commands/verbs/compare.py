@@ -27,7 +27,7 @@ from eomtlib.evaluation.prediction_files import PredictionFiles, find_prediction
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import identify
 from eomtlib.report.comparison import class_table, image_table, sentences
-from eomtlib.report.plots.image_rows import plot_segmentations
+from eomtlib.report.plots.images.image_rows import plot_segmentations
 from eomtlib.study.naming import find_checkpoint
 from eomtlib.study.parameters.parsing import whole
 from eomtlib.study.records.kinds import as_json

@@ -30,7 +30,7 @@ from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.checkpoints import ModelConfig
 from eomtlib.report.pages.image_index import IndexedImage, write_index
-from eomtlib.report.plots.named_overlays import Segments, draw_legend, named_overlay
+from eomtlib.report.plots.images.named_overlays import Segments, draw_legend, named_overlay
 
 
 def run(chosen: argparse.Namespace) -> int:

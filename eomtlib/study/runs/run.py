@@ -28,8 +28,8 @@ from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
+from eomtlib.study.records.evaluation_fields import measured
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
-from eomtlib.study.records.measured import measured
 from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.study.runs.fitting import begin, fit_options
 from eomtlib.study.runs.identity import METHODS, Identity

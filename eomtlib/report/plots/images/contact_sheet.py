@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from eomtlib.data.dataset import SegmentationDataset
-from eomtlib.report.plots.named_overlays import Segments, letters, named_overlay, shortened
+from eomtlib.report.plots.images.named_overlays import Segments, letters, named_overlay, shortened
 
 _TILE = (300, 400)
 """Height and width that an image is fitted into."""

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
-from eomtlib.report.plots.label_places import place_labels
-from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement, overlay
+from eomtlib.report.plots.images.label_places import place_labels
+from eomtlib.report.plots.images.overlays import OPACITY, enlarge, enlargement, overlay
 
 _SMALLEST = 11
 """Height of letters in pixels, in pictures of usual size; in larger ones they grow."""

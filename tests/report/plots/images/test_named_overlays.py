@@ -5,9 +5,9 @@ import pytest
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
-from eomtlib.report.plots.label_places import MOST_LABELS, place_labels
-from eomtlib.report.plots.named_overlays import Segments, draw_legend, named_overlay
-from eomtlib.report.plots.overlays import OPACITY, overlay
+from eomtlib.report.plots.images.label_places import MOST_LABELS, place_labels
+from eomtlib.report.plots.images.named_overlays import Segments, draw_legend, named_overlay
+from eomtlib.report.plots.images.overlays import OPACITY, overlay
 
 
 def classes_of(*names):

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
-from eomtlib.report.plots.named_overlays import Segments, named_overlay
-from eomtlib.report.plots.overlays import OPACITY, enlarge, enlargement
+from eomtlib.report.plots.images.named_overlays import Segments, named_overlay
+from eomtlib.report.plots.images.overlays import OPACITY, enlarge, enlargement
 from eomtlib.report.plots.style import small_print
 
 
