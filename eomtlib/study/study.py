@@ -21,7 +21,7 @@ from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.speed import TIMING_METHOD
-from eomtlib.models.encoders import TIMM_NAMES, has_encoder
+from eomtlib.models.encoder_names import TIMM_NAMES, has_encoder
 from eomtlib.models.ladder import LADDER
 from eomtlib.study.parameters.overriding import axes
 from eomtlib.study.parameters.parsing import parse_rungs, parse_seeds

@@ -12,7 +12,7 @@ import torch
 
 from eomtlib.core.words import DATASET_TASKS, NUM_CLASSES
 from eomtlib.models.build import build_model
-from eomtlib.models.encoders import TIMM_NAMES
+from eomtlib.models.encoder_names import TIMM_NAMES
 from eomtlib.models.ladder import HEAD_SIZES
 from eomtlib.study.parameters.defaults import defaults_for
 from eomtlib.study.parameters.resolving import resolve_settings

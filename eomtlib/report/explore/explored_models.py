@@ -12,7 +12,7 @@ from torch import nn
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints import ModelConfig, identify, load_model
-from eomtlib.models.encoders import encoder_size
+from eomtlib.models.encoder_names import encoder_size
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.study.naming import find_checkpoint

@@ -15,7 +15,7 @@ from eomtlib.core.machine.precision import resolve_device, resolve_precision
 from eomtlib.core.words import DATASET_TASKS, RANDOM_WEIGHTS, TRAINING_FOLDERS
 from eomtlib.data.sets.custom import custom_form, custom_parts, named_parts
 from eomtlib.models.checkpoints import identify
-from eomtlib.models.encoders import encoder_size
+from eomtlib.models.encoder_names import encoder_size
 from eomtlib.models.parts.deformable_attention import available_samplers, check_sampler
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.encoder import resolve_pretraining

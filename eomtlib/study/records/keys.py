@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from eomtlib.core.files.atomic_files import config_hash
-from eomtlib.models.encoders import timm_name
+from eomtlib.models.encoder_names import timm_name
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
 from eomtlib.models.options import ModelOptions
 
