@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eomtlib.core.errors import check_choice
-from eomtlib.study.parameters.settings import NOTEBOOKS, PARAMETERS
+from eomtlib.study.parameters.notebooks import NOTEBOOKS, default_and_help
+from eomtlib.study.parameters.settings import PARAMETERS
 
 _PLAIN = (str, int, float, type(None))
 _INJECTED = "# Parameters"
@@ -74,14 +75,10 @@ class ParameterCell:
         said = [
             f"-p {name} {shlex.quote(str(value))}"
             for name, value in given.items()
-            if value is not None and value != self._default(name)
+            if value is not None and value != default_and_help(name, self.notebook)[0]
         ]
         start = f"papermill notebooks/{self.notebook}.ipynb results/runs/{self.notebook}.ipynb"
         return " ".join([start, *said])
-
-    def _default(self, name: str) -> Any:
-        own = NOTEBOOKS.get(self.notebook, {}).get(name)
-        return own[0] if own else PARAMETERS[name].default
 
 
 def _assigned(source: str) -> set[str]:

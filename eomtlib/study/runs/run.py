@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,23 +16,21 @@ from eomtlib.core.console import counted
 from eomtlib.core.errors import EomtlibError
 from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.core.machine import distributed
-from eomtlib.core.machine.environment import environment
 from eomtlib.core.machine.memory import PeakMemory
 from eomtlib.core.words import ACCURACIES, FIGURES, OWN_SIZES
-from eomtlib.evaluation.costs import count_parameters
 from eomtlib.evaluation.evaluate import evaluate
-from eomtlib.evaluation.speed import TIMING_METHOD, ModelTiming, merge_timings, time_model
+from eomtlib.evaluation.speed import ModelTiming, time_model
 from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
-from eomtlib.study.records.evaluation_fields import measured
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore, RunResult
 from eomtlib.study.runs.fitting import begin, fit_options
-from eomtlib.study.runs.identity import METHODS, Identity
+from eomtlib.study.runs.identity import Identity
 from eomtlib.study.runs.making import Maker
 from eomtlib.study.runs.materials import Materials
+from eomtlib.study.runs.writing import evaluation_record, timing_record, training_record
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.loop.fit import FitResult, fit, log_figures, measure_step
 from eomtlib.training.loop.plan_file import read_plan, saved_steps
@@ -186,7 +182,7 @@ class Run:
         self, module: SegmentationModule, result: FitResult, memory: PeakMemory
     ) -> TrainingRecord:
         """Keeps the weights of a training that has ended, and writes it down."""
-        s, folder, steps = self.settings, self.folder, result.steps
+        folder = self.folder
         model = module.final_model.cpu().eval()
         try:
             save_model(folder / MODEL, model, self.identity.model_config())
@@ -196,38 +192,14 @@ class Run:
                 f"{folder}: the weights cannot be written ({error.strerror}). Of the training "
                 f"{kept} is kept; make room and run again to go on."
             ) from error
-        record = TrainingRecord(
-            **self._named(),
-            config=self.identity.training_key.config(),
-            config_hash=self.identity.training_key.digest(),
-            dataset=s.dataset,
-            task=s.task,
-            image_size=s.image_size,
-            steps=steps,
-            epochs=steps * s.batch_size / len(self.materials.train_set),
-            batch_size=s.batch_size,
-            seed=s.seed,
-            wall_time_s=result.seconds,
-            validation_s=result.validation_s,
-            peak_memory_mib=memory.mib,
-            peak_memory_method=memory.method,
-            parameters_m=count_parameters(model) / 1e6,
-            final_loss=result.final_loss,
-            surplus_segments=result.surplus_segments,
-            skipped_steps=result.skipped_steps,
-            best=result.best,
-            activation_checkpointing=s.activation_checkpointing,
-            interrupted_resumes=result.resumes,
-            label=s.label,
-            checkpoint=(folder / MODEL).relative_to(self.store.root).as_posix(),
-            log=(folder / "logs").relative_to(self.store.root).as_posix(),
-            pretraining_used=self._pretraining_used(),
-            processes=distributed.world_size(),
-            gradient_accumulation=s.gradient_accumulation,
-            jobs=self._jobs,
-            skipped_images=self.materials.train_set.skipped,
-            methods=METHODS,
+        record = training_record(
+            self.maker,
+            model,
+            result,
+            memory,
+            folder=folder.relative_to(self.store.root),
             code=read_plan(folder).get("code", ""),
+            jobs=self._jobs,
         )
         record = self.store.write(record)
         forget_states(folder)
@@ -249,17 +221,7 @@ class Run:
             progress=self.materials.progress,
             watchers=[worst],
         )
-        record = EvaluationRecord(
-            **measured(result, worst),
-            **self._named(),
-            **asdict(key),
-            dataset=s.dataset,
-            split="val",
-            task=s.task,
-            input_size=s.image_size,
-            label=s.label,
-            skipped_images=self.materials.val_set.skipped,
-        )
+        record = evaluation_record(self.maker, key, result, worst)
         return distributed.on_first(lambda: self._keep_evaluation(record, training))
 
     def _keep_evaluation(
@@ -299,38 +261,9 @@ class Run:
         self, rounds: Sequence[ModelTiming], *, mode: str, sampler: str, session: str
     ) -> TimingRecord:
         """Writes down what was timed in all rounds, beside what the model costs in numbers."""
-        s, architecture = self.settings, self.identity.architecture
-        alone = merge_timings([timing.alone for timing in rounds])
-        whole = merge_timings([timing.end_to_end for timing in rounds])
-        params_m, gmacs = self.maker.costs(s.cost_image_size)
-        own = architecture.masking == self.identity.rung.inference_masking
-        record = TimingRecord(
-            **self._named(),
-            task=s.task,
-            num_classes=architecture.num_classes,
-            num_queries=architecture.num_queries,
-            cost_image_size=s.cost_image_size,
-            masking=None if own else architecture.masking,
-            options=dict(architecture.options),
-            params_m=params_m,
-            gmacs=gmacs,
-            fps_model=alone.fps,
-            fps_end_to_end=whole.fps,
-            rounds_model_s=alone.rounds_s,
-            rounds_end_to_end_s=whole.rounds_s,
-            interval_model_s=alone.interval_s,
-            interval_end_to_end_s=whole.interval_s,
-            is_steady=alone.is_steady,
-            photo_size=rounds[0].photo_size,
-            mode=mode,
-            sampler=sampler,
-            method=TIMING_METHOD,
-            dtype=s.precision,
-            attention_kernel=rounds[0].attention_kernel,
-            batch_size=alone.batch_size,
-            session=session,
+        return self.store.write(
+            timing_record(self.maker, rounds, mode=mode, sampler=sampler, session=session)
         )
-        return self.store.write(record)
 
     def nearest_training(self) -> tuple[TrainingRecord, tuple[str, ...]] | None:
         """The finished training that differs in the least, and in what; the newest of several."""
@@ -362,20 +295,3 @@ class Run:
             ),
         )
         return distributed.gathered(steps)[0]
-
-    def _named(self) -> dict[str, Any]:
-        s = self.settings
-        return {
-            "rung": self.rung,
-            "size": s.size,
-            "pretraining": s.pretraining,
-            "environment": environment(s.device),
-        }
-
-    def _pretraining_used(self) -> str:
-        s, before = self.settings, self.materials.pretraining
-        if s.checkpoint is not None:
-            return f"the checkpoint {s.checkpoint.name}, {s.pretraining}"
-        if before is not None:
-            return f"mim on {Path(before.images).name}, {before.steps} steps"
-        return Path(s.weights).name if s.weights else s.pretraining

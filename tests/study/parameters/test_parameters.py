@@ -7,16 +7,10 @@ from pathlib import Path
 import pytest
 
 from eomtlib.commands.options.verbs import VERBS
+from eomtlib.study.parameters.markdown import hyperparameters_table, parameters_table
+from eomtlib.study.parameters.notebooks import NOTEBOOKS, cell_line
 from eomtlib.study.parameters.resolving import resolve_settings
-from eomtlib.study.parameters.settings import (
-    NOTEBOOKS,
-    PARAMETERS,
-    Settings,
-    cell_line,
-    hyperparameters_table,
-    parameters_of,
-    parameters_table,
-)
+from eomtlib.study.parameters.settings import PARAMETERS, Settings, parameters_of
 from eomtlib.study.runs.identity import Identity
 from eomtlib.study.runs.materials import Materials
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
