@@ -28,7 +28,7 @@ from eomtlib.evaluation.worst_images import WorstImages
 from eomtlib.models.checkpoints import save_model
 from eomtlib.models.checkpoints.own import MODEL
 from eomtlib.models.parts.deformable_attention import set_sampler
-from eomtlib.study.fitting import begin, fit_options
+from eomtlib.study.fitting import begin, fit_options, products_of
 from eomtlib.study.identity import METHODS, Identity
 from eomtlib.study.making import Maker
 from eomtlib.study.materials import Materials
@@ -178,7 +178,7 @@ class Run:
         )
         with PeakMemory(s.device) as memory:
             module = self.maker.module(steps)
-            distributed.on_first(lambda: begin(self.identity, folder, steps=steps))
+            distributed.on_first(lambda: begin(self.maker, folder, steps=steps))
             result = fit(module, fit_options(self.maker, folder, steps=steps))
         return distributed.on_first(partial(self._finish, module, result, memory))
 
@@ -228,6 +228,7 @@ class Run:
             skipped_images=self.materials.train_set.skipped,
             methods=METHODS,
             code=read_plan(folder).get("code", ""),
+            products=products_of(folder),
         )
         record = self.store.write(record)
         forget_states(folder)
@@ -358,7 +359,10 @@ class Run:
             samples=len(self.materials.train_set),
             batch_size=s.batch_size,
             seconds_per_step=lambda: measure_step(
-                self.maker.module(1), device=s.device, precision=s.precision
+                self.maker.module(1),
+                device=s.device,
+                precision=s.precision,
+                multiplied=self.maker.products(),
             ),
         )
         return distributed.gathered(steps)[0]
