@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.machine.cpu_products import choose_products
 from eomtlib.core.structures import Tokens
 from eomtlib.core.words import OWN_PRETRAININGS
 from eomtlib.models.encoder_names import OWN_VITS, timm_name
@@ -121,6 +122,17 @@ class Encoder(nn.Module):
         """Resamples the position embedding (bicubically, as timm does) for another image size."""
         check_multiple(image_size, self.patch_size)
         self.backbone.set_input_size(img_size=image_size)
+
+    def products(self, device: str, precision: str, *, batch_size: int) -> str:
+        """What multiplies its matrices for so many images at once, of ``cpu_products``."""
+        rows, columns = self.grid_size
+        return choose_products(
+            device,
+            precision,
+            batch_size=batch_size,
+            num_tokens=rows * columns,
+            width=self.embed_dim,
+        )
 
     def normalize(self, images: Tensor) -> Tensor:
         """Values 0 to 255 → zero mean and unit variance of the encoder's own statistics."""

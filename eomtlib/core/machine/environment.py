@@ -63,7 +63,7 @@ def environment(device: torch.device | str = "cpu") -> Environment:
         timm=version("timm"),
         lightning=version("lightning"),
         eomtlib=eomtlib.__version__,
-        device=_device_name(str(device)),
+        device=device_name(str(device)),
         cpu_count=len(os.sched_getaffinity(0)) if in_affinity else (os.cpu_count() or 1),
         threads=torch.get_num_threads(),
         platform=f"{platform.system()} {platform.machine()}",
@@ -99,9 +99,10 @@ def _driver() -> str:
 
 
 @cache
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """What a GPU or the CPU calls itself."""
     if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.getdevice_name(device)
     if device != "cpu":
         return device
     cpuinfo = Path("/proc/cpuinfo")

@@ -8,6 +8,7 @@ from typing import Any
 
 from eomtlib.core.code_digest import code_digest
 from eomtlib.core.hyperparameters import value_of
+from eomtlib.core.machine.cpu_products import DEFAULT
 from eomtlib.core.words import FIGURES
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.models.checkpoints import save_model
@@ -26,13 +27,21 @@ BEST = "best"
 """The folder of the weights that validation found best, in the run's."""
 
 
-def begin(identity: Identity, folder: Path, *, steps: int) -> None:
-    """Writes down how long a training is, by which code, and what model its states hold."""
-    before = str(read_plan(folder).get("code", "")).split("+") if states(folder) else []
+def begin(maker: Maker, folder: Path, *, steps: int) -> None:
+    """Writes down how long a training is, by what it is done, and what model its states hold."""
+    identity, resumed = maker.identity, bool(states(folder))
+    before = str(read_plan(folder).get("code", "")).split("+") if resumed else []
     code = "+".join(dict.fromkeys([*before, code_digest()]))
-    write_plan(folder, steps=steps, code=code)
+    # What has begun goes on as it began, for the same digits.
+    multiplied = products_of(folder) if resumed else maker.products()
+    write_plan(folder, steps=steps, code=code, products=multiplied)
     averaged = identity.recipe.ema_decay > 0
     save_unfinished(folder, identity.model_config(), averaged=averaged)
+
+
+def products_of(folder: Path) -> str:
+    """What multiplies the matrices of a training that has begun (``core.machine.cpu_products``)."""
+    return str(read_plan(folder).get("products", DEFAULT))
 
 
 def fit_options(maker: Maker, folder: Path, *, steps: int) -> FitOptions:
@@ -54,6 +63,7 @@ def fit_options(maker: Maker, folder: Path, *, steps: int) -> FitOptions:
         validation=_validation(maker, folder, steps=steps),
         progress=maker.materials.progress,
         name=folder.name,
+        products=products_of(folder),
     )
 
 

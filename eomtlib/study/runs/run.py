@@ -174,7 +174,7 @@ class Run:
         )
         with PeakMemory(s.device) as memory:
             module = self.maker.module(steps)
-            distributed.on_first(lambda: begin(self.identity, folder, steps=steps))
+            distributed.on_first(lambda: begin(self.maker, folder, steps=steps))
             result = fit(module, fit_options(self.maker, folder, steps=steps))
         return distributed.on_first(partial(self._finish, module, result, memory))
 
@@ -198,7 +198,7 @@ class Run:
             result,
             memory,
             folder=folder.relative_to(self.store.root),
-            code=read_plan(folder).get("code", ""),
+            plan=read_plan(folder),
             jobs=self._jobs,
         )
         record = self.store.write(record)
@@ -291,7 +291,10 @@ class Run:
             samples=len(self.materials.train_set),
             batch_size=s.batch_size,
             seconds_per_step=lambda: measure_step(
-                self.maker.module(1), device=s.device, precision=s.precision
+                self.maker.module(1),
+                device=s.device,
+                precision=s.precision,
+                multiplied=self.maker.products(),
             ),
         )
         return distributed.gathered(steps)[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from eomtlib.core.machine import distributed
+from eomtlib.core.machine.cpu_products import DEFAULT
 from eomtlib.core.machine.environment import environment
 from eomtlib.core.machine.memory import PeakMemory
 from eomtlib.evaluation.costs import count_parameters
@@ -31,7 +32,7 @@ def training_record(
     memory: PeakMemory,
     *,
     folder: Path,
-    code: str,
+    plan: Mapping[str, Any],
     jobs: int,
 ) -> TrainingRecord:
     """The record of a training that has ended.
@@ -42,7 +43,7 @@ def training_record(
         result: of the training.
         memory: that it took.
         folder: of weights and curves, from the results folder.
-        code: the digest of what trained it.
+        plan: what was written down when it began.
         jobs: trainings at once on this machine.
     """
     s, materials, key = maker.settings, maker.materials, maker.identity.training_key
@@ -77,7 +78,8 @@ def training_record(
         jobs=jobs,
         skipped_images=materials.train_set.skipped,
         methods=METHODS,
-        code=code,
+        code=plan.get("code", ""),
+        products=plan.get("products", DEFAULT),
     )
 
 

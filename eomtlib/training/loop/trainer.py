@@ -20,6 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from eomtlib.core.console import Progress
 from eomtlib.core.machine import distributed
+from eomtlib.core.machine.cpu_products import DEFAULT, products
 from eomtlib.core.machine.precision import tensor_cores
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.loop.resuming import (
@@ -43,6 +44,7 @@ class FitOptions:
         run_dir: logs and the resume file go there.
         device: ``cpu``, ``cuda``, ...
         precision: ``float32``, ``bfloat16`` or ``float16``.
+        products: what multiplies matrices, as ``core.machine.cpu_products`` chooses it.
         checkpoint_every: time between two writings of the resume file, as ``parse_duration`` reads
             it, minutes or steps; ``auto`` for so long that they take less than 1 % of it.
         loggers: names of ``loggers.LOGGERS``, besides ``csv``.
@@ -63,6 +65,7 @@ class FitOptions:
     progress: bool = True
     name: str = "run"
     alone: bool = False
+    products: str = DEFAULT
 
 
 def train_to_end(
@@ -100,6 +103,7 @@ def train_to_end(
         _interruptible(folder),
         closing(bar),
         tensor_cores(options.device, options.precision),
+        products(options.products),
     ):
         trainer = L.Trainer(
             accelerator="cpu" if options.device == "cpu" else "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -124,6 +124,10 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
     module = PretrainingModule(
         config, open_stream(config, workers=workers, progress=options.progress)
     )
+    multiplied = module.model.encoder.products(
+        device, options.precision, batch_size=config.batch_size
+    )
+    options = replace(options, products=multiplied)
     state, _ = train_to_end(module, options, steps=config.steps)
     model, losses = module.model.cpu(), module.losses.tolist()
     width = math.ceil(len(losses) / _CURVE_POINTS)
