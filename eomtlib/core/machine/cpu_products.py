@@ -14,7 +14,7 @@ from functools import cache
 
 import torch
 
-from eomtlib.core.environment import device_name
+from eomtlib.core.machine.environment import device_name
 
 DEFAULT = "default"
 ONEDNN = "oneDNN"
