@@ -134,6 +134,7 @@ def pretrain(parser: _Parser) -> None:
     Examples:
       eomtlib pretrain
       eomtlib pretrain --size micro --images photos --image-size 96 --steps 5000
+      eomtlib pretrain --num-images 0 --probe-every 1000
     """
     option(parser, "--size", "NAME", f"of {', '.join(SIZES)}; default: nano", default="nano")
     option(
@@ -144,12 +145,14 @@ def pretrain(parser: _Parser) -> None:
         default="shapes",
     )
     option(parser, "--image-size", "PIXELS", "64, or 64x96 for height x width", default="")
-    option(parser, "--num-images", "N", "how many of shapes are drawn", type=int)
+    option(parser, "--num-images", "N", "how many of shapes are drawn; 0: no end", type=int)
     option(parser, "--steps", "N", "how long; by default what suits it", type=int)
     option(parser, "--batch-size", "N", "images a step", type=int)
     option(parser, "--lr", "X", "peak learning rate", type=float)
     option(parser, "--mask-ratio", "SHARE", "of the patches that are hidden", type=float)
     option(parser, "--seed", "N", "default: 0", type=int, default=0)
+    about = "steps between two linear probes on shapes, which the record holds; default: none"
+    option(parser, "--probe-every", "N", about, type=int, default=0)
     option(parser, "--workers", "N", "processes that load images; default: 0", type=int, default=0)
     as_described(parser, "device", "precision", "results_dir")
 

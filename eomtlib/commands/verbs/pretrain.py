@@ -30,6 +30,7 @@ def run(chosen: argparse.Namespace) -> None:
         lr=chosen.lr,
         mask_ratio=chosen.mask_ratio,
         seed=chosen.seed,
+        probe_every=chosen.probe_every,
     )
     weights = pretrain(
         config,

@@ -25,13 +25,15 @@ class PretrainingConfig:
         size: of the encoder, one of ``core.words.SIZES``.
         image_size: height and width, multiples of the patch size.
         images: ``shapes``, or a folder of JPEG and PNG files, searched with all its subfolders.
-        num_images: how many images of ``shapes`` are drawn. They need no labels, so there may be
-            more than a training set has. Without meaning for a folder.
+        num_images: how many images of ``shapes`` are drawn, from its training split's on. They need
+            no labels, so there may be more than a training set has. 0 for no end: each is new, and
+            none is of a split. Without meaning for a folder.
         steps: optimizer steps.
         batch_size: images of a step.
         lr: peak learning rate.
         mask_ratio: share of the patches that are hidden, in (0, 1).
         seed: key of all randomness.
+        probe_every: steps between two linear probes; 0 for none. It decides nothing.
 
     Raises:
         ConfigurationError: naming parameter, value and fix.
@@ -46,6 +48,7 @@ class PretrainingConfig:
     lr: float = 2e-3
     mask_ratio: float = 0.5
     seed: int = 0
+    probe_every: int = 0
 
     def __post_init__(self) -> None:
         check_encoder(self.size, "mim")
@@ -54,11 +57,12 @@ class PretrainingConfig:
             raise ConfigurationError(
                 f"images={self.images!r} is empty; set it to {SHAPES!r} or to a folder of images."
             )
-        for name in ("num_images", "steps", "batch_size", "seed"):
+        from_zero = ("num_images", "seed", "probe_every")
+        for name in ("steps", "batch_size", *from_zero):
             if not isinstance(getattr(self, name), int):
                 raise ConfigurationError(f"{name}={getattr(self, name)!r} must be a whole number.")
-        counts = dict.fromkeys(("num_images", "steps", "batch_size"), "[1, inf)")
-        check_ranges(self, **counts, seed="[0, inf)", lr="(0, inf)")
+        counts = dict.fromkeys(("steps", "batch_size"), "[1, inf)")
+        check_ranges(self, **counts, **dict.fromkeys(from_zero, "[0, inf)"), lr="(0, inf)")
         patches = self.num_patches
         if not 0 < self.mask_ratio < 1 or not 0 < self.num_visible < patches:
             low, high = 1 / patches, 1 - 1 / patches
@@ -78,6 +82,11 @@ class PretrainingConfig:
         """Patches of an image."""
         height, width = self.image_size
         return (height // self.patch_size) * (width // self.patch_size)
+
+    @property
+    def num_samples(self) -> int:
+        """Images that are seen, those that are seen again counted each time."""
+        return self.steps * self.batch_size
 
     @property
     def num_visible(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning as L
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from eomtlib.data.feed.loaders import TrainStream
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.pretraining.config import PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import build_autoencoder
+from eomtlib.training.pretraining.probe import LinearProbe
 
 _BETAS = (0.9, 0.95)  # MAE, Appendix A.1
 _LOOK_EVERY = 25
@@ -28,6 +31,7 @@ class PretrainingModule(L.LightningModule):
 
     Attributes:
         losses: ``[steps]``, on the device; looking at one waits for a GPU.
+        probed: step and ``ProbeScore`` of the encoder, before every ``probe_every``-th step.
         shown: what a progress bar says.
     """
 
@@ -41,6 +45,8 @@ class PretrainingModule(L.LightningModule):
             torch.manual_seed(keyed_seed(config.seed, "weights"))
             self.model = build_autoencoder(config)
         self.register_buffer("losses", torch.zeros(config.steps))
+        self._probe = LinearProbe(config.image_size) if config.probe_every else None
+        self.probed: list[dict[str, float]] = []
 
     def train_dataloader(self) -> DataLoader:
         """The batches from the current step on."""
@@ -51,6 +57,8 @@ class PretrainingModule(L.LightningModule):
 
     def training_step(self, images: Tensor, _: int) -> Tensor:
         step = self.global_step
+        if self._probe and step % self.config.probe_every == 0:
+            self.probe(step)
         generator = keyed_generator(self.config.seed, "masking", step)
         noise = torch.rand((len(images), self.model.num_patches), generator=generator)
         loss = self.model(images, noise.to(self.device, non_blocking=True))
@@ -64,6 +72,22 @@ class PretrainingModule(L.LightningModule):
                 )
             self.shown["loss"] = f"{float(recent):.3f}"
         return loss
+
+    def on_train_end(self) -> None:
+        if self._probe and self.global_step == self.config.steps:
+            self.probe(self.global_step)
+
+    def probe(self, step: int) -> None:
+        """Adds the score of the encoder as it is to ``probed``."""
+        score = self._probe(self.model.encoder)
+        self.probed.append({"step": step} | score._asdict())
+        self.shown["probe"] = f"{100 * score.miou:.1f} mIoU"
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["probed"] = self.probed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.probed = checkpoint.get("probed", [])
 
     def configure_optimizers(self) -> tuple[list[object], list[object]]:
         config = self.config

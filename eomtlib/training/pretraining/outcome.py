@@ -44,6 +44,7 @@ def pretraining_hash(config: PretrainingConfig) -> str:
         ConfigurationError, DataError: when the images cannot be found.
     """
     decisive = asdict(config) | {"images": images_digest(config), "method": METHOD}
+    del decisive["probe_every"]
     if config.images != SHAPES:
         del decisive["num_images"]
     return config_hash(decisive)
@@ -91,7 +92,8 @@ def pretrain(
 
     Returns:
         The file of the weights, for ``weights=`` with ``pretraining="mim"``. Beside it lie
-        ``pretraining.json``, which says how it was made, and the decoder, for ``load_autoencoder``.
+        ``pretraining.json``, which says how it was made and what linear probes found, and the
+        decoder, for ``load_autoencoder``.
 
     Raises:
         ConfigurationError, DataError: when images or parameters cannot be used.
@@ -141,11 +143,13 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
         "config": asdict(config) | {"images": images},
         "images_digest": images_digest(config),
         "steps": len(losses),
+        "images_seen": config.num_samples,
         "final_loss": fmean(losses[-max(1, len(losses) // 20) :]),
         "loss_curve": {
             "step": [min(start + width, len(losses)) for start in starts],
             "loss": [fmean(losses[start : start + width]) for start in starts],
         },
+        "probe": module.probed,
         "wall_seconds": state.total_seconds,
         "resumes": state.resumes,
         "device": device.partition(":")[0],

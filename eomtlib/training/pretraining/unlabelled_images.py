@@ -32,7 +32,7 @@ from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 _IN_MEMORY_BYTES = 4 << 30
 _MEMORY_SHARE = 0.25
 """Images are kept if they are smaller than this share of the memory that is free, and than that."""
-_TRAIN_SPLIT = 0
+_TRAIN_SPLIT, _NO_SPLIT = 0, 2  # 1 is that of validation
 
 # RandomResizedCrop with MAE's smallest area (Appendix A.1) and torchvision's aspect ratios.
 _CROP_AREA = (0.2, 1.0)
@@ -44,11 +44,13 @@ _STORED = 2
 class UnlabelledImages:
     """Images without segments, read as any ``SegmentationDataset``.
 
-    Those that fit into memory are read once, right away, so a bad file is found before training.
+    Those to keep that fit into memory are read once, right away, so a bad file is found before
+    training.
 
     Args:
         sizes: height and width of each.
         draw: position → ``[3, H, W]`` uint8.
+        keep: whether they are seen more than once.
         progress: whether a bar is shown while images are read.
     """
 
@@ -59,13 +61,15 @@ class UnlabelledImages:
         sizes: Sequence[tuple[int, int]],
         draw: Callable[[int], Tensor],
         *,
+        keep: bool = True,
         progress: bool = False,
     ) -> None:
         self.sizes = np.array(sizes, np.int32)
         self.image_ids = np.arange(len(sizes))
         self._draw = draw
         num_bytes = 3 * sum(math.prod(size) for size in sizes)
-        if num_bytes <= min(_IN_MEMORY_BYTES, _MEMORY_SHARE * psutil.virtual_memory().available):
+        room = min(_IN_MEMORY_BYTES, _MEMORY_SHARE * psutil.virtual_memory().available)
+        if keep and num_bytes <= room:
             bar = console.progress(range(len(self)), "reading images", delay=3, shown=progress)
             self._draw = [draw(index) for index in bar].__getitem__
 
@@ -88,7 +92,7 @@ def open_images(config: PretrainingConfig, *, progress: bool = False) -> Unlabel
     """The images of a configuration: a folder's, or scenes of ``shapes``.
 
     Files that are much larger than is needed are made smaller. Of ``shapes`` there are those of its
-    training split, and more.
+    training split, and more; without end, new ones that are of neither split.
 
     Args:
         config: which images, and the size that they are trained on in.
@@ -110,8 +114,10 @@ def open_images(config: PretrainingConfig, *, progress: bool = False) -> Unlabel
         raise ConfigurationError(
             f"image_size={height}×{width} is too small for shapes; use at least {MIN_SIDE} pixels."
         )
-    sizes = [config.image_size] * config.num_images
-    return UnlabelledImages(sizes, partial(_read_scene, config.image_size), progress=progress)
+    split = _TRAIN_SPLIT if config.num_images else _NO_SPLIT
+    sizes = [config.image_size] * (config.num_images or config.num_samples)
+    draw = partial(_read_scene, split, config.image_size)
+    return UnlabelledImages(sizes, draw, keep=config.num_images > 0, progress=progress)
 
 
 def open_stream(
@@ -143,7 +149,7 @@ def images_digest(config: PretrainingConfig) -> str:
         ConfigurationError: when there is no such folder, or it holds no image.
     """
     if config.images == SHAPES:
-        return f"{SHAPES} v{SHAPES_VERSION}, {config.num_images} images"
+        return f"{SHAPES} v{SHAPES_VERSION}, {config.num_images or 'no end of'} images"
     root = Path(config.images).expanduser()
     digest = hashlib.sha256()
     for path in _paths(config):
@@ -208,8 +214,8 @@ def _paths(config: PretrainingConfig) -> list[Path]:
     return image_files([config.images], subfolders=True)
 
 
-def _read_scene(size: tuple[int, int], index: int) -> Tensor:
-    return torch.from_numpy(render_scene(0, _TRAIN_SPLIT, index, size).image).permute(2, 0, 1)
+def _read_scene(split: int, size: tuple[int, int], index: int) -> Tensor:
+    return torch.from_numpy(render_scene(0, split, index, size).image).permute(2, 0, 1)
 
 
 def _read_file(

@@ -24,6 +24,7 @@ from eomtlib.training.pretraining import (
     outcome,
     pretrain,
     pretraining_hash,
+    probe,
     reconstruct,
     reconstructions,
 )
@@ -153,11 +154,32 @@ def test_a_killed_run_goes_on_to_the_same_weights(weights, tmp_path):
     assert 1 <= step < 12
     (checkpoint.parent / ".resume.ckpt.left.tmp").write_bytes(b"half a checkpoint")
     again = pretrain(configuration(), results_dir=tmp_path, progress=False)
-    assert json.loads((again.parent / "pretraining.json").read_text())["resumes"] == 1
+    first, second = (
+        json.loads((path.parent / "pretraining.json").read_text()) for path in (weights, again)
+    )
+    assert (first["resumes"], second["resumes"]) == (0, 1)
+    assert second["loss_curve"] == first["loss_curve"]
     expected, resumed = load_file(weights), load_file(again)
     for name, value in expected.items():
         assert torch.equal(resumed[name], value), name
     assert len(list(again.parent.iterdir())) == 3
+
+
+def test_the_record_holds_the_probes_of_what_was_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "_FIT", 40)
+    monkeypatch.setattr(probe, "_JUDGED", 20)
+    config = configuration(num_images=0, steps=5, probe_every=2)
+    path = pretrain(config, results_dir=tmp_path, progress=False)
+    record = json.loads((path.parent / "pretraining.json").read_text())
+    assert record["images_seen"] == 20
+    assert path.parent.name.startswith("mim-nano-shapes-64x64-5steps-seed0-")
+    assert [row["step"] for row in record["probe"]] == [0, 2, 4, 5]
+    score = probe.LinearProbe((64, 64))(load(path, (64, 64)))
+    assert record["probe"][-1] == {"step": 5} | score._asdict()
+    assert all(
+        part.dtype == torch.uint8
+        for part in reconstruct(load_autoencoder(path), batch(config), torch.rand(4, 64))
+    )
 
 
 def test_a_damaged_checkpoint_is_named_and_passed_over(weights, tmp_path):

@@ -1,5 +1,6 @@
 """Folders of images: what is found, what is named when it is bad, and what decides a hash."""
 
+import itertools
 import shutil
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.data.sets.shapes_scene import render_scene
 from eomtlib.training.pretraining import PretrainingConfig, default_config, pretraining_hash
 from eomtlib.training.pretraining import unlabelled_images as images_module
 from eomtlib.training.pretraining.unlabelled_images import (
@@ -112,6 +114,18 @@ def test_shapes_are_shown_whole_and_half_of_them_mirrored():
     assert 10 <= mirrored <= 30
 
 
+def test_scenes_without_end_are_new_and_of_no_split():
+    config = default_config(size="nano", image_size=(64, 64), num_images=0, steps=4, batch_size=50)
+    batches = torch.cat(images_of(open_stream(config)))
+    assert torch.equal(torch.cat(images_of(open_stream(config), first_step=2)), batches[100:])
+    # Mirrored or not.
+    seen = {min(i.numpy().tobytes(), i.flip(2).numpy().tobytes()) for i in batches}
+    assert len(seen) == config.num_samples == 200
+    for split, index in itertools.product((0, 1), range(1000)):
+        image = torch.from_numpy(render_scene(0, split, index, (64, 64)).image).permute(2, 0, 1)
+        assert not seen & {image.numpy().tobytes(), image.flip(2).numpy().tobytes()}
+
+
 def test_windows_lie_inside_the_image_and_differ():
     generator = torch.Generator().manual_seed(0)
     areas = []
@@ -155,10 +169,14 @@ def test_the_hash_depends_on_every_parameter():
         {"lr": 0.5},
         {"mask_ratio": 0.6},
         {"seed": 7},
+        {"num_images": 0},
     )
     hashes = {pretraining_hash(replace(base, **change)) for change in changes}
     assert len(hashes | {pretraining_hash(base)}) == len(changes) + 1
     assert pretraining_hash(replace(base, seed=0)) == pretraining_hash(base)
+    assert pretraining_hash(replace(base, probe_every=7)) == pretraining_hash(base)
+    # Encoders that lie somewhere are found again.
+    assert pretraining_hash(base) == "3103f92e49ce75fe"
 
 
 @pytest.mark.parametrize(
