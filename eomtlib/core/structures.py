@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,8 +98,17 @@ class SegmentMap:
         """A copy in page-locked memory; called by the data loader."""
         return self._each(Tensor.pin_memory)
 
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        # As arrays: workers hand over many maps, and each tensor would hold a file descriptor.
+        parts = (self.ids, self.labels, self.is_crowd)
+        return _of_arrays, tuple(part.cpu().numpy() for part in parts)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> SegmentMap:
         return SegmentMap(change(self.ids), change(self.labels), change(self.is_crowd))
+
+
+def _of_arrays(*parts: np.ndarray) -> SegmentMap:
+    return SegmentMap(*map(torch.from_numpy, parts))
 
 
 _BY_SAMPLE = ("images", "segments", "image_ids", "indices", "original_sizes")

@@ -102,7 +102,7 @@ def _driver() -> str:
 def device_name(device: str) -> str:
     """What a GPU or the CPU calls itself."""
     if device.startswith("cuda"):
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     if device != "cpu":
         return device
     cpuinfo = Path("/proc/cpuinfo")

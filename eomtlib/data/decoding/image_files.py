@@ -1,8 +1,4 @@
-"""Image files: which there are in folders, and their pixels, exactly as Pillow decodes them.
-
-Ordinary JPEGs go through simplejpeg: it is the same libjpeg-turbo, but Pillow stores four bytes for
-a pixel, and getting three out of it costs as much again as decoding.
-"""
+"""Image files: which there are in folders, and their pixels, as Pillow decodes them."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -138,16 +133,8 @@ def image_pixels(
     Of 16 bits the upper 8, rounded: 65535 is white, as the PNG specification has it. Floats and 32
     bits are refused, for nothing says what is white.
     """
-    where, data = where or str(file), _content(file)
-    if size and not (upright and is_turned(data)):
-        try:
-            # Of both, libjpeg makes RGB in one way only; whatever else there is goes to Pillow.
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-            if (height, width) == size and colours in ("YCbCr", "Gray"):
-                return simplejpeg.decode_jpeg(data, "RGB")
-        except ValueError:
-            pass  # Pillow reads what libjpeg only warns of, or says what is wrong
-    image = open_image(data, upright=upright, size=size, where=where, json_name=json_name)
+    where = where or str(file)
+    image = open_image(file, upright=upright, size=size, where=where, json_name=json_name)
     if image.mode in _SIXTEEN_BITS:
         grey = np.round(np.asarray(image) / 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)

@@ -25,14 +25,14 @@ from eomtlib.core.errors import ConfigurationError, EomtlibError, check_ranges
 from eomtlib.core.randomness import keyed_generator
 from eomtlib.core.structures import Batch, SegmentMap
 from eomtlib.data.dataset import SegmentationDataset
-from eomtlib.data.feed.in_memory import InMemory, PackedMaps
+from eomtlib.data.feed.in_memory import InMemory
 from eomtlib.data.feed.transforms import EvalTransform, TrainTransform
 from eomtlib.data.feed.windows import WindowTransform
 
 _SHARED_MEMORY = "/dev/shm"
 _ROOM_FOR_BATCHES = 1 << 30
 _BATCHES_AHEAD = 2  # of each process, as PyTorch has it
-_BYTES_PER_PIXEL = 5  # three of colour, two of segment index
+_BYTES_PER_PIXEL = 3  # of images alone; maps go another way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +249,7 @@ def _loader(
 ) -> DataLoader:
     """The batches that a function reads for each of the keys, in their order."""
     # In a worker, PyTorch itself limits torch to one thread.
-    return _UnpackingLoader(
+    return _RaisingLoader(
         _Reads(read),
         batch_size=None,
         sampler=keys,
@@ -260,27 +260,22 @@ def _loader(
 
 
 class _Reads(Dataset):
-    """A function as a data set; in a worker it packs what it hands on.
-
-    Our errors become values there, which PyTorch would wrap in a traceback. Segments become three
-    tensors: each on its way holds a file descriptor, of which a process may have some 1000.
-    """
+    """A function as a data set; in a worker our errors are values, which PyTorch leaves alone."""
 
     def __init__(self, read: Callable[[Any], Batch]) -> None:
         self._read = read
 
     def __getitem__(self, key: Any) -> Batch | EomtlibError:
-        if get_worker_info() is None:
-            return self._read(key)
         try:
-            batch = self._read(key)
+            return self._read(key)
         except EomtlibError as error:
+            if get_worker_info() is None:
+                raise
             return error
-        return replace(batch, segments=PackedMaps(batch.segments))
 
 
-class _UnpackingLoader(DataLoader):
-    """Unpacks what workers hand on, and raises their errors as if they had happened here."""
+class _RaisingLoader(DataLoader):
+    """Raises what went wrong in workers as if it had happened here."""
 
     def __iter__(self) -> Iterator[Batch]:
         batches = super().__iter__()
@@ -300,7 +295,7 @@ class _UnpackingLoader(DataLoader):
                 ) from error
             if isinstance(batch, EomtlibError):
                 raise batch
-            yield replace(batch, segments=tuple(batch.segments))
+            yield batch
 
 
 class _Steps:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eomtlib.core.structures import VOID
 from eomtlib.data.decoding.compiled import compiled
 
 _BITS = 13
@@ -72,53 +71,6 @@ def nearest(window: Window, size: tuple[int, int], *, flip: bool) -> tuple[np.nd
         places.append(np.minimum(centres.astype(np.int64), side - 1))
     rows, columns = places
     return rows, columns[::-1].copy() if flip else columns
-
-
-@compiled
-def draw_segments(
-    ids: np.ndarray, rows: np.ndarray, columns: np.ndarray, count: int, canvas: np.ndarray
-) -> np.ndarray:
-    """Shows rows and columns of a segment map in a canvas.
-
-    Args:
-        ids: ``[K, H, W]`` int16.
-        rows: places in H, no more than the canvas has.
-        columns: places in W, no more than the canvas has.
-        count: of segments.
-        canvas: ``[K, h, w]`` int16, filled: the map in the upper left corner, the rest void.
-
-    Returns:
-        Which segments show: ``[S]`` bool; empty when there is an id that is neither void nor below
-        ``count``, and then the canvas is of no use.
-    """
-    shown = np.zeros(count + 1, np.bool_)
-    for number in range(len(ids)):
-        layer, target = ids[number], canvas[number]
-        for i in range(len(rows)):
-            if i > 0 and rows[i] == rows[i - 1]:
-                target[i] = target[i - 1]
-            else:
-                line, last = layer[rows[i]], VOID
-                for j in range(len(columns)):
-                    index = np.int64(line[columns[j]])
-                    target[i, j] = index
-                    if index != last:
-                        if index < VOID or index >= count:
-                            return shown[:0]
-                        shown[index + 1] = True
-                        last = index
-                target[i, len(columns) :] = VOID
-        target[len(rows) :] = VOID
-    return shown[1:]
-
-
-@compiled
-def renumber(ids: np.ndarray, numbers: np.ndarray) -> None:
-    """Gives void and each segment of ``[K, h, w]`` its entry of ``numbers``, ``[1 + S]`` int16."""
-    for layer in ids:
-        for line in layer:
-            for x in range(len(line)):
-                line[x] = numbers[line[x] + 1]
 
 
 @compiled

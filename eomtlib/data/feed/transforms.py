@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as colour_ops
 from eomtlib.core.errors import DataError
 from eomtlib.core.structures import VOID, SegmentMap, fitted_size
 from eomtlib.data.feed.augmentation import AugmentationConfig
-from eomtlib.data.feed.resampling import Window, draw_image, draw_segments, nearest, renumber
+from eomtlib.data.feed.resampling import Window, draw_image, nearest
 
 
 class TrainTransform:
@@ -145,18 +145,19 @@ def resize_segments(
     """
     rows, columns = nearest(window, segments.size, flip=flip)
     # NumPy, since for arrays as small as the labels PyTorch's calls cost more than their work.
-    ids = segments.ids.contiguous().numpy()
+    ids = segments.ids.numpy()[:, rows[:, None], columns]
     labels, is_crowd = segments.labels.numpy(), segments.is_crowd.numpy()
-    canvas = np.empty((len(ids), *(size or window.size)), ids.dtype)
-    shown = draw_segments(ids, rows, columns, len(labels), canvas)
-    if len(shown) != len(labels):
+    if ids.size and not VOID <= ids.min() <= ids.max() < len(labels):
         raise DataError(
             f"a segment map holds ids from {ids.min()} to {ids.max()}, but {len(labels)} labels; "
             "ids are -1 for void, else positions in the labels. Mend the data set's read()."
         )
+    shown = np.bincount(ids.ravel() - VOID, minlength=len(labels) + 1)[1:] > 0
     if only_shown and not shown.all():
+        # Void wraps around to the last number.
         numbers = np.full(len(labels) + 1, VOID, ids.dtype)
-        numbers[1:][shown] = np.arange(np.count_nonzero(shown))
-        renumber(canvas[:, : len(rows), : len(columns)], numbers)
-        labels, is_crowd = labels[shown], is_crowd[shown]
+        numbers[:-1][shown] = np.arange(np.count_nonzero(shown))
+        ids, labels, is_crowd = numbers[ids], labels[shown], is_crowd[shown]
+    canvas = np.full((len(ids), *(size or window.size)), VOID, ids.dtype)
+    canvas[:, : len(rows), : len(columns)] = ids
     return SegmentMap(*(torch.from_numpy(array) for array in (canvas, labels, is_crowd)))

@@ -281,17 +281,11 @@ class _Scene:
         phases = (draws.unit(), draws.unit())
         first = draws.colour(_BRIGHT[band])
         second = draws.colour(_DARK)
-        # Nothing of a form lies farther from its centre than this.
-        reach = 0.75 * extent
-        rows = _span(y, reach, self.unit, self.size[0])
-        columns = _span(x, reach, self.unit, self.size[1])
         if segment is None:
             segment = len(self.labels)
             self._add(kind, 0, crowd=False)
-        if rows.start >= rows.stop or columns.start >= columns.stop:
-            return
         radius = extent / 2
-        turned = _turned(self.x[:, columns] - x, self.y[rows] - y, direction)
+        turned = _turned(self.x - x, self.y - y, direction)
         u, v = (part / radius for part in turned)
         form, textured = FORMS[THINGS[kind]]
         mask = form(u, v)
@@ -301,8 +295,8 @@ class _Scene:
             period = 3.0 * _UNIT + extent / 7
             blend = textured(u / period + phases[0], v / period + phases[1])
             colours = first + blend[:, None] * (second - first)
-        self.colours[rows, columns][mask] = colours
-        self.ids[rows, columns][mask] = segment
+        self.colours[mask] = colours
+        self.ids[mask] = segment
         self.areas[segment] += int(np.count_nonzero(mask))
 
 
@@ -310,11 +304,6 @@ def _turned(x: Array, y: Array, direction: tuple[float, float]) -> tuple[Array, 
     """Coordinates along a unit vector and across it."""
     nx, ny = direction
     return x * nx + y * ny, y * nx - x * ny
-
-
-def _span(centre: float, reach: float, unit: float, side: int) -> slice:
-    low, high = int(np.floor((centre - reach) * unit)), int(np.ceil((centre + reach) * unit))
-    return slice(max(0, low), max(0, min(side, high)))
 
 
 def _clearance(

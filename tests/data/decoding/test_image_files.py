@@ -43,25 +43,10 @@ def test_pixels_are_those_of_pillow(mode, kind, options):
     assert image.flags.writeable
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_ordinary_jpegs_do_not_go_through_pillow(mode, monkeypatch):
-    data = saved(mode, "JPEG")
-    monkeypatch.setattr("eomtlib.data.decoding.image_files.open_image", None)
-    assert decode(data).shape == (*SIZE, 3)
-
-
 def test_orientation_in_the_metadata_is_left_alone():
     exif = Image.Exif()
     exif[0x0112] = 6
     assert np.array_equal(decode(saved("RGB", "JPEG", exif=exif)), decode(saved("RGB", "JPEG")))
-
-
-def test_what_libjpeg_only_warns_of_is_read_as_pillow_reads_it():
-    data = saved("RGB", "JPEG")
-    scan = data.index(b"\xff\xda")
-    odd = data[:scan] + b"\0\0" + data[scan:]  # bytes between two segments
-    expected = np.asarray(Image.open(io.BytesIO(odd)))
-    assert np.array_equal(decode(odd), expected)
 
 
 def test_another_size_is_refused_before_decoding():

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from eomtlib.data.feed.resampling import Window, draw_image, draw_segments, nearest, renumber
+from eomtlib.core.structures import SegmentMap
+from eomtlib.data.feed.resampling import Window, draw_image
+from eomtlib.data.feed.transforms import resize_segments
 from eomtlib.data.sets.coco import CocoPanoptic
 from tests.data.files import some
 
@@ -78,10 +81,12 @@ def test_coco_images_are_within_one_grey_level_of_pillow(coco):
 def test_maps_show_the_nearest_pixels(flip):
     rng = np.random.default_rng(4)
     ids = rng.integers(-1, 9, (2, 41, 67)).astype(np.int16)
+    labels = torch.arange(9)
+    whole = SegmentMap(torch.from_numpy(ids), labels, labels > 5)
     for window in windows((41, 67), (60, 50), seed=5, number=40):
-        (rows, columns), canvas = window.size, np.full((2, 60, 50), 55, np.int16)
-        y, x = nearest(window, (41, 67), flip=flip)
-        shown = draw_segments(ids, y, x, 9, canvas)
+        rows, columns = window.size
+        cropped = resize_segments(whole, window, size=(60, 50), flip=flip)
+        canvas = cropped.ids.numpy()
         # Pixel i of a side of n covers the source from i · side / n on; its centre is what counts.
         expected = np.empty((2, rows, columns), np.int16)
         for i in range(rows):
@@ -96,10 +101,8 @@ def test_maps_show_the_nearest_pixels(flip):
         assert (canvas[:, :rows, :columns] == expected).mean() > 0.999
         assert (canvas[:, rows:] == -1).all()
         assert (canvas[:, :, columns:] == -1).all()
-        assert shown.tolist() == [bool((canvas == number).any()) for number in range(9)]
-
-
-def test_numbers_are_replaced():
-    ids = np.array([[[-1, 0, 2], [2, 1, -1]]], np.int16)
-    renumber(ids, np.array([-1, 5, 6, 7], np.int16))
-    assert ids.tolist() == [[[-1, 5, 7], [7, 6, -1]]]
+        few = resize_segments(whole, window, size=(60, 50), flip=flip, only_shown=True)
+        assert few.labels.tolist() == [k for k in range(9) if (canvas == k).any()]
+        assert few.is_crowd.tolist() == (few.labels > 5).tolist()
+        back = np.append(few.labels.numpy(), -1)  # void wraps around
+        assert np.array_equal(back[few.ids.numpy()], canvas)
