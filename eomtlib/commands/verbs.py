@@ -201,6 +201,25 @@ def export(parser: _Parser) -> None:
     option(parser, "--batch-size", "N", "images at a time, always; default: 1", type=int, default=1)
 
 
+def look(parser: _Parser) -> None:
+    """See runs of `make ablation` where they stand after three minutes; it goes on with them.
+
+    Examples:
+      eomtlib look
+      eomtlib look --minutes 6 --rungs all
+    """
+    option(
+        parser,
+        "--minutes",
+        "X",
+        "until all is done, report included; default: 3",
+        type=float,
+        default=3.0,
+    )
+    as_described(parser, "rungs", rungs="vit-adapter-m2f,no-pixel-decoder,eomt")
+    as_described(parser, "results_dir")
+
+
 def predict(parser: _Parser) -> None:
     """Segment images: an overlay of each, with names, and segments in the official formats.
 
@@ -333,6 +352,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "evaluate": evaluate,
     "export": export,
     "fit": fit,
+    "look": look,
     "predict": predict,
     "pretrain": pretrain,
     "report": report,

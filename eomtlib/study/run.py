@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -238,18 +238,40 @@ class Run:
 
         Where there are several processes, each evaluates its share of the images.
         """
+        record = self._evaluated(self.folder / MODEL, training.id, label=self.settings.label)
+        return distributed.on_first(lambda: self._keep_evaluation(record, training))
+
+    def standing(self, timings: Sequence[TimingRecord]) -> RunResult:
+        """Its records; of a training that has not ended, what its last state comes to.
+
+        That evaluation is written nowhere. There is none where there is no state.
+
+        Args:
+            timings: to stand beside it.
+        """
+        if self.result().training is not None:
+            self.learn(wait=False)  # it may have ended without time for its evaluation
+        found, newest = self.result(), states(self.folder)[:1]
+        if found.training is None and newest:
+            step = torch.load(newest[0], mmap=True, weights_only=True)["global_step"]
+            label = f"step {step:,} of {saved_steps(self.folder):,}"
+            evaluation = self._evaluated(self.folder, "", label=label)
+            found = replace(found, evaluation=evaluation, folder=self.folder)
+        return replace(found, timings=tuple(timings))
+
+    def _evaluated(self, path: Path, training_id: str, *, label: str) -> EvaluationRecord:
         s = self.settings
         gc.collect()  # a trained module and its trainer refer to each other
-        key = self.identity.evaluation_key(training.id)
+        key = self.identity.evaluation_key(training_id)
         worst = WorstImages(s.task, self.materials.classes)
         result = evaluate(
-            self.maker.segmenter(self.maker.trained(self.folder / MODEL)),
+            self.maker.segmenter(self.maker.trained(path)),
             self.maker.val_loader(key.num_images),
             classes=self.materials.classes,
             progress=self.materials.progress,
             watchers=[worst],
         )
-        record = EvaluationRecord(
+        return EvaluationRecord(
             **measured(result, worst),
             **self._named(),
             **asdict(key),
@@ -257,10 +279,9 @@ class Run:
             split="val",
             task=s.task,
             input_size=s.image_size,
-            label=s.label,
+            label=label,
             skipped_images=self.materials.val_set.skipped,
         )
-        return distributed.on_first(lambda: self._keep_evaluation(record, training))
 
     def _keep_evaluation(
         self, record: EvaluationRecord, training: TrainingRecord
@@ -295,16 +316,16 @@ class Run:
         torch.compiler.reset()
         return timing
 
-    def record_timing(
+    def timing_record(
         self, rounds: Sequence[ModelTiming], *, mode: str, sampler: str, session: str
     ) -> TimingRecord:
-        """Writes down what was timed in all rounds, beside what the model costs in numbers."""
+        """What was timed in all rounds, beside what the model costs in numbers; not written yet."""
         s, architecture = self.settings, self.identity.architecture
         alone = merge_timings([timing.alone for timing in rounds])
         whole = merge_timings([timing.end_to_end for timing in rounds])
         params_m, gmacs = self.maker.costs(s.cost_image_size)
         own = architecture.masking == self.identity.rung.inference_masking
-        record = TimingRecord(
+        return TimingRecord(
             **self._named(),
             task=s.task,
             num_classes=architecture.num_classes,
@@ -330,7 +351,6 @@ class Run:
             batch_size=alone.batch_size,
             session=session,
         )
-        return self.store.write(record)
 
     def nearest_training(self) -> tuple[TrainingRecord, tuple[str, ...]] | None:
         """The finished training that differs in the least, and in what; the newest of several."""
