@@ -36,7 +36,7 @@ _ROUNDS = 3
 def run(chosen: argparse.Namespace) -> None:
     """Times the models, trains until it is time to end, and draws where the runs stand then."""
     began, seconds = psutil.Process().create_time(), 60 * chosen.minutes
-    if seconds <= 0:
+    if not seconds > 0:
         raise ConfigurationError(f"minutes={chosen.minutes:g} must be more than 0.")
     study, rungs = Study(jobs=0, results_dir=chosen.results_dir), parse_rungs(chosen.rungs)
     say(f"A look at {len(rungs)} of the {len(study.runs)} runs of make ablation, by themselves.")
