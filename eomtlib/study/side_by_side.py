@@ -21,16 +21,16 @@ from pathlib import Path
 import psutil
 import torch
 
-from eomtlib.core import distributed
 from eomtlib.core.console import Manner, Progress, manner, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError
+from eomtlib.core.machine import distributed
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
-from eomtlib.study.materials import Materials
-from eomtlib.study.parameters import Settings
+from eomtlib.study.parameters.settings import Settings
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run
-from eomtlib.training.fit import trained_steps
+from eomtlib.study.runs.materials import Materials
+from eomtlib.study.runs.run import Run
+from eomtlib.training.loop.fit import trained_steps
 
 _WORTH_A_PROCESS = 60.0  # seconds; its start takes about eight
 _BYTES_OF_A_PROCESS = 2 << 30
@@ -91,7 +91,7 @@ def learn_side_by_side(
         runs: of which none trains the same as another.
         jobs: processes, at least 1.
         threads: of each process, where they are not to be shared equally.
-        is_over: asked at least every two seconds; once it holds, all write a checkpoint and stop.
+        is_over: asked about every second; once it holds, all write a checkpoint and stop.
 
     Raises:
         EomtlibError: of a run, or when its process was killed.
@@ -116,7 +116,7 @@ def learn_side_by_side(
                 if shows:
                     bar.note(", ".join(job.said for job in running.values()))
                     bar.update(0)
-                answered = wait([job.answer for job in running.values()], timeout=2)
+                answered = wait([job.answer for job in running.values()], timeout=1)
                 for slot, job in list(running.items()):
                     if job.answer in answered:
                         job.finish()
