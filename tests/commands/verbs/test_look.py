@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from eomtlib.training.fit import trained_steps
 
 from eomtlib.commands import main
 from eomtlib.commands.verbs import look
@@ -14,6 +13,7 @@ from eomtlib.core.errors import ConfigurationError
 from eomtlib.report.pages import recorded_studies
 from eomtlib.study.listing import list_runs
 from eomtlib.study.study import Study, grid
+from eomtlib.training.loop.fit import trained_steps
 from tests.samples import SMOKE, weights_digest
 
 RUNGS = ("no-pixel-decoder", "eomt")
@@ -25,6 +25,7 @@ def cache(tmp_path_factory, monkeypatch, brief):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.mark.slow
 def test_its_runs_are_those_of_the_ablation_notebook(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(look, "time_rungs", lambda study, rungs: seen.append(study) or {})
