@@ -6,10 +6,11 @@ LAB ?= results/runs/lab
 ARGS ?=
 PIP_ARGS ?=
 
-.PHONY: help ablation study test test-all lint format lab clean
+.PHONY: help look ablation study test test-all lint format lab clean
 .DEFAULT_GOAL := help
 
 help:
+	@echo 'make look       set up, then 3 min of the next: three of its runs where they stand; it goes on with them'
 	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: 15 to 25 min on two cores'
 	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
 	@echo 'make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)'
@@ -36,6 +37,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo 'Installing the tools of development into $(VENV): about 0.4 GB.'
 	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e '.[dev]'
 	@touch $@
+
+look: $(VENV)/.installed
+	$(BIN)/eomtlib look --results-dir $(OUT) $(ARGS)
 
 ablation: $(VENV)/.installed
 	@mkdir -p $(OUT)

@@ -53,7 +53,8 @@ class Leading:
         said = {"title": self.title, "subtitle": self.subtitle, "note": self.note}
         if self.kind == "speed":
             return plots.plot_speed(self.points, **said)
-        return plots.plot_pareto(self.points, along=self.along, **said)
+        label = "model" if "model" in self.points else ""
+        return plots.plot_pareto(self.points, along=self.along, label=label, **said)
 
     @property
     def alt(self) -> str:
@@ -156,7 +157,7 @@ def conditions(study: Study, *, trained: bool = True) -> str:
 
 
 def _point(row: pd.Series, figure: str | None, along: str | None) -> str:
-    name = LADDER[row["rung"]].title + (f", {row[along]}" if along else "")
+    name = row.get("model", LADDER[row["rung"]].title) + (f", {row[along]}" if along else "")
     value = (
         ""
         if figure is None or pd.isna(row[figure])

@@ -74,7 +74,13 @@ def default_jobs(runs: Sequence[Run], *, seconds: Callable[[], float]) -> int:
     return max(1, min(torch.get_num_threads(), len(runs), memory, _MOST_BY_DEFAULT))
 
 
-def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
+def learn_side_by_side(
+    runs: Sequence[Run],
+    *,
+    jobs: int,
+    threads: int | None = None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> None:
     """Trains and evaluates rungs, ``jobs`` at a time; their records say what came out.
 
     The threads and loading processes of this process are shared equally; of several GPUs each takes
@@ -84,6 +90,8 @@ def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
     Args:
         runs: of which none trains the same as another.
         jobs: processes, at least 1.
+        threads: of each process, where they are not to be shared equally.
+        is_over: asked about every second; once it holds, all write a checkpoint and stop.
 
     Raises:
         EomtlibError: of a run, or when its process was killed.
@@ -100,15 +108,15 @@ def learn_side_by_side(runs: Sequence[Run], *, jobs: int) -> None:
     interrupts = _handling(signal.SIGINT, _interrupt), _handling(signal.SIGTERM, _interrupt)
     with bar, interrupts[0], interrupts[1]:
         try:
-            while waiting or running:
+            while (waiting or running) and not is_over():
                 for slot in set(range(jobs)) - set(running):
                     if waiting:
-                        running[slot] = _job(waiting.pop(0), slot=slot, jobs=jobs)
+                        running[slot] = _job(waiting.pop(0), slot=slot, jobs=jobs, threads=threads)
                         running[slot].start()
                 if shows:
                     bar.note(", ".join(job.said for job in running.values()))
                     bar.update(0)
-                answered = wait([job.answer for job in running.values()], timeout=2)
+                answered = wait([job.answer for job in running.values()], timeout=1)
                 for slot, job in list(running.items()):
                     if job.answer in answered:
                         job.finish()
@@ -161,7 +169,7 @@ class _Job:
             raise error
 
 
-def _job(run: Run, *, slot: int, jobs: int) -> _Job:
+def _job(run: Run, *, slot: int, jobs: int, threads: int | None) -> _Job:
     """A run whose process is not started yet, so that it is known before it can be left behind."""
     context = multiprocessing.get_context("spawn")
     answer, worker = context.Pipe(duplex=False)
@@ -175,7 +183,7 @@ def _job(run: Run, *, slot: int, jobs: int) -> _Job:
         args=(settings, run.rung),
         kwargs={
             "results_dir": run.store.root,
-            "threads": max(1, torch.get_num_threads() // jobs),
+            "threads": threads or max(1, torch.get_num_threads() // jobs),
             "jobs": jobs,
             "answer": worker,
             "how": manner(),

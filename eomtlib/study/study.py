@@ -6,12 +6,14 @@ Studies share records: what one notebook has trained another finds again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from eomtlib.core.console import counted
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
@@ -254,6 +256,26 @@ class Study:
             run.learn()
         return self.results
 
+    def begin(self, rungs: Sequence[str], *, is_over: Callable[[], bool]) -> int:
+        """Trains the runs of some rungs, all at once, until that is over; ``learn`` goes on.
+
+        The system shares the cores among them. Each has the threads that ``learn`` would give it,
+        so that both together come to the digits of ``learn`` alone.
+
+        Args:
+            rungs: their names.
+            is_over: as ``learn_side_by_side`` takes it.
+
+        Returns:
+            The threads of each.
+        """
+        self._check()
+        left = self._left()
+        threads = max(1, torch.get_num_threads() // max(1, self._at_once(left)))
+        if runs := [run for run in left if run.rung in rungs]:
+            learn_side_by_side(runs, jobs=len(runs), threads=threads, is_over=is_over)
+        return threads
+
     def timings_here(self) -> list[TimingRecord]:
         """All timings of this machine in the results folder, whatever study made them."""
         return self.store.records("timing", machine=self.machine, method=TIMING_METHOD)
@@ -273,14 +295,18 @@ class Study:
         """Does what is left where that is best done several at once."""
         if self._jobs == 1:
             return
-        # Runs that differ in inference alone share a training.
+        runs = self._left()
+        if len(runs) > 1 and (jobs := self._at_once(runs)) > 1:
+            learn_side_by_side(runs, jobs=jobs)
+
+    def _left(self) -> list[Run]:
+        """What is not learnt, of runs that differ in inference alone and share a training one."""
         left = {r.identity.training_key.digest(): r for r in self.runs if not r.is_learnt()}
-        runs = list(left.values())
-        if len(runs) < 2:
-            return
+        return list(left.values())
+
+    def _at_once(self, runs: Sequence[Run]) -> int:
         jobs = self._jobs or default_jobs(runs, seconds=lambda: self.plan().seconds)
-        if jobs > 1:
-            learn_side_by_side(runs, jobs=min(jobs, len(runs)))
+        return min(jobs, len(runs))
 
 
 def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:

@@ -73,7 +73,8 @@ def _time_alone(runs: Sequence[Run]) -> None:
     machine = environment(runs[0].settings.device).machine
     path = runs[0].store.root / f"timing-{config_hash({'machine': machine})[:8]}.lock"
     with held(path, name="timing", say=runs[0].say, wait=True, alone=True):
-        time_in_rounds(_untimed(runs))
+        for record in time_in_rounds(_untimed(runs)):
+            runs[0].store.write(record)
 
 
 def _untimed(runs: Sequence[Run]) -> list[TimingJob]:
@@ -86,25 +87,30 @@ def _untimed(runs: Sequence[Run]) -> list[TimingJob]:
     return jobs
 
 
-def time_in_rounds(jobs: Sequence[TimingJob]) -> list[TimingRecord]:
-    """Times every model for a while, then every model again, and writes a record of each.
+def time_in_rounds(jobs: Sequence[TimingJob], *, most: int | None = None) -> list[TimingRecord]:
+    """Times every model for a while, then every model again; one is in memory at a time.
 
-    One model is in memory at a time. Nothing is written before the last round has ended.
+    Args:
+        jobs: what to time.
+        most: so many of its rounds at most.
+
+    Returns:
+        A record of each, which is not written yet.
     """
     session = datetime.now(UTC).isoformat(timespec="seconds")
     timed: list[list[ModelTiming]] = [[] for _ in jobs]
-    turns = sum(job.rounds for job in jobs)
+    turns = [min(job.rounds, most or job.rounds) for job in jobs]
     shown = any(job.run.materials.progress for job in jobs)
-    with Progress("timing", total=turns, unit="rounds", shown=shown, kept=False) as bar:
-        for number in range(max((job.rounds for job in jobs), default=0)):
-            for job, rounds in zip(jobs, timed, strict=True):
-                if number < job.rounds:
+    with Progress("timing", total=sum(turns), unit="rounds", shown=shown, kept=False) as bar:
+        for number in range(max(turns, default=0)):
+            for job, rounds, last in zip(jobs, timed, turns, strict=True):
+                if number < last:
                     bar.note(job.name)
                     rounds.append(
                         job.run.time(mode=job.mode, sampler=job.sampler, share=1 / job.rounds)
                     )
                     bar.update()
     return [
-        job.run.record_timing(rounds, mode=job.mode, sampler=job.sampler, session=session)
+        job.run.timing_record(rounds, mode=job.mode, sampler=job.sampler, session=session)
         for job, rounds in zip(jobs, timed, strict=True)
     ]

@@ -27,7 +27,7 @@ class Clock:
         self.order.append((self.rung, mode, round(1 / share)))
         return len(self.order)
 
-    def record_timing(self, rounds, *, mode, sampler, session):
+    def timing_record(self, rounds, *, mode, sampler, session):
         return self.rung, mode, rounds, session
 
 

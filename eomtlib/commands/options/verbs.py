@@ -128,6 +128,25 @@ def convert(parser: _Parser) -> None:
     as_described(parser, "exif", "on_bad")
 
 
+def look(parser: _Parser) -> None:
+    """See runs of `make ablation` where they stand after three minutes; it goes on with them.
+
+    Examples:
+      eomtlib look
+      eomtlib look --minutes 6 --rungs all
+    """
+    option(
+        parser,
+        "--minutes",
+        "X",
+        "until all is done, report included; default: 3",
+        type=float,
+        default=3.0,
+    )
+    as_described(parser, "rungs", rungs="vit-adapter-m2f,no-pixel-decoder,eomt")
+    as_described(parser, "results_dir")
+
+
 def pretrain(parser: _Parser) -> None:
     """Pretrain an encoder on images without labels, where no weights can be fetched.
 
@@ -210,6 +229,7 @@ VERBS: dict[str, Callable[[_Parser], None]] = {
     "evaluate": evaluate,
     "export": export,
     "fit": fit,
+    "look": look,
     "predict": predict,
     "pretrain": pretrain,
     "report": report,

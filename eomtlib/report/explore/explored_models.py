@@ -92,21 +92,21 @@ def given_checkpoints(
             f"checkpoints={checkpoints!r} names nothing. Give files, folders or names of runs; "
             "empty for the finished runs of results_dir."
         )
-    models = []
-    for path in (find_checkpoint(name, results_dir) for name in names):
-        found = identify(path)
-        config = found.config
-        models.append(
-            ExploredModel(
-                path=path,
-                rung=config.rung,
-                details=(config.size, f"pretraining {config.pretraining}"),
-                image_size=config.image_size,
-                needs_encoder=found.encoder != "whole",
-                task=config.task or "panoptic",
-            )
-        )
-    return _told_apart(models)
+    return _told_apart([model_at(find_checkpoint(name, results_dir)) for name in names])
+
+
+def model_at(path: Path) -> ExploredModel:
+    """The model of a file or folder, as ``checkpoints.load_model`` takes it; also a training's."""
+    found = identify(path)
+    config = found.config
+    return ExploredModel(
+        path=path,
+        rung=config.rung,
+        details=(config.size, f"pretraining {config.pretraining}"),
+        image_size=config.image_size,
+        needs_encoder=found.encoder != "whole",
+        task=config.task or "panoptic",
+    )
 
 
 def finished_runs(

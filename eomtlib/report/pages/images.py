@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from eomtlib.report.explore.explored_models import trained_model
+from eomtlib.report.explore.explored_models import model_at, trained_model
 from eomtlib.report.explore.inspector import Inspector
 from eomtlib.report.explore.shown import shown_map
 from eomtlib.report.explore.sources import Picture
@@ -33,9 +33,12 @@ def viewer(
     maps: dict[str, list[ShownMap]] = {}
     classes = next((p.target.classes for p in pictures if p.target is not None), ())
     for title, run in models.items() if pictures else ():
-        if run.training is None or not (store.root / run.training.checkpoint).is_dir():
+        if run.unfinished:
+            own = [model_at(run.folder)]
+        elif run.training is not None and (store.root / run.training.checkpoint).is_dir():
+            own = [trained_model(store, run.training)]
+        else:
             continue
-        own = [trained_model(store, run.training)]
         inspector = Inspector(own, pictures, classes=classes, device=device)
         seen = [inspector(0, place) for place in range(len(pictures))]
         maps[title] = [shown_map(one.segments(), one.accuracy()) for one in seen]

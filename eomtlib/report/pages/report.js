@@ -107,7 +107,8 @@ function draw(holder, plot) {
       const [px, py] = [x.place(point[0]), y.place(point[1])];
       if (point[2]) element(group, "line", { x1: px, x2: px, y1: y.place(point[1] - point[2]), y2: y.place(point[1] + point[2]), stroke: color });
       const at = `translate(${px} ${py})`;
-      element(group, "path", { d: SHAPES[series.marker], transform: at, fill: color, stroke: "var(--card)" });
+      const [fill, stroke] = series.hollow ? ["var(--card)", color] : [color, "var(--card)"];
+      element(group, "path", { d: SHAPES[series.marker], transform: at, fill, stroke, "stroke-width": series.hollow ? 2 : 1 });
       element(group, "circle", { r: 14, transform: at, fill: "transparent" });
     }
     for (const event of ["mouseenter", "focus", "click"])

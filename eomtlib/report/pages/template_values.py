@@ -43,10 +43,15 @@ _VERSIONS = ("eomtlib", "commit", "python", "torch", "timm", "lightning", "drive
 
 
 def model_frame(results: Sequence[RunResult]) -> pd.DataFrame:
-    """``frame.of_results`` with a column ``model``: a rung's title, and what is chosen in it."""
+    """``frame.of_results`` with a column ``model``: a rung's title, and what is chosen in it.
+
+    Of a training that has not ended it says how far it is.
+    """
     frame, chosen = of_results(results), variants(results)
     titles = [LADDER[rung].title for rung in frame["rung"]]
-    names = [f"{t} ({c})" if c else t for t, c in zip(titles, chosen, strict=True)]
+    rows = zip(titles, chosen, results, strict=True)
+    known = [(title, [d for d in (own, result.unfinished) if d]) for title, own, result in rows]
+    names = [f"{title} ({', '.join(details)})" if details else title for title, details in known]
     return frame.assign(model=names)
 
 
@@ -90,8 +95,9 @@ def pareto(leading: Leading) -> dict[str, Any] | None:
         name = row.get("model", LADDER[row["rung"]].title)
         name += f", {row[leading.along]}" if leading.along else ""
         said = [f"{heading}: {row[figure]:.1f}{beside}", f"FPS: {row['fps']:.3g}"]
-        series.append(_series(name, row["rung"], [point]) | {"said": said})
-    front = shown.iloc[pareto_front(shown["fps"].to_numpy(float), shown[figure].to_numpy(float))]
+        hollow = {"hollow": True} if row.get("unfinished") else {}
+        series.append(_series(name, row["rung"], [point]) | {"said": said} | hollow)
+    front = pareto_front(shown, "fps", figure)
     return {
         "x": {"label": "images per second (FPS), model alone, logarithmic", "log": True},
         "y": {"label": heading, "log": False, "least": 10},
@@ -110,8 +116,9 @@ def curves(frame: pd.DataFrame, results: Sequence[RunResult]) -> list[dict[str, 
     """
     figure = accuracy_of(frame)
     loss, validated = [], []
+    first_seed = frame["seed"].min() if "seed" in frame else None
     for row, result in zip(frame.to_dict("records"), results, strict=True):
-        if result.folder is None or row.get("seed") != frame["seed"].min():
+        if result.folder is None or row.get("seed") != first_seed:
             continue
         logged = read_curves(result.folder)
         loss.append(_line(row, *running_loss(logged)))

@@ -15,7 +15,15 @@ from matplotlib.ticker import LogLocator
 from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.style import GREY, RUNG_COLORS, RUNG_MARKERS, SIZE_POINTS, finish, widen
+from eomtlib.report.plots.style import (
+    GREY,
+    HOLLOW,
+    RUNG_COLORS,
+    RUNG_MARKERS,
+    SIZE_POINTS,
+    finish,
+    widen,
+)
 
 _ORDERS = {"rung": RUNGS, "size": SIZES, "pretraining": PRETRAININGS}
 
@@ -39,7 +47,8 @@ def plot_pareto(
     Args:
         table: one row per point, with the columns ``rung``, ``x`` and ``y``, and ``along`` if
             given; the spread of ``y`` over seeds as error bars where there is a column ``y_std``.
-            Rows without ``x`` or ``y`` are left out, and said so in the figure.
+            Rows without ``x`` or ``y`` are left out, and said so in the figure. Where a column
+            ``unfinished`` is not empty the marker is hollow, and no front goes through it.
         along: what changes along a rung's curve, such as ``size`` or ``pretraining``.
         label: column of what is written beside each point, where that is not the rung's title.
         x: column of the speed.
@@ -57,7 +66,7 @@ def plot_pareto(
         kind="stable",
     )
     if along is None:
-        lines = [shown.iloc[pareto_front(shown[x].to_numpy(float), shown[y].to_numpy(float))]]
+        lines = [pareto_front(shown, x, y)]
         ax.plot(lines[0][x], lines[0][y], color=GREY, lw=1.2, ls="--", zorder=1)
     else:
         lines = [group for _, group in shown.groupby("rung", sort=False)]
@@ -71,11 +80,13 @@ def plot_pareto(
     for _, row in shown.iterrows():
         rung, points = row["rung"], SIZE_POINTS.get(row.get("size"), 9)
         style = {"marker": RUNG_MARKERS[rung], "color": RUNG_COLORS[rung], "ms": points}
-        ax.plot(row[x], row[y], mec="white", mew=0.8, ls="", zorder=3, **style)
+        style |= HOLLOW if row.get("unfinished") else {"mec": "white", "mew": 0.8}
+        ax.plot(row[x], row[y], ls="", zorder=3, **style)
     ax.set_xscale("log")
     ax.margins(x=0.16 if along is None else 0.24, y=0.16)
     if len(shown):
         widen(ax)
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], -0.5))  # no accuracy is below zero
     ax.set_xlabel("images per second (FPS), model alone, batch 1, logarithmic")
     ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
@@ -85,12 +96,13 @@ def plot_pareto(
     subs = close if high < 3 * low else (1, 1.5, 2, 3, 5, 7)
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
     left_out = list(dict.fromkeys(r for r in table["rung"] if r not in set(shown["rung"])))
-    key = (
-        "Dashed: no other is both faster and more accurate."
-        if along is None
-        else "A line joins what one rung reaches."
-    )
-    key += " Bars: standard deviation over seeds." if len(bars) else ""
+    keys = {
+        "Dashed: no other is both faster and more accurate.": along is None and len(lines[0]),
+        "A line joins what one rung reaches.": along is not None,
+        "Hollow: its training has not ended.": len(shown) > len(_finished(shown)),
+        "Bars: standard deviation over seeds.": len(bars),
+    }
+    key = " ".join(text for text, holds in keys.items() if holds)
     missing = f"No value for {', '.join(LADDER[name].title for name in left_out)}."
     notes = [key if len(shown) else "", note, missing if left_out else ""]
     finish(ax, title, notes, subtitle=subtitle)
@@ -143,8 +155,18 @@ def _write_labels(
     )  # fmt: skip
 
 
-def pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Indices of the points that no other beats in both, from slow to fast."""
+def _finished(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["unfinished"] == ""] if "unfinished" in table else table
+
+
+def pareto_front(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
+    """The rows whose training has ended and that no other such beats in both, slow to fast."""
+    table = _finished(table)
+    places = _front(table[x].to_numpy(float), table[y].to_numpy(float))
+    return table.iloc[places]
+
+
+def _front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     beaten = [((x >= a) & (y >= b) & ((x > a) | (y > b))).any() for a, b in zip(x, y, strict=True)]
     front = np.flatnonzero(~np.array(beaten, bool))
     return front[np.argsort(x[front], kind="stable")]

@@ -35,6 +35,8 @@ SIZE_POINTS = dict(zip(SIZES, (6, 7.5, 9, 10.5, 12, 13.5), strict=True))
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 _PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
 GREY = "#777777"
+HOLLOW = {"mfc": "white", "mew": 1.6}
+"""What tells the marker of a training that has not ended; its edge has the rung's colour."""
 
 
 def pretraining_lines(names: Sequence[str]) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class RunResult:
     """The records of a run.
 
     Attributes:
-        training, evaluation: None where nothing was trained.
+        training, evaluation: None where nothing was trained; of a training that has not ended,
+            what its last state comes to.
         timings: of the architecture on this machine, in every mode, with every sampler.
         folder: weights and curves; None where nothing was trained.
     """
@@ -136,6 +137,11 @@ class RunResult:
     def timing(self) -> TimingRecord | None:
         """In the fastest mode and with the fastest sampler; None where it was not timed."""
         return fastest(self.timings) if self.timings else None
+
+    @property
+    def unfinished(self) -> str:
+        """How far a training is that has not ended; empty for what has, or never began."""
+        return self.evaluation.label if self.evaluation and self.training is None else ""
 
 
 def fastest(records: Sequence[TimingRecord]) -> TimingRecord:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -210,19 +211,40 @@ class Run:
 
         Where there are several processes, each evaluates its share of the images.
         """
+        record = self._evaluated(self.folder / MODEL, training.id)
+        return distributed.on_first(lambda: self._keep_evaluation(record, training))
+
+    def standing(self, timings: Sequence[TimingRecord]) -> RunResult:
+        """Its records; of a training that has not ended, what its last state comes to.
+
+        That evaluation is written nowhere. There is none where there is no state.
+
+        Args:
+            timings: to stand beside it.
+        """
+        if self.result().training is not None:
+            self.learn(wait=False)  # it may have ended without time for its evaluation
+        found, newest = self.result(), states(self.folder)[:1]
+        if found.training is None and newest:
+            step = torch.load(newest[0], mmap=True, weights_only=True)["global_step"]
+            label = f"step {step:,} of {saved_steps(self.folder):,}"
+            evaluation = replace(self._evaluated(self.folder, ""), label=label)
+            found = replace(found, evaluation=evaluation, folder=self.folder)
+        return replace(found, timings=tuple(timings))
+
+    def _evaluated(self, path: Path, training_id: str) -> EvaluationRecord:
         s = self.settings
         gc.collect()  # a trained module and its trainer refer to each other
-        key = self.identity.evaluation_key(training.id)
+        key = self.identity.evaluation_key(training_id)
         worst = WorstImages(s.task, self.materials.classes)
         result = evaluate(
-            self.maker.segmenter(self.maker.trained(self.folder / MODEL)),
+            self.maker.segmenter(self.maker.trained(path)),
             self.maker.val_loader(key.num_images),
             classes=self.materials.classes,
             progress=self.materials.progress,
             watchers=[worst],
         )
-        record = evaluation_record(self.maker, key, result, worst)
-        return distributed.on_first(lambda: self._keep_evaluation(record, training))
+        return evaluation_record(self.maker, key, result, worst)
 
     def _keep_evaluation(
         self, record: EvaluationRecord, training: TrainingRecord
@@ -257,13 +279,11 @@ class Run:
         torch.compiler.reset()
         return timing
 
-    def record_timing(
+    def timing_record(
         self, rounds: Sequence[ModelTiming], *, mode: str, sampler: str, session: str
     ) -> TimingRecord:
-        """Writes down what was timed in all rounds, beside what the model costs in numbers."""
-        return self.store.write(
-            timing_record(self.maker, rounds, mode=mode, sampler=sampler, session=session)
-        )
+        """What was timed in all rounds, beside what the model costs in numbers; not written yet."""
+        return timing_record(self.maker, rounds, mode=mode, sampler=sampler, session=session)
 
     def nearest_training(self) -> tuple[TrainingRecord, tuple[str, ...]] | None:
         """The finished training that differs in the least, and in what; the newest of several."""

@@ -59,6 +59,18 @@ def test_front_joins_what_nothing_beats_in_both():
     assert list(line.get_xdata()) == [10.0, 30.0]
 
 
+def test_a_training_that_has_not_ended_is_hollow_and_in_no_front():
+    table = pd.DataFrame(
+        {"rung": ["single-scale", "eomt", "pmt"], "fps": [10.0, 30.0, 20.0], "pq": [50, 40, 30]}
+    )
+    fig = plot_pareto(table.assign(unfinished=["", "step 5 of 9", ""]))
+    front, *points = fig.axes[0].lines[:4]
+    assert list(front.get_xdata()) == [10.0, 20.0]
+    hollow = {line.get_marker(): line.get_markerfacecolor() == "white" for line in points}
+    assert hollow == {RUNG_MARKERS[rung]: rung == "eomt" for rung in table["rung"]}
+    assert any("has not ended" in text.get_text() for text in fig.texts)
+
+
 def test_what_has_no_value_is_left_out_and_said():
     table = pd.DataFrame({"rung": ["eomt", "pmt"], "fps": [10.0, 20.0], "pq": [50.0, None]})
     fig = plot_pareto(table, note="short training")
