@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.structures import Tokens
 from eomtlib.core.words import DEFAULT_SIZE, OWN_PRETRAININGS, PAPER_SIZES, PRETRAININGS, SIZES
+from eomtlib.models.rotary import RescaledRope
 from eomtlib.models.timm_vits import check_timm_size, is_timm, timm_options, timm_vit
 
 PATCH_SIZE = 16
@@ -371,15 +372,19 @@ def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -
     if pretraining in OWN_PRETRAININGS:
         options["init_values"] = 1.0
     if pretraining == "dinov3":
-        # The authors train with rescaled coordinates; a static size keeps the table on the device.
-        options |= {"rope_rescale_coords": 2.0, "dynamic_img_size": False}
+        options["dynamic_img_size"] = False  # a static size keeps the table on the device
     if is_timm(pretraining):
-        options |= timm_options(name)
+        options |= timm_options()
     backbone = timm.create_model(
         name, pretrained=False, img_size=image_size, num_classes=0, **options
     )
     backbone.attn_pool = None  # a classifier's, as the head
     if size in OWN_VITS:
         _initialize_narrow(backbone)
+    if "dinov3" in name:  # its authors train with rescaled coordinates
+        rope = backbone.rope
+        backbone.rope = RescaledRope(
+            rope.dim, feat_shape=rope.feat_shape, temperature=rope.temperature
+        )
     family = RotaryEncoder if isinstance(backbone, Eva) else PlainEncoder
     return family(backbone, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])
