@@ -82,6 +82,7 @@ def resolve_settings(*, rung: str = "eomt", **given: Any) -> Settings:
         drawn_val_images=max(default.val_images or 500, settings.val_images or 0),
         precision=resolve_precision(settings.precision, kind),
         compile=kind == "cuda" if settings.compile is None else settings.compile,
+        sampler=_sampler(settings.sampler, device),
         timing_modes=settings.timing_modes or ("eager,compiled" if kind == "cuda" else "eager"),
         samplers=settings.samplers or available_samplers(device),
         pretraining_images=settings.pretraining_images or _unlabelled(settings),
@@ -143,18 +144,19 @@ def _task(settings: Settings) -> str:
     return check_choice("task", settings.task or tasks[0], tasks)
 
 
+def _sampler(name: str, device: str) -> str:
+    """What was named, or the fastest on a GPU; refused where the device cannot use it."""
+    if name != "auto":
+        return check_sampler(name, device)
+    return available_samplers(device)[-1] if device.startswith("cuda") else "pytorch"
+
+
 def _check(settings: Settings) -> None:
     """Refuses what does not go together."""
     if settings.early_stopping and not settings.validate_every:
         raise ConfigurationError(
             f"early_stopping={settings.early_stopping} needs figures to go by; set validate_every, "
             "such as '10%'."
-        )
-    if settings.kind == "cpu" and settings.compile and settings.precision != "float32":
-        raise ConfigurationError(
-            f"compile and precision={settings.precision!r} do not go together on a CPU: Inductor's "
-            "bfloat16 gradients of LayerNorm are not finite there. Set compile='no' or "
-            "precision='float32'."
         )
     if settings.kind != "cuda" and "cuda-graph" in settings.timing_modes:
         raise ConfigurationError(
