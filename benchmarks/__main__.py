@@ -17,10 +17,10 @@ import pandas as pd
 from benchmarks.compare import Comparison
 from benchmarks.figure import plot_curves
 from benchmarks.inputs import Options, find_data
-from eomtlib.core.atomic_files import write_atomically, write_file
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.core.escaping import for_markdown
+from eomtlib.core.files.atomic_files import write_atomically, write_file
+from eomtlib.core.machine.environment import environment
 from eomtlib.report.plots import save_figure
 from eomtlib.report.tables import save_table
 

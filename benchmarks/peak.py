@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.inputs import Options
-from eomtlib.core.memory import PeakMemory
+from eomtlib.core.machine.memory import PeakMemory
 
 SIDES = ("ours", "theirs")
 

@@ -14,7 +14,7 @@ be_brief()
 
 def be_brief() -> None:
     """Until the process ends, timed models are called three times a round, and ``mim`` is short."""
-    from eomtlib.study import run
+    from eomtlib.study.runs import run
     from eomtlib.training.pretraining import config
 
     run._TIMING_SECONDS = dict.fromkeys(run._TIMING_SECONDS, 0.0)

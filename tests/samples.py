@@ -6,8 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from eomtlib.core.atomic_files import config_hash
-from eomtlib.core.environment import Environment
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.core.machine.environment import Environment
 from eomtlib.study.records.kinds import EvaluationRecord, TimingRecord, TrainingRecord
 
 SMOKE: dict[str, Any] = {

@@ -24,7 +24,7 @@ from eomtlib.data.registry import open_dataset, open_files
 from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import ModelConfig, load_model, save_model
 from eomtlib.study.records.store import ResultStore
-from eomtlib.training.resuming import sound_state
+from eomtlib.training.loop.resuming import sound_state
 from tests.data.custom_files import write_instances, write_masks, write_panoptic
 from tests.data.export_files import WRITERS
 from tests.samples import evaluation, timing, training

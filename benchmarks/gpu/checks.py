@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.speed import Encoder, Runs, distance
-from eomtlib.core.memory import PeakMemory
+from eomtlib.core.machine.memory import PeakMemory
 from eomtlib.core.words import RUNGS
 from eomtlib.evaluation.speed import measure_fps
 from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.models.parts.deformable_attention import available_samplers, deformable_sample
-from eomtlib.training.fit import measure_step
+from eomtlib.training.loop.fit import measure_step
 
 _LEVELS = ((20, 20), (40, 40), (80, 80))
 SAMPLINGS = {

@@ -19,7 +19,7 @@ import benchmarks.gpu
 from benchmarks.gpu.checks import rungs_are_right, samplers_are_right, training_step
 from benchmarks.gpu.schedule import Part, results, run_parts
 from benchmarks.gpu.speed import Encoder, Runs, folded, predictor
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.files.atomic_files import write_file
 from eomtlib.core.words import RUNGS
 from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.report.tables import save_table

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from eomtlib.core.atomic_files import write_file
-from eomtlib.core.environment import environment
+from eomtlib.core.files.atomic_files import write_file
+from eomtlib.core.machine.environment import environment
 
 
 class OutOfTimeError(BaseException):

@@ -18,10 +18,10 @@ from eomtlib.inference.modes import in_mode
 from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.models.parts.deformable_attention import set_sampler
-from eomtlib.study.materials import Materials
+from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.runs.materials import Materials
+from eomtlib.study.runs.run import Run
 
 Encoder = tuple[str, str]
 """Size and pretraining."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmarks.compare import Comparison
 from benchmarks.inputs import SIDE, Options, val_set
 from benchmarks.peers.hugging_face import eomt_pair, processor
-from eomtlib.core.precision import fastest_precision
+from eomtlib.core.machine.precision import fastest_precision
 from eomtlib.core.structures import stuff_classes
 from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.evaluation.speed import time_in_turns

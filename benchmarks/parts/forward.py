@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,16 +13,17 @@ from torch import Tensor, nn
 from benchmarks.compare import Comparison, Sides, compare
 from benchmarks.inputs import SIDE, Options, random_images
 from benchmarks.peers.hugging_face import eomt_pair
-from eomtlib.core.precision import fastest_precision
+from eomtlib.core.machine.precision import autocast, fastest_precision
 from eomtlib.evaluation.speed import measure_fps
 from eomtlib.inference.folding import fold
 from eomtlib.inference.row_attention import autocast_inference
 
 EAGER = "float32 eager"
+_BARS = {EAGER: 1.6, "bfloat16 eager": 1.3}
 
 
 def run(options: Options) -> list[Comparison]:
-    """Eager in float32 beside transformers' port; then each faster mode of ours, likewise."""
+    """Each mode of ours beside transformers' port, eager in the same precision."""
     comparisons = []
     for size in ("small", "base"):
         floor = _backbone_seconds(size)
@@ -29,9 +31,9 @@ def run(options: Options) -> list[Comparison]:
             found = compare(
                 sides(size, mode=mode),
                 part=f"EoMT {size}, forward, 640, {mode}",
-                peer="transformers' EoMT, float32 eager, same weights",
+                peer=f"transformers' EoMT, {_precision(mode)} eager, same weights",
                 seconds=options.seconds,
-                bar=1.05 if mode == EAGER else None,
+                bar=_BARS.get(mode),
                 unit="1 image",
             )
             noted = f"{found.agreement}; timm's bare backbone takes {floor:.3f} s"
@@ -46,14 +48,13 @@ def sides(size: str, *, side: int = SIDE, mode: str = EAGER) -> Sides:
     Args:
         size: ``small`` or ``base``.
         side: of the square image in pixels.
-        mode: that ours runs in; the peer is eager in float32.
+        mode: that ours runs in; the peer is eager in its precision.
     """
 
     @torch.inference_mode()
     def ours() -> Callable[[], tuple[Tensor, Tensor]]:
         model, _ = eomt_pair(size, side=side)
-        precision = mode.partition(" ")[0]
-        predict = _modes()[mode](fold(model, precision=precision))
+        predict = _modes()[mode](fold(model, precision=_precision(mode)))
         images = random_images(1, side)
         return torch.inference_mode()(lambda: predict(images))
 
@@ -61,27 +62,38 @@ def sides(size: str, *, side: int = SIDE, mode: str = EAGER) -> Sides:
     def theirs() -> Callable[[], Any]:
         model, peer = eomt_pair(size, side=side)
         values = model.encoder.normalize(random_images(1, side))
-        return torch.inference_mode()(lambda: peer(values))
+
+        def call() -> Any:
+            with torch.inference_mode(), autocast("cpu", _precision(mode)):
+                return peer(values)
+
+        return call
 
     return Sides(ours, theirs, _agreement)
+
+
+def _precision(mode: str) -> str:
+    return mode.partition(" ")[0]
 
 
 def _modes() -> dict[str, Callable[[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]]]]:
     """Name → what makes a model's ``predict`` run in that mode."""
 
-    def in_bfloat16(model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def in_precision(precision: str, model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        multiplied = model.encoder.products("cpu", precision, batch_size=1)
+
         def call(images: Tensor) -> tuple[Tensor, Tensor]:
-            with autocast_inference("cpu", "bfloat16"):
+            with autocast_inference("cpu", precision, multiplied=multiplied):
                 return model.predict(images)
 
         return call
 
     modes = {
-        EAGER: lambda model: model.predict,
+        EAGER: partial(in_precision, "float32"),
         "float32 compiled": lambda model: torch.compile(model.predict, fullgraph=True),
     }
     if fastest_precision("cpu") == "bfloat16":
-        modes["bfloat16 eager"] = in_bfloat16
+        modes["bfloat16 eager"] = partial(in_precision, "bfloat16")
     return modes
 
 

@@ -12,8 +12,8 @@ from functools import partial
 from importlib import import_module
 
 from eomtlib import __version__
-from eomtlib.commands.options import add_manner
-from eomtlib.commands.verbs import VERBS
+from eomtlib.commands.options.shared import add_manner
+from eomtlib.commands.options.verbs import VERBS
 from eomtlib.core.console import Manner, complain, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = _parse(sys.argv[1:] if arguments is None else list(arguments))
         said = f"eomtlib {chosen.verb}"
         # A verb's module is heavy, and is not needed for help.
-        verb = import_module(f"eomtlib.commands.{chosen.verb.replace('-', '_')}")
+        verb = import_module(f"eomtlib.commands.verbs.{chosen.verb.replace('-', '_')}")
         with speaking(Manner(quiet=chosen.quiet, as_json=chosen.json), as_who=said):
             return verb.run(chosen) or 0
     except EomtlibError as error:

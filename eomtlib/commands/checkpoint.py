@@ -11,7 +11,7 @@ from eomtlib.core.words import TASKS
 from eomtlib.models.checkpoints import ModelConfig, load_model
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.study.naming import find_checkpoint
-from eomtlib.study.parsing import parse_image_size
+from eomtlib.study.parameters.parsing import parse_image_size
 
 
 def find_model(chosen: argparse.Namespace) -> None:

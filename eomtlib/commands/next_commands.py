@@ -10,8 +10,8 @@ from typing import Any
 from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.in_memory import InMemory
 from eomtlib.data.task_views import TaskView
-from eomtlib.study.parameters import PARAMETERS
-from eomtlib.study.parsing import resolve_results_dir
+from eomtlib.study.parameters.parsing import resolve_results_dir
+from eomtlib.study.parameters.settings import PARAMETERS
 
 _OF_MODEL = ("weights", "image_size", "task", "device", "precision")
 OF_DATA = ("dataset", "data_path", "train_data", "val_data", "exif", "on_bad")

@@ -40,6 +40,8 @@ RANDOM_WEIGHTS = "random"
 
 TASKS = ("panoptic", "instance", "semantic")
 
+SPLITS = ("train", "val")
+
 EXIF = ("apply", "ignore")
 """What is done with the turn that a photograph's EXIF data ask for."""
 

@@ -21,7 +21,6 @@ from eomtlib.data.decoding.image_files import image_pixels
 from eomtlib.data.decoding.names import as_spelled
 from eomtlib.data.decoding.problems import FileError, Report
 
-SPLITS = ("train", "val")
 MAX_SIDE = 65535
 """Of an image, in pixels."""
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.words import ON_BAD, TASKS
-from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
+from eomtlib.core.words import ON_BAD, SPLITS, TASKS
+from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.decoding.problems import Report, refuse, skip
 from eomtlib.data.feed.in_memory import InMemory
 from eomtlib.data.sets import ade20k, cityscapes

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from eomtlib.core.atomic_files import config_hash, write_atomically
-from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.console import progress
 from eomtlib.core.errors import DataError
+from eomtlib.core.files.atomic_files import config_hash, write_atomically
+from eomtlib.core.files.cache_folder import default_cache
 from eomtlib.data.dataset import FileDataset
 from eomtlib.data.looking import look_at
 

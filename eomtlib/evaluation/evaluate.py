@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from eomtlib.core import console, distributed
+from eomtlib.core import console
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.machine import distributed
 from eomtlib.core.structures import Batch, ClassInfo, SegmentMap
 from eomtlib.evaluation.metrics import METRICS
 from eomtlib.evaluation.metrics.confusion import count_pixels

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from eomtlib.core.atomic_files import new_folder, write_atomically
 from eomtlib.core.errors import ConfigurationError, check_choice
+from eomtlib.core.files.atomic_files import new_folder, write_atomically
 from eomtlib.core.run_lengths import RunLengths
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.class_colors import class_colors

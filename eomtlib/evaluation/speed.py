@@ -14,10 +14,9 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from eomtlib.inference.modes import in_mode
-from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.inference.segmenter import Segmenter
 
-TIMING_METHOD = 2
+TIMING_METHOD = 3
 """What ``time_model`` times, as ``TimingRecord.method`` numbers it."""
 
 
@@ -192,7 +191,7 @@ def time_model(segmenter: Segmenter, image: Tensor, *, max_seconds: float) -> Mo
         masks, class_logits = segmenter.predict_all(segmenter.views(image))
         return segmenter.segment((masks, _keep_some(class_logits)), [tuple(image.shape[-2:])])
 
-    with autocast_inference(device, segmenter.precision):
+    with segmenter.running():
         alone = measure_fps(lambda: predict(views), device=device, max_seconds=max_seconds)
         kernel = attention_kernel(lambda: model.predict(views, masked=masked))
     whole = measure_fps(end_to_end, device=device, max_seconds=max_seconds)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from eomtlib.core import distributed
+from eomtlib.core.machine import distributed
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.core.words import FIGURES
 from eomtlib.evaluation.metrics import METRICS

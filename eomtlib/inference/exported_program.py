@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eomtlib.core.atomic_files import write_atomically
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.precision import autocast
+from eomtlib.core.files.atomic_files import write_atomically
+from eomtlib.core.machine.precision import autocast
 from eomtlib.core.words import PRECISIONS
 from eomtlib.inference.folding import fold
 from eomtlib.models.parts.segmentation_model import SegmentationModel

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from eomtlib.core.precision import autocast
+from eomtlib.core.machine.cpu_products import DEFAULT, products
+from eomtlib.core.machine.precision import autocast
 
 MIN_TOKENS = 256
 """With fewer, the calls cost more than the products spare."""
@@ -106,10 +107,21 @@ def _attention(
 
 
 @contextmanager
-def autocast_inference(device: str, precision: str) -> Iterator[None]:
-    """``autocast`` in PyTorch's inference mode, with attention as the device does it fastest."""
+def autocast_inference(device: str, precision: str, *, multiplied: str = DEFAULT) -> Iterator[None]:
+    """``autocast`` in PyTorch's inference mode, with attention as the device does it fastest.
+
+    Args:
+        device: that the model is on.
+        precision: of ``words.PRECISIONS``.
+        multiplied: by what, as ``core.machine.cpu_products.choose_products`` says.
+    """
     # A mode costs a call's time in every operation: too much on a GPU, which has no use for it.
     suits = device.startswith("cpu") and precision == "bfloat16"
     attention = RowAttention() if suits else nullcontext()
-    with torch.inference_mode(), autocast(device, precision), attention:
+    with (
+        torch.inference_mode(),
+        autocast(device, precision),
+        products(multiplied),
+        attention,
+    ):
         yield

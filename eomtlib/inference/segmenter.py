@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.precision import fastest_precision
+from eomtlib.core.machine.precision import fastest_precision
 from eomtlib.core.predictions import MaskLogits, Predictions
 from eomtlib.core.words import PRECISIONS
 from eomtlib.data.decoding.image_files import image_pixels
@@ -113,6 +114,11 @@ class Segmenter:
         fitted = self._task.transform(self.input_size).fit(pixels).to(self.device)
         return fitted.view(-1, *fitted.shape[-3:])
 
+    def running(self, batch_size: int = 1) -> AbstractContextManager[None]:
+        """The context that the model is run in, so many views at a time."""
+        multiplied = self.model.encoder.products(self.device, self.precision, batch_size=batch_size)
+        return autocast_inference(self.device, self.precision, multiplied=multiplied)
+
     def predict(self, views: Tensor) -> tuple[MaskLogits, Tensor]:
         """The final mask logits ``[B, Q, h, w]`` and class logits ``[B, Q, classes + 1]``, float32.
 
@@ -121,7 +127,7 @@ class Segmenter:
         Args:
             views: ``[B, 3, *input_size]``, on the device.
         """
-        with autocast_inference(self.device, self.precision):
+        with self.running(len(views)):
             predicted = self._predict_final(views)
         # A copy: a CUDA graph writes into the same memory again.
         return predicted.masks[-1], predicted.class_logits[-1].to(torch.float32, copy=True)
@@ -147,7 +153,7 @@ class Segmenter:
         # No draw is below a probability then, so no mask of an annealed model applies.
         shape = (1, self.model.masking.num_blocks, self.model.num_queries)
         never = torch.ones(shape, device=views.device)
-        with autocast_inference(self.device, self.precision):
+        with self.running(len(views)):
             return self.model(views, mask_draws=never)
 
     def segment(

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.models.encoders import PATCH_SIZE, Encoder, build_encoder, encoder_size
+from eomtlib.models.encoder_names import encoder_size
+from eomtlib.models.encoders import PATCH_SIZE, Encoder, build_encoder
 from eomtlib.models.eomt import EoMT
 from eomtlib.models.ladder import HEAD_SIZES, LADDER, Rung
 from eomtlib.models.mask2former import Mask2Former

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import nbformat
 import papermill
 
-from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_markdown
+from eomtlib.core.files.atomic_files import write_file
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from eomtlib.evaluation.comparison.bootstrap import Difference, difference
 from eomtlib.evaluation.comparison.statistics import ImageStatistics
 from eomtlib.evaluation.evaluate import evaluate
 from eomtlib.models.checkpoints.own import MODEL
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 
 FEW_IMAGES = 20
 """Below so many images that have a class, its own interval covers less than it says."""

@@ -14,7 +14,7 @@ from eomtlib.report.timings import by_time, representative, said_of, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
 from eomtlib.study.records.store import RunResult
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 from eomtlib.study.study import Study
 
 _COLUMNS = (

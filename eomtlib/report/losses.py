@@ -1,11 +1,9 @@
-"""Where a figure went, as a small table and in sentences, from the errors of an evaluation."""
+"""Where a figure went, in sentences, from the errors of an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-import pandas as pd
 
 _IN_WORDS = {
     "void": "wrong segments on void and crowds, and true ones without a pixel",
@@ -17,29 +15,6 @@ _IN_WORDS = {
     "too coarse": "masks that are not exact",
 }
 _WORTH_SAYING = 0.05
-
-
-def loss_table(errors: Mapping[str, Any]) -> pd.DataFrame:
-    """Points of PQ by kind of error, all and by size of the segments.
-
-    Args:
-        errors: of a panoptic evaluation: ``Result.errors``, or those of its record.
-
-    Returns:
-        A row for each kind, in the order of the repairs; a column ``all``, and one for each size
-        that occurs, whose sum is what this size lacks to 100. No row where there are no errors.
-    """
-    columns = {"all": errors.get("kinds", {})}
-    for size, own in errors.get("sizes", {}).items():
-        columns[size] = {kind: own[kind] for kind in columns["all"]}
-    return pd.DataFrame(columns, dtype=float).rename_axis("kind of error")
-
-
-def class_loss_table(errors: Mapping[str, Any]) -> pd.DataFrame:
-    """Points of PQ of each class by kind of error; the class that lost most first."""
-    table = pd.DataFrame.from_dict(errors.get("per_class", {}), orient="index", dtype=float)
-    order = table.sum(axis=1).sort_values(ascending=False, kind="stable").index
-    return table.loc[order].rename_axis("class")
 
 
 def loss_sentences(errors: Mapping[str, Any]) -> list[str]:

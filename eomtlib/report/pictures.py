@@ -18,9 +18,9 @@ from eomtlib.data.feed.transforms import EvalTransform
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.attention_maps import query_attention
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 from eomtlib.study.study import Study
-from eomtlib.training.fit import read_curves
+from eomtlib.training.loop.fit import read_curves
 from eomtlib.training.pretraining import reconstructions as reconstructions_of
 
 _PAGE_SIDE = 400

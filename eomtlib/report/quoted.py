@@ -25,9 +25,9 @@ from eomtlib.report.papers.filling import read_records
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.timings import apart
 from eomtlib.report.uncertainty import differences, estimates, over_seeds
-from eomtlib.study.defaults import embedded_defaults
-from eomtlib.study.identity import METHODS
+from eomtlib.study.parameters.defaults import embedded_defaults
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
+from eomtlib.study.runs.identity import METHODS
 from eomtlib.training.recipes import recipe
 
 _REGION = re.compile(

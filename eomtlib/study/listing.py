@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from eomtlib.core.errors import ConfigurationError, check_choice
-from eomtlib.core.holding import HELD_FILE, held
+from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.study.naming import runs_of
 from eomtlib.study.records.keys import TrainingKey
 from eomtlib.study.records.kinds import EvaluationRecord, TrainingRecord
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run
-from eomtlib.training.fit import trained_steps
+from eomtlib.study.runs.run import Run
+from eomtlib.training.loop.fit import trained_steps
 
 
 def list_runs(store: ResultStore) -> pd.DataFrame:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints.own import CONFIG, MODEL
-from eomtlib.study.parsing import read_path, resolve_results_dir
+from eomtlib.study.parameters.parsing import read_path, resolve_results_dir
 from eomtlib.study.records.kinds import TrainingRecord
 from eomtlib.study.records.store import ResultStore
-from eomtlib.training.plan_file import PLAN_FILE
+from eomtlib.training.loop.plan_file import PLAN_FILE
 
 
 def runs_of(store: ResultStore) -> dict[str, tuple[Path, TrainingRecord | None]]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from eomtlib.core.console import counted
 from eomtlib.core.escaping import for_markdown
 from eomtlib.evaluation.costs import count_gmacs
-from eomtlib.study.parameters import Settings
-from eomtlib.study.run import Run
+from eomtlib.study.parameters.settings import Settings
+from eomtlib.study.runs.run import Run
 from eomtlib.training.duration import parse_duration
 from eomtlib.training.pretraining import PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.precision import resolve_device
+from eomtlib.core.machine.precision import resolve_device
 from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, PAPER_SIZES, PRETRAININGS, SIZES
 from eomtlib.models.build import own_choices
-from eomtlib.models.encoders import has_encoder
+from eomtlib.models.encoder_names import has_encoder
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
-from eomtlib.study.parsing import (
+from eomtlib.study.parameters.parsing import (
     as_list,
     parse_numbers,
     parse_rungs,

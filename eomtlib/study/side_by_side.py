@@ -21,16 +21,16 @@ from pathlib import Path
 import psutil
 import torch
 
-from eomtlib.core import distributed
 from eomtlib.core.console import Manner, Progress, manner, speaking
 from eomtlib.core.errors import ConfigurationError, EomtlibError
+from eomtlib.core.machine import distributed
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.data.feed.loaders import default_workers
-from eomtlib.study.materials import Materials
-from eomtlib.study.parameters import Settings
+from eomtlib.study.parameters.settings import Settings
 from eomtlib.study.records.store import ResultStore
-from eomtlib.study.run import Run
-from eomtlib.training.fit import trained_steps
+from eomtlib.study.runs.materials import Materials
+from eomtlib.study.runs.run import Run
+from eomtlib.training.loop.fit import trained_steps
 
 _WORTH_A_PROCESS = 60.0  # seconds; its start takes about eight
 _BYTES_OF_A_PROCESS = 2 << 30

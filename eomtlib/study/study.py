@@ -13,25 +13,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.console import counted
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.core.machine.environment import environment
 from eomtlib.core.structures import ClassInfo
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.speed import TIMING_METHOD
-from eomtlib.models.encoders import TIMM_NAMES, has_encoder
+from eomtlib.models.encoder_names import TIMM_NAMES, has_encoder
 from eomtlib.models.ladder import LADDER
-from eomtlib.study.materials import Materials
-from eomtlib.study.overriding import axes
-from eomtlib.study.parameters import Settings, StudyParameters
-from eomtlib.study.parsing import parse_rungs, parse_seeds
+from eomtlib.study.parameters.overriding import axes
+from eomtlib.study.parameters.parsing import parse_rungs, parse_seeds
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.parameters.settings import Settings, StudyParameters
 from eomtlib.study.planning import Plan, make_plan
 from eomtlib.study.records.kinds import TimingRecord
 from eomtlib.study.records.store import ResultStore, RunResult
-from eomtlib.study.run import Run
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.runs.materials import Materials
+from eomtlib.study.runs.run import Run
 from eomtlib.study.side_by_side import check_jobs, default_jobs, learn_side_by_side
 from eomtlib.study.timing_rounds import time_missing
 

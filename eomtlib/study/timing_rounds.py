@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from eomtlib.core import distributed
-from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.console import Progress
-from eomtlib.core.environment import environment
-from eomtlib.core.holding import held
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.core.files.holding import held
+from eomtlib.core.machine import distributed
+from eomtlib.core.machine.environment import environment
 from eomtlib.core.words import OWN_SIZES
 from eomtlib.evaluation.speed import ModelTiming
 from eomtlib.study.records.keys import TimingKey
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 
 # A machine that others share is slow for seconds at a time: of nine short rounds most are not. A
 # large model's forward pass takes such a time by itself.

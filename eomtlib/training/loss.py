@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.machine import distributed
 from eomtlib.core.predictions import Predictions, matched_masks
 from eomtlib.core.structures import SegmentMap
 from eomtlib.training.hyperparameters import LossConfig

@@ -11,7 +11,7 @@ from dataclasses import replace
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import DATASET_TASKS, OWN_SIZES, TASKS
 from eomtlib.data.feed.augmentation import AugmentationConfig
-from eomtlib.models.encoders import check_encoder
+from eomtlib.models.encoder_names import check_encoder
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
 from eomtlib.models.options import ModelOptions
 from eomtlib.training.hyperparameters import (

@@ -6,11 +6,11 @@ import shlex
 import pytest
 
 from eomtlib import commands
-from eomtlib.commands.fit import read_configuration
-from eomtlib.commands.options import NANO
-from eomtlib.commands.verbs import VERBS
-from eomtlib.study.defaults import embedded_defaults
-from eomtlib.study.parameters import PARAMETERS, Settings, parameters_of
+from eomtlib.commands.options.shared import NANO
+from eomtlib.commands.options.verbs import VERBS
+from eomtlib.commands.verbs.fit import read_configuration
+from eomtlib.study.parameters.defaults import embedded_defaults
+from eomtlib.study.parameters.settings import PARAMETERS, Settings, parameters_of
 
 
 def help_of(verb, capsys, monkeypatch):
@@ -25,7 +25,7 @@ def help_of(verb, capsys, monkeypatch):
 def test_every_verb_ends_in_examples_that_its_parser_takes(verb, capsys, monkeypatch):
     shown = help_of(verb, capsys, monkeypatch)
     lines = shown.partition("\nExamples:\n")[2].strip().splitlines()
-    assert lines, f"{verb}: its docstring in commands/verbs.py needs 'Examples:'"
+    assert lines, f"{verb}: its docstring in commands/options/verbs.py needs 'Examples:'"
     for line in lines:
         program, *arguments = shlex.split(line.partition(">")[0])
         assert program == "eomtlib"

@@ -16,7 +16,7 @@ from eomtlib.data.looking import look_at
 from eomtlib.data.registry import DATASETS, open_files
 from eomtlib.data.tally import Tally
 from eomtlib.report.contents import describe
-from eomtlib.report.plots.contact_sheet import contact_sheet
+from eomtlib.report.plots.images.contact_sheet import contact_sheet
 from tests.data.custom_files import write_instances, write_masks, write_panoptic
 
 WRITERS = {"panoptic": write_panoptic, "instance": write_instances, "semantic": write_masks}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from eomtlib.core import distributed
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.machine import distributed
 from eomtlib.core.predictions import Predictions
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.core.words import FIGURES, TASKS

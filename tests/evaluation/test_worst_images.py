@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eomtlib.core import distributed
+from eomtlib.core.machine import distributed
 from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.evaluation.worst_images import WorstImages
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from eomtlib.core.precision import autocast
+from eomtlib.core.machine.precision import autocast
 from eomtlib.evaluation.speed import attention_kernel
 from eomtlib.inference import row_attention
 from eomtlib.inference.row_attention import (

@@ -6,7 +6,8 @@ import torch
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.structures import Tokens
 from eomtlib.core.words import PRETRAININGS, SIZES
-from eomtlib.models.encoders import TIMM_NAMES, build_encoder
+from eomtlib.models.encoder_names import TIMM_NAMES
+from eomtlib.models.encoders import build_encoder
 from eomtlib.report.fidelity.inputs import spread_weights
 
 FAMILIES = [("none", "nano"), *((p, "small") for p in TIMM_NAMES)]

@@ -8,7 +8,7 @@ from eomtlib.core.predictions import Predictions
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, PRETRAININGS, RUNGS, SIZES
 from eomtlib.models import ladder
 from eomtlib.models.build import build_model
-from eomtlib.models.encoders import OWN_VITS, TIMM_NAMES
+from eomtlib.models.encoder_names import OWN_VITS, TIMM_NAMES
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.parts.deformable_attention import DeformableAttention
 from eomtlib.report.fidelity.inputs import spread_weights

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.commands.book import literal
+from eomtlib.commands.verbs.book import literal
 from eomtlib.report import book as full_study
 from eomtlib.report.book import CHAPTERS, Chapter, run_study, write_index
 

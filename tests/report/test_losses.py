@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from eomtlib.evaluation.metrics.panoptic_quality import PanopticQuality
-from eomtlib.evaluation.metrics.repairs import REPAIRS
-from eomtlib.report.losses import class_loss_table, loss_sentences, loss_table
+from eomtlib.report.losses import loss_sentences
 from tests.evaluation.metrics import planted
 
 
@@ -20,16 +19,6 @@ def errors():
     return quality.compute().errors
 
 
-def test_tables_come_to_what_is_lacking(errors):
-    table = loss_table(errors)
-    assert table.index.tolist() == list(REPAIRS)
-    assert table["all"].sum() == pytest.approx(sum(errors["kinds"].values()))
-    assert table["small"].sum() == pytest.approx(100 - errors["sizes"]["small"]["pq"])
-    by_class = class_loss_table(errors)
-    assert by_class.sum(axis=1).is_monotonic_decreasing
-    assert set(by_class.index) == set(errors["per_class"])
-
-
 def test_sentences_begin_with_the_largest_loss(errors):
     said = loss_sentences(errors)
     assert said[0].endswith("points of PQ are lacking to 100.")
@@ -39,7 +28,5 @@ def test_sentences_begin_with_the_largest_loss(errors):
 
 def test_nothing_to_say_is_nothing_said():
     assert loss_sentences({}) == []
-    assert loss_table({}).empty
-    assert class_loss_table({}).empty
     pair = {"true": "sign", "predicted": "building", "loss": 2.34}
     assert loss_sentences({"pairs": [pair]}) == ["2.3 points of mIoU: sign taken for building."]

@@ -11,8 +11,8 @@ from eomtlib.commands import main
 from eomtlib.core.code_digest import code_digest
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.report.quoted import QUOTED, quote
-from eomtlib.study.identity import METHODS
 from eomtlib.study.records.store import ResultStore
+from eomtlib.study.runs.identity import METHODS
 
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "results" / "gallery"

@@ -9,8 +9,8 @@ from eomtlib.report.frame import to_frame
 from eomtlib.report.pictures import segmentations
 from eomtlib.report.tables.measured import printed_masking, with_models
 from eomtlib.study import study
-from eomtlib.study.parameters import Settings
-from eomtlib.study.parsing import parse_numbers, parse_seeds
+from eomtlib.study.parameters.parsing import parse_numbers, parse_seeds
+from eomtlib.study.parameters.settings import Settings
 from eomtlib.study.questions import frozen_points, masking_points
 from eomtlib.study.study import Study, grid
 from tests import samples

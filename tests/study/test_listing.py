@@ -5,9 +5,9 @@ import multiprocessing
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.core.holding import HELD_FILE, held
+from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.study.study import Study
-from eomtlib.training.plan_file import write_plan
+from eomtlib.training.loop.plan_file import write_plan
 from tests.samples import SMOKE
 
 

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from eomtlib.commands import main
-from eomtlib.core.environment import environment
+from eomtlib.core.machine.environment import environment
 from eomtlib.report.tables.speed import accuracy_beside_speed, speed_table
 from eomtlib.report.timings import representative, said_of
-from eomtlib.study import run, settings
+from eomtlib.study.parameters import resolving
 from eomtlib.study.questions import time_ladder
 from eomtlib.study.records.store import ResultStore, fastest
+from eomtlib.study.runs import run
 from eomtlib.study.timing_rounds import ROUNDS
 
 
@@ -137,7 +138,7 @@ def test_what_needs_a_gpu_is_refused_before_anything_is_timed(options, message, 
 def test_every_mode_is_timed_with_every_sampler(tmp_path, monkeypatch):
     # Both are the plain one here; what is looked at is which were asked for.
     asked = []
-    monkeypatch.setattr(settings, "check_sampler", lambda sampler, *_, **__: sampler)
+    monkeypatch.setattr(resolving, "check_sampler", lambda sampler, *_, **__: sampler)
     monkeypatch.setattr(run, "set_sampler", lambda _, sampler: asked.append(sampler))
     ladder = {
         "sizes": "nano",

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eomtlib.core.atomic_files import config_hash
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import ConfigurationError, RecordError
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.core.machine.environment import environment
 from eomtlib.report.frame import to_dataframe
 from eomtlib.report.papers.printed import load_paper_table, paper_dir
 from eomtlib.study.records.store import ResultStore

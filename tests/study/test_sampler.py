@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.parameters.resolving import resolve_settings
 
 TRAIN = """
 import os, sys

@@ -17,8 +17,8 @@ from eomtlib.study import study as study_module
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.side_by_side import default_jobs, device_of, learn_side_by_side
 from eomtlib.study.study import Study, grid
-from eomtlib.training.fit import trained_steps
-from eomtlib.training.resuming import RESUME_FILE
+from eomtlib.training.loop.fit import trained_steps
+from eomtlib.training.loop.resuming import RESUME_FILE
 from tests.samples import SMOKE, weights_digest
 
 TWO = grid(seed="0,1", rung="eomt")

@@ -20,9 +20,9 @@ from eomtlib.core.words import FIGURES
 from eomtlib.models.checkpoints import load_model
 from eomtlib.report.pictures import segmentations
 from eomtlib.study.study import Study
-from eomtlib.training.fit import fit, read_curves
-from eomtlib.training.plan_file import write_plan
-from eomtlib.training.trainer import FitOptions
+from eomtlib.training.loop.fit import fit, read_curves
+from eomtlib.training.loop.plan_file import write_plan
+from eomtlib.training.loop.trainer import FitOptions
 from tests.samples import SMOKE, Batches, weights_digest
 
 

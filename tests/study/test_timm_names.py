@@ -9,8 +9,8 @@ from eomtlib.report.plots.changes import plot_changes
 from eomtlib.report.plots.pareto import plot_pareto
 from eomtlib.report.plots.style import pretraining_lines
 from eomtlib.report.tables import change_table
+from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.questions import frozen_points, time_ladder
-from eomtlib.study.settings import resolve_settings
 from eomtlib.study.study import Study, grid
 from eomtlib.training.recipes import recipe
 

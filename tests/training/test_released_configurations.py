@@ -12,11 +12,11 @@ import torch
 
 from eomtlib.core.words import DATASET_TASKS, NUM_CLASSES
 from eomtlib.models.build import build_model
-from eomtlib.models.encoders import TIMM_NAMES
+from eomtlib.models.encoder_names import TIMM_NAMES
 from eomtlib.models.ladder import HEAD_SIZES
-from eomtlib.study.defaults import defaults_for
-from eomtlib.study.identity import chosen_recipe
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.parameters.defaults import defaults_for
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.runs.identity import chosen_recipe
 from eomtlib.training.masking import windows_of
 from eomtlib.training.optimization import parameter_groups
 

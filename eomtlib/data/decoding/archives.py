@@ -7,7 +7,6 @@ read by many processes and threads: none holds a file open.
 
 from __future__ import annotations
 
-import mmap
 import os
 import shutil
 import struct
@@ -19,11 +18,19 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from eomtlib.core.errors import DataError
+from eomtlib.data.decoding.archive_entries import (
+    DEFLATED,
+    NO_CHECKSUM,
+    UNUSABLE,
+    Entry,
+    tar_entries,
+    zip_entries,
+)
 from eomtlib.data.decoding.checksums import checksums
 from eomtlib.data.decoding.names import check_name, files_below, is_hidden
 
@@ -31,8 +38,6 @@ MAX_FILE_BYTES = 4 << 30
 """More than any file of a data set that is read into memory whole; stops zip bombs."""
 
 _LOCAL_HEADER_BYTES = 30
-_STORED, _DEFLATED, _UNUSABLE = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, -1
-_NO_CHECKSUM = -1
 _STATS_AT_ONCE = 16
 
 
@@ -134,17 +139,6 @@ class FolderStore:
         return str(self.path / name)
 
 
-class _Entry(NamedTuple):
-    """Where and how a file lies in an archive: numbers, as an array of them takes little room."""
-
-    offset: int
-    """Of the entry's header in a zip archive, of the content in a tar archive."""
-    packed: int
-    size: int
-    method: int
-    checksum: int
-
-
 class ArchiveStore:
     """The files of a zip archive, or of an uncompressed tar archive, below a folder of it.
 
@@ -166,7 +160,7 @@ class ArchiveStore:
         self._prefix = f"{folder.strip('/')}/" if folder else ""
         self._is_tar = os.fspath(path).endswith(".tar")
         try:
-            listed = _tar_entries(path) if self._is_tar else _zip_entries(path, end)
+            listed = tar_entries(path) if self._is_tar else zip_entries(path, end)
         except (
             *(zipfile.BadZipFile, tarfile.TarError, struct.error),
             *(ValueError, OverflowError, OSError, NotImplementedError),
@@ -185,7 +179,7 @@ class ArchiveStore:
         names = sorted(kept)
         self._names = np.array(names, np.bytes_)
         self._entries = np.array([kept[name] for name in names], np.int64).reshape(-1, 5)
-        unusable = np.flatnonzero(self._entries[:, 3] == _UNUSABLE)
+        unusable = np.flatnonzero(self._entries[:, 3] == UNUSABLE)
         if len(unusable):
             raise DataError(
                 f"{self.where(names[unusable[0]].decode())}: is encrypted or packed in a way other "
@@ -195,7 +189,7 @@ class ArchiveStore:
     def nested(self, name: str, folder: str = "") -> ArchiveStore:
         """The zip archive that lies in this one under ``name``."""
         entry = self._entry(name)
-        if entry.method == _DEFLATED:
+        if entry.method == DEFLATED:
             return ArchiveStore(_Inflated(self, name), folder, label=self.where(name))
         with self._opened(name) as file:
             end = file.tell() + entry.size
@@ -215,7 +209,7 @@ class ArchiveStore:
             raise DataError(f"{self.where(name)}: is larger than {MAX_FILE_BYTES} bytes.")
         # A byte more, to see that there is none.
         data = self.head(name, entry.size + 1)
-        if len(data) != entry.size or entry.checksum not in (_NO_CHECKSUM, zlib.crc32(data)):
+        if len(data) != entry.size or entry.checksum not in (NO_CHECKSUM, zlib.crc32(data)):
             raise self._damaged(name, f"{len(data)} of {entry.size} bytes, or a wrong checksum")
         return data
 
@@ -225,7 +219,7 @@ class ArchiveStore:
         with self._opened(name) as file:
             # A little more than is asked for, since it may have grown when it was packed.
             data = file.read(min(entry.packed, count + 4096))
-        if entry.method == _DEFLATED:
+        if entry.method == DEFLATED:
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, count)
             except zlib.error as error:
@@ -264,11 +258,11 @@ class ArchiveStore:
         there = position < len(self._names) and self._names[position] == name.encode()
         return position if there else None
 
-    def _entry(self, name: str) -> _Entry:
+    def _entry(self, name: str) -> Entry:
         position = self._position(check_name(name, self._label))
         if position is None:
             raise DataError(f"{self.where(name)}: the archive has no such file; fetch it again.")
-        return _Entry(*self._entries[position].tolist())
+        return Entry(*self._entries[position].tolist())
 
     def _opened(self, name: str) -> BinaryIO:
         """The archive's file, at the start of the content."""
@@ -325,43 +319,3 @@ class _Inflated(os.PathLike):
 def _remove(path: str, owner: int) -> None:
     if os.getpid() == owner:
         Path(path).unlink(missing_ok=True)
-
-
-def _zip_entries(path: os.PathLike, end: int) -> dict[str, _Entry]:
-    # zipfile finds an archive by its end, whatever lies in front of it; so of a file that holds
-    # others it is shown what comes before that end.
-    with (
-        open(path, "rb") as file,
-        mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as part,
-        zipfile.ZipFile(part) as archive,
-    ):
-        infos = archive.infolist()
-    return {
-        info.filename: _Entry(
-            info.header_offset,
-            info.compress_size,
-            info.file_size,
-            info.compress_type
-            if info.compress_type in (_STORED, _DEFLATED) and not info.flag_bits & 1
-            else _UNUSABLE,
-            info.CRC,
-        )
-        for info in infos
-        if not info.is_dir()
-    }
-
-
-def _tar_entries(path: os.PathLike) -> dict[str, _Entry]:
-    with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        found = {
-            member.name.removeprefix("./"): _Entry(
-                member.offset_data, member.size, member.size, _STORED, _NO_CHECKSUM
-            )
-            for member in archive
-            if member.isreg()
-        }
-        # Of a file that ends within a header, tarfile takes it to be the end.
-        file.seek(archive.offset)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise ValueError("it ends early")
-    return found

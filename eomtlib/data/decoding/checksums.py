@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eomtlib.core.atomic_files import write_atomically
-from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.console import progress
+from eomtlib.core.files.atomic_files import write_atomically
+from eomtlib.core.files.cache_folder import default_cache
 
 _READERS = 8
 _SETTLED_NS = 2 * 10**9

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle_masks
 
-from eomtlib.core.atomic_files import new_folder
 from eomtlib.core.console import progress
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
+from eomtlib.core.files.atomic_files import new_folder
 from eomtlib.core.words import CORNERS, EXIF, EXPORTS, ON_BAD
 from eomtlib.data.decoding.problems import FileError
 from eomtlib.data.exports.coco_json import is_coco, is_roboflow, open_coco, open_roboflow

@@ -12,7 +12,8 @@ import torch
 
 from eomtlib.core.errors import check_choice
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap
-from eomtlib.data.dataset import SPLITS, FileDataset, name_checksums
+from eomtlib.core.words import SPLITS
+from eomtlib.data.dataset import FileDataset, name_checksums
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import FileError, Report, refuse

@@ -13,7 +13,7 @@ import torch
 
 from eomtlib.core.errors import check_choice
 from eomtlib.core.structures import VOID, ClassInfo, SegmentMap, rgb
-from eomtlib.data.dataset import SPLITS
+from eomtlib.core.words import SPLITS
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import FileError, Report, refuse

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eomtlib.core.errors import check_choice
-from eomtlib.data.dataset import SPLITS
+from eomtlib.core.words import SPLITS
 from eomtlib.data.decoding.archives import Store
 from eomtlib.data.decoding.places import Place, open_part
 from eomtlib.data.decoding.problems import Report, refuse

@@ -32,8 +32,8 @@ import numpy as np
 
 from eomtlib.core.errors import ConfigurationError, DataError, check_choice
 from eomtlib.core.structures import VOID, ClassInfo
-from eomtlib.core.words import EXIF
-from eomtlib.data.dataset import SPLITS, FileDataset, SegmentationDataset
+from eomtlib.core.words import EXIF, SPLITS
+from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.decoding.archives import FolderStore
 from eomtlib.data.decoding.json_lists import JsonLists
 from eomtlib.data.decoding.names import split_paths

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from eomtlib.core.atomic_files import config_hash, new_folder
-from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.console import Progress
 from eomtlib.core.errors import ConfigurationError, DataError
+from eomtlib.core.files.atomic_files import config_hash, new_folder
+from eomtlib.core.files.cache_folder import default_cache
 from eomtlib.data.decoding.problems import Report, refuse
 from eomtlib.data.formats.class_files import class_entries
 from eomtlib.data.sets.coco import CocoPanoptic

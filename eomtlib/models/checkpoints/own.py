@@ -12,8 +12,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from eomtlib.core.atomic_files import new_folder, write_file
 from eomtlib.core.errors import CheckpointError
+from eomtlib.core.files.atomic_files import new_folder, write_file
 from eomtlib.core.structures import ClassInfo, rgb
 from eomtlib.models.checkpoints.fields import Fields
 from eomtlib.models.options import ModelOptions

@@ -18,7 +18,8 @@ from timm.models import eva, vision_transformer
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
 from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, RANDOM_WEIGHTS
-from eomtlib.models.encoders import Encoder, PlainEncoder, check_encoder, timm_name
+from eomtlib.models.encoder_names import check_encoder, timm_name
+from eomtlib.models.encoders import Encoder, PlainEncoder
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.layouts import DINOV3_RELEASE, TIMM
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict

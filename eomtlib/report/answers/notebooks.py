@@ -16,7 +16,7 @@ from eomtlib.report.frame import accuracy_of
 from eomtlib.report.leading import says_something
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.tables import change_table, closing_table, effects
-from eomtlib.study.parameter_cell import ParameterCell
+from eomtlib.study.parameters.parameter_cell import ParameterCell
 from eomtlib.study.study import Study
 
 BASELINE = "vit-adapter-m2f"

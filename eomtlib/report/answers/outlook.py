@@ -9,8 +9,8 @@ from eomtlib.models.ladder import LADDER
 from eomtlib.report.answers.effects import known_spread
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.uncertainty import seeds_needed
-from eomtlib.study.defaults import defaults_for
-from eomtlib.study.parameter_cell import ParameterCell
+from eomtlib.study.parameters.defaults import defaults_for
+from eomtlib.study.parameters.parameter_cell import ParameterCell
 from eomtlib.study.planning import format_seconds
 from eomtlib.study.study import Study
 from eomtlib.training.duration import parse_duration

@@ -12,11 +12,11 @@ from torch import nn
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.models.checkpoints import ModelConfig, identify, load_model
-from eomtlib.models.encoders import encoder_size
+from eomtlib.models.encoder_names import encoder_size
 from eomtlib.models.ladder import LADDER
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.study.naming import find_checkpoint
-from eomtlib.study.parsing import parse_image_size, parse_rungs
+from eomtlib.study.parameters.parsing import parse_image_size, parse_rungs
 from eomtlib.study.records.kinds import TrainingRecord
 from eomtlib.study.records.store import ResultStore
 from eomtlib.training.duration import parse_duration

@@ -18,7 +18,7 @@ from eomtlib.core.escaping import for_matplotlib
 from eomtlib.data.class_colors import class_colors
 from eomtlib.report.explore.segment_labels import write_labels
 from eomtlib.report.explore.sources import Picture, Segments
-from eomtlib.report.plots.overlays import enlarge, enlargement, outlines, overlay
+from eomtlib.report.plots.images.overlays import enlarge, enlargement, outlines, overlay
 from eomtlib.report.plots.style import GREY
 
 _NARROWEST = 6

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from eomtlib.core.escaping import for_matplotlib
-from eomtlib.report.plots.label_places import place_labels
-from eomtlib.report.plots.named_overlays import Segments
+from eomtlib.report.plots.images.label_places import place_labels
+from eomtlib.report.plots.images.named_overlays import Segments
 
 _OUTLINE = withStroke(linewidth=2, foreground="black")
 _MARGIN = (4.0, 1.5)

@@ -13,8 +13,8 @@ from eomtlib.core.structures import ClassInfo, SegmentMap
 from eomtlib.data.dataset import SegmentationDataset
 from eomtlib.data.decoding.image_files import image_files, image_pixels
 from eomtlib.data.registry import open_dataset
-from eomtlib.report.plots.named_overlays import Segments
-from eomtlib.study.parsing import read_path, read_split
+from eomtlib.report.plots.images.named_overlays import Segments
+from eomtlib.study.parameters.parsing import read_path, read_split
 
 MAX_SIDE = 1024
 """Longer images of one's own are made smaller: masks of all queries are drawn at their size."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from eomtlib.models.encoders import TIMM_NAMES, build_encoder
+from eomtlib.models.encoder_names import TIMM_NAMES
+from eomtlib.models.encoders import build_encoder
 from eomtlib.report.fidelity.difference import Difference, compare
 from eomtlib.report.fidelity.inputs import normalized, random_images, spread_weights
 

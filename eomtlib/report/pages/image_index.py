@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.files.atomic_files import write_file
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
 from eomtlib.report.pages.templates import render

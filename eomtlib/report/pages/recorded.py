@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from eomtlib.core.atomic_files import config_hash
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.files.atomic_files import config_hash
 from eomtlib.models.ladder import LADDER, masking_after
 from eomtlib.report.frame import to_dataframe
 from eomtlib.study.records.kinds import TrainingRecord

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from eomtlib.core.atomic_files import write_file
+from eomtlib.core.files.atomic_files import write_file
 from eomtlib.core.words import ACCURACIES
 from eomtlib.report.answers import Answer
 from eomtlib.report.explore.sources import Picture, val_pictures
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.leading import Leading
-from eomtlib.report.pages import contents
+from eomtlib.report.pages import template_values
 from eomtlib.report.pages.images import viewer
 from eomtlib.report.pages.recorded import RecordedStudy
 from eomtlib.report.pages.saying import recorded_answer, recorded_leading
@@ -52,8 +52,8 @@ def write_report(
     Returns:
         The page.
     """
-    results, frame = study.results, contents.model_frame(study.results)
-    headings, rows = contents.table(frame)
+    results, frame = study.results, template_values.model_frame(study.results)
+    headings, rows = template_values.table(frame)
     timings = [result.timing for result in results if result.timing is not None]
     label = "; ".join(dict.fromkeys(r.training.label for r in results if r.training))
     leading = leading or recorded_leading(frame, timings, label=label)
@@ -65,19 +65,19 @@ def write_report(
         summary=_summary(frame, study),
         others=", ".join(f"{other.name} ({len(other.results)} runs)" for other in others),
         leading=leading,
-        pareto=contents.pareto(leading),
+        pareto=template_values.pareto(leading),
         headings=headings,
         rows=rows,
         label=label,
         table_note=[caption(measured_table(frame, ["model"])), leading.note],
         viewer=shown,
         no_images=no_pictures or unshown,
-        curves=contents.curves(frame, results),
-        classes=contents.classes(frame, results),
-        taken=contents.taken(frame, results),
-        losses=contents.losses(frame, results),
+        curves=template_values.curves(frame, results),
+        classes=template_values.classes(frame, results),
+        taken=template_values.taken(frame, results),
+        losses=template_values.losses(frame, results),
         accuracy=ACCURACIES[accuracy_of(frame)],
-        configuration=contents.configuration(results),
+        configuration=template_values.configuration(results),
         recipes={r.training.id: r.training.config for r in results if r.training},
     )
     write_file(path, page)

@@ -23,7 +23,7 @@ def recorded_answer(frame: pd.DataFrame, *, label: str) -> Answer:
     """What the seeds settle, of the ladder or of what was varied.
 
     Args:
-        frame: of ``contents.model_frame``.
+        frame: of ``template_values.model_frame``.
         label: what must stand beside accuracies; not empty where they say nothing yet.
     """
     figure = accuracy_of(frame)
@@ -61,7 +61,7 @@ def recorded_leading(
     """As ``leading.leading`` chooses it for a study.
 
     Args:
-        frame: of ``contents.model_frame``.
+        frame: of ``template_values.model_frame``.
         timings: of the same models.
         label: as for ``recorded_answer``.
     """

@@ -4,10 +4,10 @@ from eomtlib.report.plots.beside_printed import plot_beside_printed
 from eomtlib.report.plots.changes import plot_changes
 from eomtlib.report.plots.confusion import plot_confusion
 from eomtlib.report.plots.curves import plot_annealing, plot_curves
-from eomtlib.report.plots.image_rows import plot_attention, plot_pictures, plot_segmentations
+from eomtlib.report.plots.images.image_rows import plot_attention, plot_pictures, plot_segmentations
+from eomtlib.report.plots.images.overlays import enlarge, overlay
 from eomtlib.report.plots.ladder import plot_ladder
 from eomtlib.report.plots.lines import plot_lines
-from eomtlib.report.plots.overlays import enlarge, overlay
 from eomtlib.report.plots.pareto import plot_pareto
 from eomtlib.report.plots.question import plot_factors, plot_validation
 from eomtlib.report.plots.speed import plot_speed

@@ -26,7 +26,7 @@ from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.timings import by_time, doubts, doubts_between, representative, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.run import Run
+from eomtlib.study.runs.run import Run
 
 _PAIRS = 7
 
@@ -121,6 +121,7 @@ def shared_encoder_table(run: Run, *, most: int = 4) -> pd.DataFrame:
     image, _ = run.materials.val_set.read(0)
     images = EvalTransform(size).fit(image)[None].to(settings.device)
     first = fold(first, precision=settings.precision).to(settings.device)
+    multiplied = first.encoder.products(settings.device, settings.precision, batch_size=1)
     # What a copy shares with the first instead of copying it.
     own_encoder = {id(first.encoder): first.encoder}
     rows = []
@@ -128,7 +129,7 @@ def shared_encoder_table(run: Run, *, most: int = 4) -> pd.DataFrame:
         apart = [deepcopy(first) for _ in range(count)]
         shared = SharedEncoder({f"task{i}": deepcopy(first, own_encoder) for i in range(count)})
         sides = (partial(_one_by_one, apart, images), partial(shared.predict_all, images))
-        with autocast_inference(settings.device, settings.precision):
+        with autocast_inference(settings.device, settings.precision, multiplied=multiplied):
             times = time_in_turns(sides, device=settings.device, min_rounds=_PAIRS)
         alone, together = map(median, zip(*times, strict=True))
         rows.append(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from eomtlib.core.atomic_files import write_file
 from eomtlib.core.escaping import for_markdown
+from eomtlib.core.files.atomic_files import write_file
 from eomtlib.report.tables.formats import HEADINGS, plain, style_cells, style_plain, written
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from eomtlib.core.atomic_files import config_hash
-from eomtlib.models.encoders import timm_name
+from eomtlib.core.files.atomic_files import config_hash
+from eomtlib.models.encoder_names import timm_name
 from eomtlib.models.ladder import HEAD_SIZES, LADDER
 from eomtlib.models.options import ModelOptions
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from eomtlib.core.environment import Environment
 from eomtlib.core.errors import RecordError
+from eomtlib.core.machine.cpu_products import DEFAULT
+from eomtlib.core.machine.environment import Environment
 from eomtlib.evaluation.metrics.confusion import from_texts
 from eomtlib.study.records.keys import Architecture, EvaluationKey, TimingKey, TrainingKey
 
@@ -98,6 +99,7 @@ class TrainingRecord(Record):
         methods: the numbers of how it was done, and how its figures are come by (``METHODS``).
         code: ``core.code_digest`` of what trained it, joined by ``+`` where it went on under
             another; empty in older records. Its threads are the environment's.
+        products: what multiplied its matrices (``core.machine.cpu_products``).
     """
 
     kind: ClassVar[str] = "training"
@@ -132,6 +134,7 @@ class TrainingRecord(Record):
     skipped_images: int = 0
     methods: dict[str, int] = field(default_factory=dict)
     code: str = ""
+    products: str = DEFAULT
 
     @property
     def key(self) -> TrainingKey:

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eomtlib.core.atomic_files import write_file
 from eomtlib.core.errors import RecordError, check_choice
+from eomtlib.core.files.atomic_files import write_file
 from eomtlib.study.records.kinds import (
     KINDS,
     EvaluationRecord,

@@ -7,7 +7,8 @@ from typing import Any
 
 from eomtlib.core.errors import ConfigurationError, check_ranges
 from eomtlib.core.words import OWN_SIZES
-from eomtlib.models.encoders import OWN_VITS, PATCH_SIZE, check_encoder, check_multiple
+from eomtlib.models.encoder_names import OWN_VITS, check_encoder
+from eomtlib.models.encoders import PATCH_SIZE, check_multiple
 from eomtlib.training.hyperparameters import OptimizerConfig
 
 SHAPES = "shapes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -12,19 +12,19 @@ from statistics import fmean
 from safetensors import safe_open
 from safetensors.torch import save
 
-from eomtlib.core.atomic_files import config_hash, write_file
 from eomtlib.core.console import say
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import CheckpointError
-from eomtlib.core.holding import HELD_FILE, held
-from eomtlib.core.precision import resolve_precision
+from eomtlib.core.files.atomic_files import config_hash, write_file
+from eomtlib.core.files.holding import HELD_FILE, held
+from eomtlib.core.machine.environment import environment
+from eomtlib.core.machine.precision import resolve_precision
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
+from eomtlib.training.loop.resuming import forget_states
+from eomtlib.training.loop.trainer import FitOptions, train_to_end
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, build_autoencoder
 from eomtlib.training.pretraining.module import PretrainingModule
 from eomtlib.training.pretraining.unlabelled_images import images_digest, open_stream
-from eomtlib.training.resuming import forget_states
-from eomtlib.training.trainer import FitOptions, train_to_end
 
 WEIGHTS_FILE = "encoder.safetensors"
 DECODER_FILE = "decoder.safetensors"
@@ -124,6 +124,10 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
     module = PretrainingModule(
         config, open_stream(config, workers=workers, progress=options.progress)
     )
+    multiplied = module.model.encoder.products(
+        device, options.precision, batch_size=config.batch_size
+    )
+    options = replace(options, products=multiplied)
     state, _ = train_to_end(module, options, steps=config.steps)
     model, losses = module.model.cpu(), module.losses.tolist()
     width = math.ceil(len(losses) / _CURVE_POINTS)

@@ -12,10 +12,10 @@ from eomtlib.core.errors import ConfigurationError, DataError
 from eomtlib.data.registry import open_dataset
 from eomtlib.data.sets.coco import CocoInstances, CocoPanoptic
 from eomtlib.data.sets.custom import custom_form, open_custom, usual_parts
-from eomtlib.study.identity import Identity
-from eomtlib.study.materials import Materials
-from eomtlib.study.parameters import Settings
-from eomtlib.study.settings import resolve_settings
+from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.parameters.settings import Settings
+from eomtlib.study.runs.identity import Identity
+from eomtlib.study.runs.materials import Materials
 from tests.data.custom_files import CLASSES, write_instances, write_masks, write_panoptic
 from tests.data.files import classes_of, masks_of, write_json
 from tests.samples import SMOKE

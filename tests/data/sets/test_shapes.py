@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eomtlib.core.cache_folder import default_cache
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.core.files.cache_folder import default_cache
 from eomtlib.data.sets.coco import CocoPanoptic
 from eomtlib.data.sets.shapes import SHAPES_VERSION, ensure_shapes
 from eomtlib.data.sets.shapes_forms import FORMS

@@ -12,7 +12,7 @@ from tests.models.checkpoints.layouts import COCO, dinov3_encoder, released_shap
 MEASURE = """
 import sys
 from eomtlib.models.checkpoints import load_model
-from eomtlib.core.memory import PeakMemory
+from eomtlib.core.machine.memory import PeakMemory
 from pathlib import Path
 before = next(
     int(line.split()[1])

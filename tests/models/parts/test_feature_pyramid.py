@@ -3,7 +3,7 @@ import torch
 from transformers.models.eomt.configuration_eomt import EomtConfig
 from transformers.models.eomt.modeling_eomt import EomtScaleLayer
 
-from eomtlib.core.precision import autocast
+from eomtlib.core.machine.precision import autocast
 from eomtlib.models.encoders import build_encoder
 from eomtlib.models.parts.feature_pyramid import FeaturePyramid
 from eomtlib.models.parts.scale_block import ScaleBlock

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
-from eomtlib.models.encoders import TIMM_NAMES, build_encoder
+from eomtlib.models.encoder_names import TIMM_NAMES
+from eomtlib.models.encoders import build_encoder
 from eomtlib.models.weights.encoder import load_pretrained, resolve_pretraining
 
 SIZE = (64, 96)

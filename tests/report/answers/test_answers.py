@@ -6,7 +6,7 @@ import pytest
 
 from eomtlib.report.answers import ablation_answer
 from eomtlib.report.answers.answer import Answer
-from eomtlib.study.parameter_cell import ParameterCell
+from eomtlib.study.parameters.parameter_cell import ParameterCell
 from eomtlib.study.study import Study
 
 RUNGS = {"vit-adapter-m2f": (60.0, 50.0), "no-adapter": (58.0, 100.0), "eomt": (50.0, 200.0)}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eomtlib.core.environment import environment
 from eomtlib.core.errors import CheckpointError, ConfigurationError, DataError
+from eomtlib.core.machine.environment import environment
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.registry import open_dataset
 from eomtlib.models.checkpoints import ModelConfig

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eomtlib.models.encoders import TIMM_NAMES
+from eomtlib.models.encoder_names import TIMM_NAMES
 from eomtlib.report.fidelity import peers
 from eomtlib.report.fidelity.timm_peers import encoder_difference
 

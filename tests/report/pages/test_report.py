@@ -4,8 +4,8 @@ import pytest
 
 from eomtlib.commands import main
 from eomtlib.report.pages import RecordedStudy, recorded_studies, write_report
-from eomtlib.report.pages.contents import classes, losses, model_frame, pareto, taken
 from eomtlib.report.pages.saying import recorded_leading
+from eomtlib.report.pages.template_values import classes, losses, model_frame, pareto, taken
 from eomtlib.study.records.store import ResultStore, RunResult
 from tests.report.pages.hostile import NAMES, Elements
 from tests.report.pages.test_recorded import trained

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from eomtlib.core.environment import environment
+from eomtlib.core.machine.environment import environment
 from eomtlib.report.papers.catalogue import PRINTED_TABLES, ModelRow
 from eomtlib.report.papers.filling import fill, read_records
 from eomtlib.report.papers.printed import load_paper_table, paper_dir

@@ -25,7 +25,7 @@ from eomtlib.report.plots import (
     plot_segmentations,
     save_figure,
 )
-from eomtlib.report.plots.overlays import OPACITY, outlines
+from eomtlib.report.plots.images.overlays import OPACITY, outlines
 
 COLORS = class_colors([ClassInfo(str(i), True, i) for i in range(12)])
 

@@ -1,0 +1,1 @@
+"""Files written whole, kept, and held by one process."""

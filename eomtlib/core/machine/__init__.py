@@ -1,0 +1,1 @@
+"""What a process finds: others beside it, memory, number formats, versions."""

@@ -1,0 +1,1 @@
+"""Images with segments over them."""

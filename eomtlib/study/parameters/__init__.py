@@ -1,0 +1,1 @@
+"""What a study can be told: read, checked, and filled in."""

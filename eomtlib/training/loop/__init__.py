@@ -1,0 +1,1 @@
+"""The loop of a training: steps, states to go on from, validation, loggers."""
