@@ -51,7 +51,8 @@ def run_parts(
 ) -> list[str]:
     """Runs what has no result in a folder yet and is expected to end in time.
 
-    What failed is written down, and tried again by the next call; so is what was cut off.
+    What failed is written down, and tried again by the next call; so is what was cut off, for it
+    took more than a minute and four times what was expected, or all that was left.
 
     Args:
         parts: from the most to the least valuable.
@@ -76,7 +77,7 @@ def run_parts(
             continue
         began = clock()
         try:
-            with _at_most(left):
+            with _at_most(min(left, max(60.0, 4 * needed))):
                 found = part.run()
         except OutOfTimeError:
             found = {"error": "out of time", "says": f"cut off after {clock() - began:.0f} s"}
