@@ -1,10 +1,11 @@
-"""``python -m benchmarks``: times every part and writes what came out."""
+"""``python -m benchmarks``: times every part and writes what came out; ``gpu``: see there."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ PARTS = ("loading", "loss", "postprocessing", "forward", "end_to_end", "training
 
 def main() -> None:
     """Runs the chosen parts one after the other; each is written as soon as it is done."""
+    if sys.argv[1:2] == ["gpu"]:
+        importlib.import_module("benchmarks.gpu.command").main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}")
     parser.add_argument("--data", default="", help="a folder in COCO's layout; or EOMTLIB_COCO")

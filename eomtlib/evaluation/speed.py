@@ -162,13 +162,13 @@ class ModelTiming:
 
     Attributes:
         alone: the model, one fixed input on the device.
-        end_to_end: from an image to its segmentation.
+        end_to_end: from an image to its segmentation; None where that was not timed.
         photo_size: height and width of that image, before it is fitted into the model's input.
         attention_kernel: as the function of that name gives it.
     """
 
     alone: Timing
-    end_to_end: Timing
+    end_to_end: Timing | None
     photo_size: tuple[int, int]
     attention_kernel: str
 

@@ -23,6 +23,7 @@ from eomtlib.core.machine.cpu_products import choose_products
 from eomtlib.core.structures import Tokens
 from eomtlib.core.words import OWN_PRETRAININGS
 from eomtlib.models.encoder_names import OWN_VITS, timm_name
+from eomtlib.models.rotary import RescaledRope
 from eomtlib.models.timm_vits import is_timm, timm_options
 
 PATCH_SIZE = 16
@@ -309,15 +310,19 @@ def build_encoder(*, size: str, pretraining: str, image_size: tuple[int, int]) -
     if pretraining in OWN_PRETRAININGS:
         options["init_values"] = 1.0
     if pretraining == "dinov3":
-        # The authors train with rescaled coordinates; a static size keeps the table on the device.
-        options |= {"rope_rescale_coords": 2.0, "dynamic_img_size": False}
+        options["dynamic_img_size"] = False  # a static size keeps the table on the device
     if is_timm(pretraining):
-        options |= timm_options(name)
+        options |= timm_options()
     backbone = timm.create_model(
         name, pretrained=False, img_size=image_size, num_classes=0, **options
     )
     backbone.attn_pool = None  # a classifier's, as the head
     if size in OWN_VITS:
         _initialize_narrow(backbone)
+    if "dinov3" in name:  # its authors train with rescaled coordinates
+        rope = backbone.rope
+        backbone.rope = RescaledRope(
+            rope.dim, feat_shape=rope.feat_shape, temperature=rope.temperature
+        )
     family = RotaryEncoder if isinstance(backbone, Eva) else PlainEncoder
     return family(backbone, backbone.pretrained_cfg["mean"], backbone.pretrained_cfg["std"])

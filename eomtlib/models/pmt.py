@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-from timm.layers import RotaryEmbeddingDinoV3
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from eomtlib.core.structures import Tokens
 from eomtlib.models.encoders import Encoder
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.models.parts.query_blocks import QueryBlockModel
+from eomtlib.models.rotary import RescaledRope
 
 
 class LateralConnection(nn.Module):
@@ -159,13 +159,7 @@ class PMT(QueryBlockModel):
         self.decoder_norm = nn.LayerNorm(dim, eps=1e-5)
         self.rope = None
         if not encoder.rope_is_dinov3:
-            self.rope = RotaryEmbeddingDinoV3(
-                dim // encoder.num_heads,
-                temperature=100.0,
-                feat_shape=list(encoder.grid_size),
-                rotate_half=True,
-                rescale_coords=2.0,
-            )
+            self.rope = RescaledRope(dim // encoder.num_heads, feat_shape=list(encoder.grid_size))
         encoder.backbone.blocks[self.taps[-1] + 1 :].requires_grad_(False)
 
     def set_image_size(self, image_size: tuple[int, int]) -> None:

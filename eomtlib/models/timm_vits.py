@@ -108,13 +108,10 @@ def check_timm_size(size: str, pretraining: str) -> None:
         )
 
 
-def timm_options(name: str) -> dict[str, Any]:
-    """What timm is told besides patch and image size to build ``name``."""
+def timm_options() -> dict[str, Any]:
+    """What timm is told besides patch and image size to build any of its models."""
     # A static size keeps rotary tables and positions on the device.
-    options: dict[str, Any] = {"dynamic_img_size": False}
-    if "dinov3" in name:
-        options["rope_rescale_coords"] = 2.0  # DINOv3's authors train with rescaled coordinates
-    return options
+    return {"dynamic_img_size": False}
 
 
 def _check_plain(pretraining: str, backbone: nn.Module) -> None:

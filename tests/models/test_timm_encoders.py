@@ -77,7 +77,7 @@ NARROW = {"depth": 4, "embed_dim": 128, "num_heads": 2}
 @pytest.fixture
 def narrow(monkeypatch):
     """Every architecture with four narrow blocks and small heads: its form, at a small cost."""
-    monkeypatch.setattr(encoders, "timm_options", lambda name: timm_options(name) | NARROW)
+    monkeypatch.setattr(encoders, "timm_options", lambda: timm_options() | NARROW)
     for size, heads in HEAD_SIZES.items():
         small = replace(HEAD_SIZES["nano"], query_blocks=heads.query_blocks, pmt_blocks=2)
         monkeypatch.setitem(HEAD_SIZES, size, replace(small, query_blocks=2))

@@ -208,13 +208,16 @@ def check_sampler(sampler: str, device: torch.device | str, *, parameter: str = 
     return sampler
 
 
-def set_sampler(model: nn.Module, sampler: str) -> None:
+def set_sampler(
+    model: nn.Module, sampler: str, *, device: torch.device | str | None = None
+) -> None:
     """Chooses how all deformable attention of a model samples its points.
 
     Args:
         model: any module; without deformable attention nothing changes.
         sampler: one of ``SAMPLERS``: ``pytorch`` runs everywhere; ``triton`` is one kernel, for
             GPUs.
+        device: that the model will be moved to; by default the one that it is on.
 
     Raises:
         ConfigurationError: as ``check_sampler`` raises it.
@@ -222,4 +225,5 @@ def set_sampler(model: nn.Module, sampler: str) -> None:
     check_choice("sampler", sampler, SAMPLERS)
     for module in model.modules():
         if isinstance(module, DeformableAttention):
-            module.sampler = check_sampler(sampler, module.output_proj.weight.device)
+            where = device or module.output_proj.weight.device
+            module.sampler = check_sampler(sampler, where)

@@ -82,6 +82,7 @@ def resolve_settings(*, rung: str = "eomt", **given: Any) -> Settings:
         drawn_val_images=max(default.val_images or 500, settings.val_images or 0),
         precision=resolve_precision(settings.precision, kind),
         compile=kind == "cuda" if settings.compile is None else settings.compile,
+        sampler=check_sampler(settings.sampler, device),
         timing_modes=settings.timing_modes or ("eager,compiled" if kind == "cuda" else "eager"),
         samplers=settings.samplers or available_samplers(device),
         pretraining_images=settings.pretraining_images or _unlabelled(settings),
@@ -149,12 +150,6 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError(
             f"early_stopping={settings.early_stopping} needs figures to go by; set validate_every, "
             "such as '10%'."
-        )
-    if settings.kind == "cpu" and settings.compile and settings.precision != "float32":
-        raise ConfigurationError(
-            f"compile and precision={settings.precision!r} do not go together on a CPU: Inductor's "
-            "bfloat16 gradients of LayerNorm are not finite there. Set compile='no' or "
-            "precision='float32'."
         )
     if settings.kind != "cuda" and "cuda-graph" in settings.timing_modes:
         raise ConfigurationError(

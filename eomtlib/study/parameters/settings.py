@@ -242,6 +242,12 @@ class Settings(_Checked):
     device: str = _machine(_BOTH, "auto", parsing.text_of, "auto, cpu, cuda, cuda:1, mps (untried)")
     precision: str = _machine(_BOTH, "auto", _precision, "float32, bfloat16, float16")
     compile: bool = _machine(_NONE, "", _yes_or_no, "yes, no; by default on a GPU")
+    sampler: str = _machine(
+        _NONE,
+        "pytorch",
+        one_of(SAMPLERS),
+        "of deformable attention in training and evaluation; triton: on a GPU",
+    )
     activation_checkpointing: bool = _machine(
         _NONE, "no", otherwise(False, parsing.switch), "yes: less memory, for a second forward pass"
     )

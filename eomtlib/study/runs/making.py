@@ -18,6 +18,7 @@ from eomtlib.inference.segmenter import Segmenter
 from eomtlib.inference.tasks import get_task
 from eomtlib.models.build import build_model
 from eomtlib.models.checkpoints import load_model
+from eomtlib.models.parts.deformable_attention import set_sampler
 from eomtlib.models.parts.segmentation_model import SegmentationModel
 from eomtlib.study.runs.identity import Identity
 from eomtlib.training.hyperparameters import FREQUENCIES
@@ -93,6 +94,7 @@ class Maker:
         torch.manual_seed(keyed_seed(s.seed, "weights"))
         model = self._initial_model()
         model.encoder.activation_checkpointing = s.activation_checkpointing
+        set_sampler(model, s.sampler, device=s.device)
         stream = TrainStream(
             dataset=self.materials.train_set,
             transform=TrainTransform(s.image_size, recipe.augmentation),
@@ -159,7 +161,9 @@ class Maker:
 
     def trained(self, path: Path) -> SegmentationModel:
         """The weights of a finished training, on the run's device."""
-        return load_model(path)[0].to(self.settings.device)
+        model = load_model(path)[0].to(self.settings.device)
+        set_sampler(model, self.settings.sampler)
+        return model
 
     def _initial_model(self) -> SegmentationModel:
         """What training starts from: an encoder, pretrained or not, or a whole checkpoint."""

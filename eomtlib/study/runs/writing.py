@@ -108,7 +108,8 @@ def timing_record(
     s, identity = maker.settings, maker.identity
     architecture = identity.architecture
     alone = merge_timings([timing.alone for timing in rounds])
-    whole = merge_timings([timing.end_to_end for timing in rounds])
+    wholes = [timing.end_to_end for timing in rounds if timing.end_to_end is not None]
+    whole = merge_timings(wholes) if wholes else None
     params_m, gmacs = maker.costs(s.cost_image_size)
     own = architecture.masking == identity.rung.inference_masking
     return TimingRecord(
@@ -122,11 +123,11 @@ def timing_record(
         params_m=params_m,
         gmacs=gmacs,
         fps_model=alone.fps,
-        fps_end_to_end=whole.fps,
+        fps_end_to_end=whole and whole.fps,
         rounds_model_s=alone.rounds_s,
-        rounds_end_to_end_s=whole.rounds_s,
+        rounds_end_to_end_s=whole.rounds_s if whole else (),
         interval_model_s=alone.interval_s,
-        interval_end_to_end_s=whole.interval_s,
+        interval_end_to_end_s=whole and whole.interval_s,
         is_steady=alone.is_steady,
         photo_size=rounds[0].photo_size,
         mode=mode,

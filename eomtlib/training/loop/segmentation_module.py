@@ -20,6 +20,7 @@ from eomtlib.core.machine import distributed
 from eomtlib.core.machine.memory import peak_so_far
 from eomtlib.core.randomness import keyed_generator, keyed_seed
 from eomtlib.core.structures import Batch
+from eomtlib.models.rotary import ropes_of
 from eomtlib.training.hyperparameters import Recipe
 from eomtlib.training.loop.averaging import AveragedModel
 from eomtlib.training.loop.pace import Pace
@@ -86,6 +87,7 @@ class SegmentationModule(L.LightningModule):
         self.skipped_steps = self._skipped_in_a_row = 0
         self.shown: dict[str, str] = {}
         self._pace, self._grad_norm = Pace(), math.nan
+        self._ropes = ropes_of(model)
         self.averaged = AveragedModel(model, recipe.ema_decay) if recipe.ema_decay else None
         if plan.compile:
             # In place, so that names in a checkpoint are the same with and without.
@@ -116,6 +118,9 @@ class SegmentationModule(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> None:
         self._pace.step_begins()
         probabilities = self._set_masking()
+        rescaling = keyed_generator(self.plan.seed, "model", self.global_step)
+        for rope in self._ropes:
+            rope.rescale(rescaling)
         normalizer = self.loss.normalizer(batch.segments, self.model.num_queries)
         parts = batch.split(self.plan.accumulation)
         outputs = []
@@ -178,8 +183,7 @@ class SegmentationModule(L.LightningModule):
 
     def _backward(self, part: Batch, normalizer: LossNormalizer) -> LossOutput:
         """The loss of a part of a step, its gradients added to those that are there."""
-        # Covers what draws from torch's global generator, such as rotary augmentation: alike for
-        # all parts and on all processes.
+        # Covers what draws from torch's global generator: alike for all parts, on all processes.
         torch.manual_seed(keyed_seed(self.plan.seed, "model", self.global_step))
         predictions = self.model(part.images, self._mask_draws(part))
         generators = [

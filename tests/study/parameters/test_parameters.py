@@ -98,7 +98,8 @@ CHANGED = {
     "exif": None,
     "on_bad": None,
     "timing_modes": "compiled",
-    "samplers": None,  # needs a GPU
+    "sampler": None,  # needs a GPU
+    "samplers": None,  # likewise
 }
 
 

@@ -137,7 +137,6 @@ def test_as_many_images_are_drawn_as_are_evaluated_on():
         ({"batch_size": -4}, "batch_size=-4.*at least 1"),
         ({"seed": -1}, "seed=-1.*at least 0"),
         ({"val_images": "many"}, "val_images='many'"),
-        ({"precision": "bfloat16", "compile": "yes"}, "compile.*float32"),
         ({"precision": "float16"}, "float16.*GPU.*'bfloat16'"),
         ({"timing_modes": "eager,cuda-graph"}, "timing_modes='cuda-graph' needs CUDA.*'eager'"),
         ({"samplers": "pytorch,tritn"}, "samplers='tritn'.*'triton'"),
