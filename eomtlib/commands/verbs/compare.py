@@ -30,7 +30,7 @@ from eomtlib.report.comparison import class_table, image_table, sentences
 from eomtlib.report.plots.images.image_rows import plot_segmentations
 from eomtlib.study.naming import find_checkpoint
 from eomtlib.study.parameters.parsing import whole
-from eomtlib.study.records.kinds import as_json
+from eomtlib.study.records.json_files import as_json
 
 _COLUMNS = 5
 _Segment = Callable[[int, Tensor], Any]

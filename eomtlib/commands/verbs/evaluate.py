@@ -37,7 +37,8 @@ from eomtlib.study.naming import run_of
 from eomtlib.study.parameters.defaults import embedded_defaults
 from eomtlib.study.parameters.parsing import read_split, whole
 from eomtlib.study.records.evaluation_fields import measured
-from eomtlib.study.records.kinds import EvaluationRecord, as_json
+from eomtlib.study.records.json_files import as_json
+from eomtlib.study.records.kinds import EvaluationRecord
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-import msgspec
-import numpy as np
-
 from eomtlib.core.errors import RecordError
 from eomtlib.core.machine.cpu_products import DEFAULT
 from eomtlib.core.machine.environment import Environment
@@ -62,9 +59,9 @@ class Record:
             object.__setattr__(self, "id", made_up)
         # The id becomes a file name.
         if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", self.id, re.ASCII):
-            raise _field_error("id", "letters, digits and . _ + -", self.id)
+            raise field_error("id", "letters, digits and . _ + -", self.id)
         if not _is_aware_time(self.created):
-            raise _field_error("created", "an ISO date with time zone", self.created)
+            raise field_error("created", "an ISO date with time zone", self.created)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +145,7 @@ class TrainingRecord(Record):
         for name, value in (("checkpoint", self.checkpoint), ("log", self.log)):
             path = PurePosixPath(value or ".")
             if path.is_absolute() or ".." in path.parts:
-                raise _field_error(name, "a path inside the results folder", value)
+                raise field_error(name, "a path inside the results folder", value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +196,9 @@ class EvaluationRecord(Record):
         try:
             rows = len(from_texts(self.confusion))
         except ValueError as error:
-            raise _field_error("confusion", "pixels by column, as 0:1200 7:35", error) from error
+            raise field_error("confusion", "pixels by column, as 0:1200 7:35", error) from error
         if rows not in (0, len(self.per_class) + 1):
-            raise _field_error("confusion", f"{len(self.per_class) + 1} rows", rows)
+            raise field_error("confusion", f"{len(self.per_class) + 1} rows", rows)
         object.__setattr__(self, "metrics", _with_nan(self.metrics))
         per_class = {name: _with_nan(figures) for name, figures in self.per_class.items()}
         object.__setattr__(self, "per_class", per_class)
@@ -237,8 +234,9 @@ class TimingRecord(Record):
         sampler: of deformable attention, ``pytorch`` or ``triton``; ``pytorch`` also where the
             architecture has none.
         method: what was timed: 1, the model as it was trained; 2, as inference runs it (folded
-            weights, stored in ``dtype``; end to end, masks of kept queries only). FPS of different
-            methods do not stand in one table.
+            weights, stored in ``dtype``; end to end, masks of kept queries only); 3, with float32
+            on CPUs by ``core.machine.cpu_products``. FPS of different methods do not stand in one
+            table.
         session: when the rounds began in which it was timed (ISO 8601). Models of one session were
             timed in turns, so that their ratios hold even where the machine's speed drifts.
         task: whose post-processing the way end to end has.
@@ -303,45 +301,12 @@ KINDS: dict[str, type[Record]] = {
 }
 
 
-def from_json(content: bytes) -> Record:
-    """A record from the content of a file; fields that are not known are passed over.
-
-    Raises:
-        RecordError: when it is no valid record; names the field, what was expected and what found.
-    """
-    try:
-        data = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"This is no JSON file ({error}).") from error
-    if not isinstance(data, dict) or data.get("kind") not in list(KINDS):
-        found = data.get("kind") if isinstance(data, dict) else data
-        raise _field_error("kind", f"one of {', '.join(KINDS)}", found)
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise _field_error("schema_version", str(SCHEMA_VERSION), data.get("schema_version"))
-    for name in ("id", "created"):
-        data.setdefault(name, None)  # which no file may leave to be made up
-    try:
-        return msgspec.convert(data, KINDS[data["kind"]])
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{data['kind']} record: {error}.") from error
-
-
-def to_json(record: Record) -> bytes:
-    """The content of a file that ``from_json`` reads."""
-    head = {"kind": record.kind, "schema_version": SCHEMA_VERSION}
-    return as_json(head | msgspec.to_builtins(record, enc_hook=np.generic.item))
-
-
-def as_json(content: dict[str, Any]) -> bytes:
-    """Standard JSON, one entry a line: tuples as lists, what is not finite as null."""
-    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
-
-
 def _with_nan(figures: dict[str, float | None]) -> dict[str, float]:
     return {name: math.nan if value is None else value for name, value in figures.items()}
 
 
-def _field_error(name: str, expected: str, found: Any) -> RecordError:
+def field_error(name: str, expected: str, found: Any) -> RecordError:
+    """What is wrong with a field."""
     return RecordError(f"field {name!r} should be {expected}, but is {repr(found)[:80]}.")
 
 

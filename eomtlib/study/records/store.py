@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 
 from eomtlib.core.errors import RecordError, check_choice
 from eomtlib.core.files.atomic_files import write_file
+from eomtlib.study.records.json_files import from_json, to_json
 from eomtlib.study.records.kinds import (
     KINDS,
     EvaluationRecord,
     Record,
     TimingRecord,
     TrainingRecord,
-    from_json,
-    to_json,
 )
 
 RecordT = TypeVar("RecordT", bound=Record)
