@@ -10,6 +10,7 @@ import pytest
 from eomtlib.commands import main
 from eomtlib.core.code_digest import code_digest
 from eomtlib.core.errors import ConfigurationError
+from eomtlib.evaluation.speed import TIMING_METHOD
 from eomtlib.report.quoted import QUOTED, quote
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.runs.identity import METHODS
@@ -155,6 +156,8 @@ def copied(folder, target):
         if record.kind == "training":
             environment = replace(record.environment, commit="1234567890")
             record = replace(record, code=code_digest(), methods=METHODS, environment=environment)
+        if record.kind == "timing":
+            record = replace(record, method=TIMING_METHOD)
         store.write(record)
     return store
 
