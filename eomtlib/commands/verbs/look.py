@@ -28,6 +28,7 @@ from eomtlib.study.records.kinds import TimingRecord
 from eomtlib.study.records.store import RunResult
 from eomtlib.study.study import Study
 from eomtlib.study.timing_rounds import TimingJob, time_in_rounds
+from eomtlib.training.loop.fit import trained_steps
 
 _ROUNDS = 3
 """Of timing: a third of the study's, which times its models anew."""
@@ -44,13 +45,19 @@ def run(chosen: argparse.Namespace) -> None:
     # What comes after training takes about as long as what came before it, and a little more.
     now = time.time()
     ends = now + max(seconds / 3, seconds - 2.2 * (now - began))
-    threads = study.begin(rungs, is_over=lambda: time.time() > ends)
+    folders = [run.folder for run in study.first_runs if run.rung in rungs]
+
+    def is_over() -> bool:
+        # On a crowded machine a look takes longer, rather than to show nothing.
+        return time.time() > ends and all(map(trained_steps, folders))
+
+    threads = study.begin(rungs, is_over=is_over)
     torch.set_num_threads(threads)  # as the study evaluates
     results = standing(study, timings)
     if not results:
         raise EomtlibError(
-            f"minutes={chosen.minutes:g}: no run came to a state in this time; give it more, or "
-            f"go on with the study: {_next_command(study)}"
+            f"no run in {study.results_dir} has come to a state yet; other processes may be at "
+            f"them. Look again later, or go on with the study: {_next_command(study)}"
         )
     write_look(study, results)
 

@@ -86,7 +86,8 @@ def plot_pareto(
     ax.margins(x=0.16 if along is None else 0.24, y=0.16)
     if len(shown):
         widen(ax)
-        ax.set_ylim(bottom=max(ax.get_ylim()[0], -0.5))  # no accuracy is below zero
+        if shown[y].min() >= 0:  # room for a marker, and none for accuracies below zero
+            ax.set_ylim(bottom=max(ax.get_ylim()[0], -0.5))
     ax.set_xlabel("images per second (FPS), model alone, batch 1, logarithmic")
     ax.set_ylabel(f"{ACCURACIES.get(y, y)} (%)")
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda value, _: f"{value:g}"))
