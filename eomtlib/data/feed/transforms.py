@@ -1,8 +1,7 @@
 """Augmentation and resizing of an image together with its segment map.
 
 Image and map go through one mapping of pixel centres, which ``feed.resampling`` describes. Training
-computes only what a crop shows, with a resampling of its own; evaluation resizes whole images with
-Pillow. Every draw comes from the generator that is passed in.
+computes only what a crop shows. Every draw comes from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ class TrainTransform:
         Returns:
             The image ``[3, *size]``, padded with 0 at the bottom and right, and its segments,
             padded with void. Segments that the crop does not show are gone and the rest
-            renumbered; none may be left. The image is within one grey level of what Pillow makes of
-            the same crop of the image with its colours changed.
+            renumbered; none may be left.
         """
         image = self._jitter_colours(image, generator)
         flip = torch.rand((), generator=generator).item() < self.config.flip
