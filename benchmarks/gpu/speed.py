@@ -15,7 +15,6 @@ from benchmarks.gpu.schedule import Part
 from eomtlib.core.words import COST_IMAGE_SIZE, OWN_SIZES, RANDOM_WEIGHTS
 from eomtlib.evaluation.speed import ModelTiming, attention_kernel, measure_fps, time_model
 from eomtlib.inference.modes import in_mode
-from eomtlib.inference.row_attention import autocast_inference
 from eomtlib.inference.segmenter import Segmenter
 from eomtlib.models.parts.deformable_attention import set_sampler
 from eomtlib.study.parameters.resolving import resolve_settings
@@ -106,7 +105,7 @@ def time_run(run: Run, mode: str, sampler: str) -> dict[str, Any]:
     segmenter, views = folded(run, sampler)
     image, device = run.materials.val_set.read(0)[0], segmenter.device
     predict, eager = predictor(segmenter, mode), predictor(segmenter, "eager")
-    with autocast_inference(device, segmenter.precision):
+    with segmenter.running():
         apart = max(map(distance, predict(views), eager(views)))
         if mode != "eager":
             alone = measure_fps(lambda: predict(views), device=device, max_seconds=_AT_MOST_S)
@@ -114,7 +113,8 @@ def time_run(run: Run, mode: str, sampler: str) -> dict[str, Any]:
             timing = ModelTiming(alone, None, tuple(image.shape[-2:]), kernel)
     if mode == "eager":
         timing = time_model(segmenter, image, max_seconds=_AT_MOST_S)
-    record = run.record_timing([timing], mode=mode, sampler=sampler, session="")
+    measured = run.timing_record([timing], mode=mode, sampler=sampler, session="")
+    record = run.store.write(measured)
     said = f"{record.fps_model:.1f} images/s, attention {record.attention_kernel}"
     said += "" if mode == "eager" else f", logits {apart:.1e} from eager"
     return {"record": record.id, "fps": record.fps_model, "from_eager": apart, "says": said}

@@ -63,7 +63,7 @@ def wrong_about_cups(images):
 class Model(torch.nn.Module):
     """What a segmenter asks of a model, answered by a function."""
 
-    encoder = SimpleNamespace(image_size=CANVAS)
+    encoder = SimpleNamespace(image_size=CANVAS, products=lambda *_, **__: "default")
 
     def __init__(self, predict):
         super().__init__()
