@@ -79,18 +79,22 @@ def _precision(mode: str) -> str:
 def _modes() -> dict[str, Callable[[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]]]]:
     """Name → what makes a model's ``predict`` run in that mode."""
 
-    def in_precision(precision: str, model: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def in_precision(
+        precision: str, model: nn.Module, *, compiled: bool = False
+    ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         multiplied = model.encoder.products("cpu", precision, batch_size=1)
+
+        predict = torch.compile(model.predict, fullgraph=True) if compiled else model.predict
 
         def call(images: Tensor) -> tuple[Tensor, Tensor]:
             with autocast_inference("cpu", precision, multiplied=multiplied):
-                return model.predict(images)
+                return predict(images)
 
         return call
 
     modes = {
         EAGER: partial(in_precision, "float32"),
-        "float32 compiled": lambda model: torch.compile(model.predict, fullgraph=True),
+        "float32 compiled": partial(in_precision, "float32", compiled=True),
     }
     if fastest_precision("cpu") == "bfloat16":
         modes["bfloat16 eager"] = partial(in_precision, "bfloat16")
