@@ -33,7 +33,7 @@ import torch
 from eomtlib.core.machine import distributed
 from eomtlib.models.parts.batch_norm import BatchNorm
 from eomtlib.study.study import Study
-from tests.training.test_loop import spoil
+from tests.training.loop.test_loop import spoil
 
 distributed.join("cpu")
 folder = Path(sys.argv[1])
