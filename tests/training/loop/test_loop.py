@@ -298,7 +298,8 @@ def test_a_run_that_is_killed_ten_times_is_that_of_an_undisturbed_one(tmp_path):
     quiet = run_of(tmp_path / "quiet")
     quiet.learn()
     root = Path(__file__).parents[3]
-    program = "import sys\nfrom tests.training.loop import test_loop as t\nt.kill_at_random(sys.argv[1])"
+    lines = ("import sys", "from tests.training.loop import test_loop as t")
+    program = "\n".join((*lines, "t.kill_at_random(sys.argv[1])"))
     subprocess.run(
         [sys.executable, "-c", program, tmp_path / "disturbed"],
         env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
