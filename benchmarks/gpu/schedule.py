@@ -88,7 +88,7 @@ def run_parts(
         took = clock() - began
         if "error" not in found:
             expected[part.kind] = 1.2 * took
-        head = {"name": part.name, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+        head = {"name": part.name, "created": datetime.now(UTC).isoformat(timespec="microseconds")}
         head |= {"took_s": round(took, 1), "environment": asdict(environment(device))}
         write_file(path, json.dumps(head | found, indent=1, default=str) + "\n")
         print(f"{part.name}: {found.get('says', 'done')} ({took:.0f} s)", flush=True)
