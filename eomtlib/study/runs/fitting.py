@@ -27,14 +27,14 @@ BEST = "best"
 """The folder of the weights that validation found best, in the run's."""
 
 
-def begin(maker: Maker, folder: Path, *, steps: int) -> None:
+def begin(identity: Identity, folder: Path, *, steps: int, products: str) -> None:
     """Writes down how long a training is, by what it is done, and what model its states hold."""
-    identity, resumed = maker.identity, bool(states(folder))
+    resumed = bool(states(folder))
     before = str(read_plan(folder).get("code", "")).split("+") if resumed else []
     code = "+".join(dict.fromkeys([*before, code_digest()]))
     # What has begun goes on as it began, for the same digits.
-    multiplied = products_of(folder) if resumed else maker.products()
-    write_plan(folder, steps=steps, code=code, products=multiplied)
+    products = products_of(folder) if resumed else products
+    write_plan(folder, steps=steps, code=code, products=products)
     averaged = identity.recipe.ema_decay > 0
     save_unfinished(folder, identity.model_config(), averaged=averaged)
 

@@ -114,13 +114,11 @@ class Maker:
             num_classes=len(self.materials.classes),
         )
 
-    def products(self) -> str:
+    def products(self, model: SegmentationModel) -> str:
         """What multiplies the matrices of its training (``core.machine.cpu_products``)."""
         s = self.settings
-        with torch.device("meta"):
-            encoder = self.model(s.image_size, load_weights=False).encoder
         batch_size = s.batch_size // distributed.world_size() // s.gradient_accumulation
-        return encoder.products(s.device, s.precision, batch_size=batch_size)
+        return model.encoder.products(s.device, s.precision, batch_size=batch_size)
 
     def segmenter(
         self, model: SegmentationModel, *, folded: bool = False, mode: str = "eager"

@@ -175,7 +175,10 @@ class Run:
         )
         with PeakMemory(s.device) as memory:
             module = self.maker.module(steps)
-            distributed.on_first(lambda: begin(self.maker, folder, steps=steps))
+            multiplied = self.maker.products(module.model)
+            distributed.on_first(
+                lambda: begin(self.identity, folder, steps=steps, products=multiplied)
+            )
             result = fit(module, fit_options(self.maker, folder, steps=steps))
         return distributed.on_first(partial(self._finish, module, result, memory))
 
@@ -311,10 +314,7 @@ class Run:
             samples=len(self.materials.train_set),
             batch_size=s.batch_size,
             seconds_per_step=lambda: measure_step(
-                self.maker.module(1),
-                device=s.device,
-                precision=s.precision,
-                multiplied=self.maker.products(),
+                self.maker.module(1), device=s.device, precision=s.precision
             ),
         )
         return distributed.gathered(steps)[0]

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from eomtlib.core.machine import distributed
-from eomtlib.core.machine.cpu_products import DEFAULT, products
+from eomtlib.core.machine.cpu_products import products
 from eomtlib.core.machine.precision import autocast
 from eomtlib.training.loop.loggers import close_loggers, open_loggers
 from eomtlib.training.loop.segmentation_module import SegmentationModule
@@ -118,12 +118,7 @@ def trained_steps(run_dir: Path) -> int:
 
 
 def measure_step(
-    module: SegmentationModule,
-    *,
-    device: str,
-    precision: str,
-    multiplied: str = DEFAULT,
-    repeats: int = 3,
+    module: SegmentationModule, *, device: str, precision: str, repeats: int = 3
 ) -> float:
     """Seconds of one training step as ``fit`` does it, after a warm-up of two.
 
@@ -135,11 +130,12 @@ def measure_step(
     for batch in module.make_loader(steps=repeats + 2, first_step=0, rank=0, world_size=1):
         start = time.perf_counter()
         for part in batch.to(device).split(module.plan.accumulation):
-            with autocast(device, precision), products(multiplied):
-                predictions = module.model(part.images)
-                generators = [torch.Generator(device).manual_seed(i) for i in range(len(part))]
-                total = module.loss(predictions, part.segments, generators=generators).total
-            with products(multiplied):
+            encoder = module.model.encoder
+            with products(encoder.products(device, precision, batch_size=len(part))):
+                with autocast(device, precision):
+                    predictions = module.model(part.images)
+                    generators = [torch.Generator(device).manual_seed(i) for i in range(len(part))]
+                    total = module.loss(predictions, part.segments, generators=generators).total
                 total.backward()
         optimizer.step()
         optimizer.zero_grad()

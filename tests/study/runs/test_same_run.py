@@ -22,7 +22,6 @@ from eomtlib.evaluation.metrics import METRICS
 from eomtlib.inference.tasks import POST_PROCESSING_METHOD, get_task
 from eomtlib.study.runs import fitting
 from eomtlib.study.runs.fitting import begin, fit_options
-from eomtlib.study.runs.making import Maker
 from eomtlib.study.study import Study
 from eomtlib.training.loop.fit import TRAINING_METHOD
 from eomtlib.training.loop.plan_file import read_plan
@@ -160,24 +159,23 @@ def test_a_run_that_goes_on_under_other_code_says_so(tmp_path, monkeypatch):
     (run,) = study(tmp_path).runs
     for code in ("first", "second", "second", "first"):
         monkeypatch.setattr(fitting, "code_digest", lambda code=code: code)
-        begin(run.maker, run.folder, steps=6)
+        begin(run.identity, run.folder, steps=6, products=DEFAULT)
         (run.folder / RESUME_FILE).touch()
     assert read_plan(run.folder)["code"] == "first+second"
     (run.folder / RESUME_FILE).unlink()
-    begin(run.maker, run.folder, steps=6)
+    begin(run.identity, run.folder, steps=6, products=DEFAULT)
     assert read_plan(run.folder)["code"] == "first"
 
 
-def test_a_run_goes_on_with_the_products_that_it_began_with(tmp_path, monkeypatch):
+def test_a_run_goes_on_with_the_products_that_it_began_with(tmp_path):
     (run,) = study(tmp_path).runs
-    monkeypatch.setattr(Maker, "products", lambda self: ONEDNN)
-    begin(run.maker, run.folder, steps=6)
+    begin(run.identity, run.folder, steps=6, products=ONEDNN)
     (run.folder / RESUME_FILE).touch()
-    monkeypatch.setattr(Maker, "products", lambda self: DEFAULT)  # on another machine
-    begin(run.maker, run.folder, steps=6)
+    # On another machine.
+    begin(run.identity, run.folder, steps=6, products=DEFAULT)
     assert fit_options(run.maker, run.folder, steps=6).products == ONEDNN
     (run.folder / RESUME_FILE).unlink()
-    begin(run.maker, run.folder, steps=6)
+    begin(run.identity, run.folder, steps=6, products=DEFAULT)
     assert fit_options(run.maker, run.folder, steps=6).products == DEFAULT
 
 
