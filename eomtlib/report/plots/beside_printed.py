@@ -15,6 +15,7 @@ from eomtlib.report.frame import accuracy_of
 from eomtlib.report.plots.pareto import plot_pareto
 
 _MARGIN = 0.18
+_MARGIN_FOR_NAMES = 0.26
 
 
 def plot_beside_printed(ladders: Mapping[str, tuple[str, pd.DataFrame]]) -> Figure:
@@ -33,7 +34,7 @@ def plot_beside_printed(ladders: Mapping[str, tuple[str, pd.DataFrame]]) -> Figu
     limits = _around(both[figure] - reach, both[figure] + reach)
     fig, axes = plt.subplots(1, len(drawn), figsize=(6.2 * len(drawn), 4.6))
     for ax, (title, (said, rows)) in zip(axes, drawn.items(), strict=True):
-        ax.set_xlim(np.exp(_around(np.log(both["fps"]), np.log(both["fps"]))))
+        ax.set_xlim(np.exp(_around(*[np.log(both["fps"])] * 2, _MARGIN_FOR_NAMES)))
         ax.set_ylim(limits)
         plot_pareto(rows, y=figure, title=title, subtitle=said, ax=ax)
         first = LADDER[rows["rung"].iloc[0]].title
@@ -47,8 +48,8 @@ def _relative(rows: pd.DataFrame, figure: str) -> pd.DataFrame:
     return rows.assign(**{"fps": rows["fps"] / first["fps"], figure: rows[figure] - first[figure]})
 
 
-def _around(low: pd.Series, high: pd.Series) -> tuple[float, float]:
-    """From the least to the largest, with a margin."""
+def _around(low: pd.Series, high: pd.Series, share: float = _MARGIN) -> tuple[float, float]:
+    """From the least to the largest, with a share of that on both sides."""
     bottom, top = low.min(), high.max()
-    margin = _MARGIN * (top - bottom)
+    margin = share * (top - bottom)
     return bottom - margin, top + margin

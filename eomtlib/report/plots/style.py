@@ -78,8 +78,8 @@ def widen(ax: Axes, least: float = 10.0) -> None:
 
 
 def small_print(fig: Figure, notes: Sequence[str]) -> None:
-    """Writes what must be said below a figure."""
-    text = "  ".join(note for note in notes if note)
+    """Writes what must be said below a figure, each note as a sentence."""
+    text = "  ".join(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes if note)
     if text:
         # Letters of this size are about half as wide as high.
         text = textwrap.fill(text, width=int(fig.get_size_inches()[0] * 72 / 4.2))

@@ -74,7 +74,7 @@ def test_a_training_that_has_not_ended_is_hollow_and_in_no_front():
 def test_what_has_no_value_is_left_out_and_said():
     table = pd.DataFrame({"rung": ["eomt", "pmt"], "fps": [10.0, 20.0], "pq": [50.0, None]})
     fig = plot_pareto(table, note="short training")
-    assert any("short training" in t.get_text() and "PMT" in t.get_text() for t in fig.texts)
+    assert any("Short training." in t.get_text() and "PMT" in t.get_text() for t in fig.texts)
     plot_pareto(table.assign(pq=None))  # nothing was trained
 
 
