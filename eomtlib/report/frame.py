@@ -10,10 +10,10 @@ import pandas as pd
 
 from eomtlib.core.words import ACCURACIES, FIGURES
 from eomtlib.models.ladder import LADDER
-from eomtlib.report.timings import by_time, representative, said_of, spread
+from eomtlib.report.timings import by_time, said_of, same_measure, spread
 from eomtlib.study.records.keys import Architecture
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
-from eomtlib.study.records.store import RunResult
+from eomtlib.study.records.store import RunResult, fastest, in_turns
 from eomtlib.study.runs.run import Run
 from eomtlib.study.study import Study
 
@@ -47,9 +47,9 @@ def to_frame(study: Study) -> pd.DataFrame:
     Columns ``rung``, ``step``, ``size``, ``pretraining``, ``dataset``, ``seed``, ``masking`` and
     ``inference_masking``, and whatever else the runs differ in;
     then costs (``params_m``, ``gmacs``, ``fps``, ``fps_spread`` in percent, ``fps_end_to_end``,
-    ``mode``, ``sampler``, ``attention``, ``machine``), accuracy in percent (the task's
-    ``words.FIGURES``; empty where nothing was trained) and ``steps``, ``train_minutes``,
-    ``peak_memory`` (GiB) of the training.
+    ``session`` of its timing, ``mode``, ``sampler``, ``attention``, ``machine``), accuracy in
+    percent (the task's ``words.FIGURES``; empty where nothing was trained) and ``steps``,
+    ``train_minutes``, ``peak_memory`` (GiB) of the training.
     """
     rows = zip(study.points, study.runs, study.results, strict=True)
     return pd.DataFrame([_run_row(*row) for row in rows])
@@ -86,7 +86,7 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
 
     A timing belongs to an evaluation if it is of the same architecture and hardware: what was
     trained beside others had fewer threads than a model that is timed alone. Of several at the
-    newest one's image size, the fastest mode and sampler are shown, by their newest timing.
+    newest one's image size, the fastest mode and sampler are shown, as ``store.in_turns`` has them.
     Cells without a value are empty; sizes are ``height x width`` texts, such as ``640x640``.
     Metrics other than PQ's get columns of their own at the end.
 
@@ -97,7 +97,7 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     for record in by_time(records):
         by_kind[record.kind].append(record)
     trainings = {record.id: record for record in by_kind["training"]}
-    rows = []
+    found = []
     for evaluation in by_kind["evaluation"]:
         if evaluation.variant:
             continue
@@ -113,7 +113,12 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
             if timing.key.architecture.agrees(architecture)
             and timing.environment.hardware == evaluation.environment.hardware
         ]
-        rows.append(_record_row(evaluation, training, representative(timings)))
+        found.append((evaluation, training, timings))
+    chosen = in_turns([same_measure(timings) for *_, timings in found])
+    rows = [
+        _record_row(*records, fastest(own) if own else None)
+        for (*records, _), own in zip(found, chosen, strict=True)
+    ]
     others = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
     return pd.DataFrame(rows, columns=[*_COLUMNS, *others])
 
@@ -147,7 +152,7 @@ def _figures(result: RunResult, *, task: str) -> dict[str, Any]:
     if timing is not None:
         row = {"params_m": timing.params_m, "gmacs": timing.gmacs}
         row |= {"fps": timing.fps_model, "fps_spread": spread(timing)}
-        row |= {"fps_end_to_end": timing.fps_end_to_end}
+        row |= {"fps_end_to_end": timing.fps_end_to_end, "session": timing.session}
     for name in FIGURES[task]:
         row[name] = result.evaluation.metrics[name] if result.evaluation else float("nan")
     if result.training is not None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from eomtlib.study.records.kinds import Record, TimingRecord
-from eomtlib.study.records.store import fastest
+from eomtlib.study.records.store import fastest, in_turns
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
 
@@ -17,16 +17,21 @@ _AnyRecord = TypeVar("_AnyRecord", bound=Record)
 def representative(timings: Sequence[TimingRecord]) -> TimingRecord | None:
     """Of timings of one model on one machine, the one to show; None where there is none.
 
-    Of those at the newest one's image size and by its method, the fastest mode and sampler, by
-    their newest timing. The fastest of all time would grow with every repetition.
+    It is the fastest mode and sampler, by their newest timing: the fastest of all time would grow
+    with every repetition.
     """
+    (own,) = in_turns([same_measure(timings)])
+    return fastest(own) if own else None
+
+
+def same_measure(timings: Sequence[TimingRecord]) -> list[TimingRecord]:
+    """Those at the newest one's image size and by its method."""
     timings = by_time(timings)
-    newest = {
-        (t.mode, t.sampler, t.dtype): t
+    return [
+        t
         for t in timings
         if (t.cost_image_size, t.method) == (timings[-1].cost_image_size, timings[-1].method)
-    }
-    return fastest(list(newest.values())) if newest else None
+    ]
 
 
 def by_time(records: Iterable[_AnyRecord]) -> list[_AnyRecord]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -31,7 +31,7 @@ from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.parameters.settings import Settings, StudyParameters
 from eomtlib.study.planning import Plan, make_plan
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.records.store import ResultStore, RunResult
+from eomtlib.study.records.store import ResultStore, RunResult, in_turns
 from eomtlib.study.runs.materials import Materials
 from eomtlib.study.runs.run import Run
 from eomtlib.study.side_by_side import check_jobs, default_jobs, learn_side_by_side
@@ -200,8 +200,10 @@ class Study:
 
     @property
     def results(self) -> list[RunResult]:
-        """The records of every run, as far as they are there."""
-        return [run.result() for run in self.runs]
+        """The records of every run, as far as they are there, with timings of one session."""
+        found = [run.result() for run in self.runs]
+        timings = in_turns([result.timings for result in found])
+        return [replace(r, timings=own) for r, own in zip(found, timings, strict=True)]
 
     @property
     def first_runs(self) -> list[Run]:

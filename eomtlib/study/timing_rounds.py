@@ -60,31 +60,37 @@ class TimingJob:
 
 
 def time_missing(runs: Sequence[Run]) -> None:
-    """Times the models of some runs in turns, each architecture that was not timed yet once.
+    """Times the models of some runs in turns, where one of them was not timed yet.
 
-    On one machine and into one results folder, one process times at a time.
+    The others are then timed again, so that speeds may be divided, but not where that would take
+    minutes. On one machine and into one results folder, one process times at a time.
     """
     distributed.on_first(lambda: _time_alone(runs))
 
 
 def _time_alone(runs: Sequence[Run]) -> None:
-    if not _untimed(runs):
+    if not _jobs(runs):
         return
     machine = environment(runs[0].settings.device).machine
     path = runs[0].store.root / f"timing-{config_hash({'machine': machine})[:8]}.lock"
     with held(path, name="timing", say=runs[0].say, wait=True, alone=True):
-        for record in time_in_rounds(_untimed(runs)):
+        for record in time_in_rounds(_jobs(runs)):
             runs[0].store.write(record)
 
 
-def _untimed(runs: Sequence[Run]) -> list[TimingJob]:
+def _jobs(runs: Sequence[Run]) -> list[TimingJob]:
+    """What is to be timed, each architecture once; nothing where nothing is missing."""
     jobs: list[TimingJob] = []
+    is_missing = False
     for run in runs:
-        for mode, sampler in run.missing_timings():
-            job = TimingJob(run, mode, sampler)
-            if job.key not in [other.key for other in jobs]:
+        untimed = run.missing_timings()
+        is_missing |= bool(untimed)
+        for way in run.identity.variants:
+            job = TimingJob(run, *way)
+            is_quick = job.mode not in _COMPILING
+            if (way in untimed or is_quick) and job.key not in [other.key for other in jobs]:
                 jobs.append(job)
-    return jobs
+    return jobs if is_missing else []
 
 
 def time_in_rounds(jobs: Sequence[TimingJob], *, most: int | None = None) -> list[TimingRecord]:
@@ -97,7 +103,7 @@ def time_in_rounds(jobs: Sequence[TimingJob], *, most: int | None = None) -> lis
     Returns:
         A record of each, which is not written yet.
     """
-    session = datetime.now(UTC).isoformat(timespec="seconds")
+    session = datetime.now(UTC).isoformat(timespec="milliseconds")
     timed: list[list[ModelTiming]] = [[] for _ in jobs]
     turns = [min(job.rounds, most or job.rounds) for job in jobs]
     shown = any(job.run.materials.progress for job in jobs)

@@ -8,6 +8,7 @@ from eomtlib.evaluation.speed import Timing, merge_timings
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import note_beside
 from eomtlib.report.timings import apart
+from eomtlib.study.records.store import in_turns
 from eomtlib.study.study import Study, grid
 from eomtlib.study.timing_rounds import ROUNDS, TimingJob, time_in_rounds
 from tests.samples import SMOKE, timing
@@ -68,6 +69,21 @@ def test_what_was_timed_apart_is_said():
     assert apart(sizes).endswith("2 different times: nano; then micro")
 
 
+def test_of_several_timings_those_of_one_session_are_shown():
+    def timed(rung, hour, **more):
+        when = f"2026-01-01T{hour}:00:00+00:00"
+        return timing(rung=rung, session=when, created=when, **more)
+
+    eomt, pmt = [timed("eomt", "09"), timed("eomt", "12")], [timed("pmt", "09")]
+    assert in_turns([eomt, pmt]) == [(eomt[0],), (pmt[0],)]
+    assert in_turns([eomt]) == [(eomt[1],)]
+    assert in_turns([eomt[1:], pmt, []]) == [(eomt[1],), (pmt[0],), ()]
+    compiled = timed("eomt", "10", mode="compiled")
+    assert in_turns([[compiled, *eomt], pmt])[0] == (compiled, eomt[0])
+    unknown = timing(rung="eomt", session="", created="2026-01-02T09:00:00+00:00")
+    assert in_turns([[eomt[0], unknown]]) == [(eomt[0],)]
+
+
 @pytest.mark.usefixtures("brief")
 def test_a_study_times_each_architecture_once_and_all_together(tmp_path, monkeypatch):
     monkeypatch.setenv("EOMTLIB_CACHE", str(tmp_path / "cache"))
@@ -81,5 +97,9 @@ def test_a_study_times_each_architecture_once_and_all_together(tmp_path, monkeyp
     assert timings[0].session == timings[1].session != ""
     assert "different times" not in said
     more, said = run(seed="0", rung="eomt,pmt")
-    assert more[0] == timings[1]  # found again, so the new one was timed at another time
-    assert "2 different times: eomt; then pmt" in said
+    # What was timed before is timed again beside the new one, and each study keeps its own.
+    assert more[0].key == timings[1].key
+    assert more[0].session == more[1].session > timings[1].session
+    assert "different times" not in said
+    assert run(seed="0,1", rung="eomt-masked,eomt")[0] == timings
+    assert run(seed="0", rung="eomt,pmt")[0] == more

@@ -130,6 +130,9 @@ def masking_answer(
     for model, part in frame.groupby("model", sort=False):
         fps = part.groupby("way")["fps"].first()
         if {MASKED, ANNEALED} <= set(fps.index):
+            if not _in_turns(part[part["way"].isin([MASKED, ANNEALED])]):
+                said.append(f"{model} was timed with masks and without at different times.")
+                continue
             said.append(
                 f"{model} runs {fps[ANNEALED] / fps[MASKED]:.1f} times as fast without masks as "
                 f"with them ({fps[ANNEALED]:.3g} against {fps[MASKED]:.3g} images a second)."
@@ -282,6 +285,11 @@ def steps_of(frame: pd.DataFrame) -> dict[str, str]:
     return dict(zip(chosen[1:], chosen, strict=False))
 
 
+def _in_turns(rows: pd.DataFrame) -> bool:
+    """Whether FPS may be divided: those of other times may be of another load or clock."""
+    return "session" not in rows or rows["session"].nunique() == 1
+
+
 def speed_sentences(frame: pd.DataFrame, *, by: str = "size") -> list[str]:
     """How much faster EoMT is than ViT-Adapter + Mask2Former, for each value of ``by``."""
     said = []
@@ -290,6 +298,12 @@ def speed_sentences(frame: pd.DataFrame, *, by: str = "size") -> list[str]:
         if not {"eomt", BASELINE} <= set(fps.index):
             continue
         ours, theirs = fps["eomt"], fps[BASELINE]
+        if not _in_turns(part[part["rung"].isin(["eomt", BASELINE])]):
+            said.append(
+                f"EoMT and {LADDER[BASELINE].title} ({value}) were timed at different times: "
+                f"{ours:.3g} and {theirs:.3g} images a second."
+            )
+            continue
         params = part.groupby("rung")["params_m"].first()
         share = 100 * params["eomt"] / params[BASELINE]
         said.append(

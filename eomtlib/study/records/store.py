@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -135,12 +136,34 @@ class RunResult:
     @property
     def timing(self) -> TimingRecord | None:
         """In the fastest mode and with the fastest sampler; None where it was not timed."""
-        return fastest(self.timings) if self.timings else None
+        (own,) = in_turns([self.timings])
+        return fastest(own) if own else None
 
     @property
     def unfinished(self) -> str:
         """How far a training is that has not ended; empty for what has, or never began."""
         return self.evaluation.label if self.evaluation and self.training is None else ""
+
+
+def in_turns(models: Sequence[Sequence[TimingRecord]]) -> list[tuple[TimingRecord, ...]]:
+    """Of what was timed more than once what belongs together: speeds of one session may be divided.
+
+    Args:
+        models: the timings of each of the models that are shown beside each other.
+
+    Returns:
+        Of each, one timing for every mode, sampler and number format: of the session that has most
+        of the models, and of the newest of such sessions.
+    """
+    covered = Counter(session for own in models for session in {t.session for t in own} - {""})
+
+    def rank(timing: TimingRecord) -> tuple[int, datetime]:
+        return covered[timing.session], datetime.fromisoformat(timing.created)
+
+    return [
+        tuple({(t.mode, t.sampler, t.dtype): t for t in sorted(own, key=rank)}.values())
+        for own in models
+    ]
 
 
 def fastest(records: Sequence[TimingRecord]) -> TimingRecord:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eomtlib.report.answers import ablation_answer
+from eomtlib.report.answers import MASKED, ablation_answer, masking_answer
 from eomtlib.report.answers.answer import Answer
+from eomtlib.report.answers.notebooks import ANNEALED
 from eomtlib.study.parameters.parameter_cell import ParameterCell
 from eomtlib.study.study import Study
 
@@ -32,6 +33,19 @@ def test_nothing_trained_still_tells_the_speed(tmp_path):
     said = ablation_answer(study(tmp_path, train=False), frame(1, pq=False)).sentences
     assert said[0].startswith("EoMT runs 4.0 times as fast as ViT-Adapter + Mask2Former")
     assert said[-1].startswith("Nothing was trained")
+
+
+def test_speeds_of_different_times_are_not_divided(tmp_path):
+    one = study(tmp_path, train=False)
+    timed = frame(1, pq=False).assign(session=["a", "b", "a"])
+    assert "4.0 times as fast" in ablation_answer(one, timed).sentences[0]
+    said = ablation_answer(one, timed.assign(session=["a", "a", "b"])).sentences
+    assert "at different times: 200 and 50 images a second" in said[0]
+    assert not any("times as fast" in text for text in said)
+    ways = timed.iloc[[0, 2]].assign(model="EoMT", way=[MASKED, ANNEALED])
+    assert "4.0 times as fast without masks" in masking_answer(one, ways).sentences[0]
+    apart = masking_answer(one, ways.assign(session=["a", "b"])).sentences[0]
+    assert apart == "EoMT was timed with masks and without at different times."
 
 
 def test_a_short_training_says_what_it_can_and_what_more_would_take(tmp_path):
