@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,13 @@ class Plan:
         said: paragraphs, as a terminal shows them.
         table: one row for each run.
         seconds: estimate for all that is left to do.
+        at_once: how many trainings share the machine.
     """
 
     said: tuple[str, ...]
     table: pd.DataFrame
     seconds: float
+    at_once: int = 1
 
     @property
     def text(self) -> str:
@@ -54,7 +56,12 @@ class Plan:
 
 
 def make_plan(
-    runs: Sequence[Run], points: Sequence[Mapping[str, Any]], *, train: bool, timed: bool = True
+    runs: Sequence[Run],
+    points: Sequence[Mapping[str, Any]],
+    *,
+    train: bool,
+    timed: bool = True,
+    at_once: Callable[[float], int] = lambda _: 1,
 ) -> Plan:
     """Estimates each run's time from its GMACs and the speed of a matrix product here.
 
@@ -63,32 +70,14 @@ def make_plan(
         points: what tells each from the others, for the table.
         train: whether anything is trained.
         timed: whether speed is measured as well.
+        at_once: seconds that all takes one after the other → how many are trained at once.
     """
     first = runs[0].settings
     rate = _EFFICIENCY * matmul_gmacs(first.device, first.precision)
-    rows, total, known = [], 0.0, set()
-    for run, point in zip(runs, points, strict=True):
-        steps, seconds = _estimate(run, rate, train=train)
-        if not timed:
-            del seconds["timing"]
-        # Runs that differ in inference alone share a training.
-        if (digest := run.identity.training_key.digest()) in known:
-            seconds["training"] = 0.0
-        known.add(digest)
-        done = run.finished()
-        left = sum(value for kind, value in seconds.items() if kind not in done)
-        total += left
-        gmacs = run.maker.costs(run.settings.image_size)[1]
-        rows.append(
-            {
-                **point,
-                "steps": steps if train else 0,
-                "GMACs at training size": round(gmacs, 2),
-                "finished": ", ".join(done) or "–",
-                "about": format_seconds(left),
-                "seconds": left,
-            }
-        )
+    kinds = {"train": train, "timed": timed}
+    jobs = at_once(sum(row["seconds"] for row in _rows(runs, points, rate, **kinds)))
+    rows = _rows(runs, points, rate, **kinds, at_once=jobs)
+    total = sum(row["seconds"] for row in rows)
     # Configurations that differ in a seed share one pretraining.
     before = {run.materials.pretraining: run for run in runs if run.materials.must_pretrain}
     said = []
@@ -112,7 +101,7 @@ def make_plan(
         said.append("Nothing has been tried on mps yet: look twice at what comes out.")
     if first.label and train:
         said.insert(0, f"{first.label}; it shows that everything runs, not what it reaches.")
-    return Plan((text, *said), pd.DataFrame(rows), total)
+    return Plan((text, *said), pd.DataFrame(rows), total, jobs)
 
 
 def matmul_gmacs(device: str, precision: str) -> float:
@@ -136,17 +125,55 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _estimate(run: Run, rate: float, *, train: bool) -> tuple[int, dict[str, float]]:
-    """The steps of a training, and the seconds of each kind of record."""
+def _rows(
+    runs: Sequence[Run],
+    points: Sequence[Mapping[str, Any]],
+    rate: float,
+    *,
+    train: bool,
+    timed: bool,
+    at_once: int = 1,
+) -> list[dict[str, Any]]:
+    """One for each run: what tells it from the others, and the share of all that it takes."""
+    rows, known = [], set()
+    for run, point in zip(runs, points, strict=True):
+        steps, seconds = _estimate(run, rate, train=train, at_once=at_once)
+        if not timed:
+            del seconds["timing"]
+        # Runs that differ in inference alone share a training.
+        if (digest := run.identity.training_key.digest()) in known:
+            seconds["training"] = 0.0
+        known.add(digest)
+        done = run.finished()
+        left = sum(value for kind, value in seconds.items() if kind not in done)
+        gmacs = run.maker.costs(run.settings.image_size)[1]
+        rows.append(
+            {
+                **point,
+                "steps": steps if train else 0,
+                "GMACs at training size": round(gmacs, 2),
+                "finished": ", ".join(done) or "–",
+                "about": format_seconds(left),
+                "seconds": left,
+            }
+        )
+    return rows
+
+
+def _estimate(run: Run, rate: float, *, train: bool, at_once: int) -> tuple[int, dict[str, float]]:
+    """The steps of a training, and the seconds of each kind of record.
+
+    Trainings at the same time share what multiplies; what else a step does, each does on its own.
+    """
     s = run.settings
     forward = run.maker.costs(s.image_size)[1] / rate
-    per_step = _TRAINING_FACTOR * s.batch_size * forward + _STEP_OVERHEAD[s.kind]
+    per_step = _TRAINING_FACTOR * s.batch_size * forward + _STEP_OVERHEAD[s.kind] / at_once
     steps = parse_duration(s.duration).steps(
         samples=len(run.materials.train_set),
         batch_size=s.batch_size,
         seconds_per_step=lambda: per_step,
     )
-    evaluation = run.materials.num_val * (forward + _EVALUATION_OVERHEAD[s.kind])
+    evaluation = run.materials.num_val * (forward + _EVALUATION_OVERHEAD[s.kind] / at_once)
     timing = _TIMING_PASSES * run.maker.costs(s.cost_image_size)[1] / rate + _TIMING_SECONDS
     if not train:
         return steps, {"timing": timing}

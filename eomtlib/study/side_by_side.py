@@ -55,20 +55,22 @@ def check_jobs(jobs: int) -> int:
     return 1
 
 
-def default_jobs(runs: Sequence[Run], *, seconds: Callable[[], float]) -> int:
+def default_jobs(runs: Sequence[Run], *, seconds: float) -> int:
     """How many of some runs are best trained at once: several only of small models on a CPU.
 
     Args:
         runs: to be trained.
-        seconds: returns how long they are expected to take one after the other.
+        seconds: that they are expected to take one after the other.
     """
+    if seconds < _WORTH_A_PROCESS * len(runs):
+        return 1
     small = all(
         run.settings.size in OWN_SIZES
         and run.settings.device == "cpu"
         and default_workers(run.materials.train_set) == 0
         for run in runs
     )
-    if not small or seconds() < _WORTH_A_PROCESS * len(runs):
+    if not small:
         return 1
     memory = psutil.virtual_memory().available // _BYTES_OF_A_PROCESS
     return max(1, min(torch.get_num_threads(), len(runs), memory, _MOST_BY_DEFAULT))

@@ -220,7 +220,9 @@ class Study:
             ConfigurationError: for a run that cannot be built.
         """
         self._check()
-        return make_plan(self.runs, self.points, train=self.train, timed=timed)
+        return make_plan(
+            self.runs, self.points, train=self.train, timed=timed, at_once=self._at_once
+        )
 
     def run(self) -> list[RunResult]:
         """Does every run, as far as it is not done already, in the order given.
@@ -272,9 +274,8 @@ class Study:
             The threads of each.
         """
         self._check()
-        left = self._left()
-        threads = max(1, torch.get_num_threads() // max(1, self._at_once(left)))
-        if runs := [run for run in left if run.rung in rungs]:
+        threads = max(1, torch.get_num_threads() // self.plan().at_once)
+        if runs := [run for run in self._left() if run.rung in rungs]:
             learn_side_by_side(runs, jobs=len(runs), threads=threads, is_over=is_over)
         return threads
 
@@ -298,7 +299,7 @@ class Study:
         if self._jobs == 1:
             return
         runs = self._left()
-        if len(runs) > 1 and (jobs := self._at_once(runs)) > 1:
+        if len(runs) > 1 and (jobs := self.plan().at_once) > 1:
             learn_side_by_side(runs, jobs=jobs)
 
     def _left(self) -> list[Run]:
@@ -306,9 +307,11 @@ class Study:
         left = {r.identity.training_key.digest(): r for r in self.runs if not r.is_learnt()}
         return list(left.values())
 
-    def _at_once(self, runs: Sequence[Run]) -> int:
-        jobs = self._jobs or default_jobs(runs, seconds=lambda: self.plan().seconds)
-        return min(jobs, len(runs))
+    def _at_once(self, seconds: float) -> int:
+        """How many trainings at once, of all that are left and take so long one after the other."""
+        runs = self._left() if self.train else []
+        jobs = self._jobs or default_jobs(runs, seconds=seconds)
+        return max(1, min(jobs, len(runs)))
 
 
 def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:

@@ -84,12 +84,12 @@ def test_several_at_once_only_where_small_models_take_minutes(tmp_path, monkeypa
     options = {"results_dir": tmp_path, "rungs": "eomt", "progress": False}
     (small,) = Study(**options, **SMOKE).runs
     (large,) = Study(**options, **SMOKE | {"size": "small", "pretraining": "none"}).runs
-    assert default_jobs([small] * 3, seconds=lambda: 200) == 3
-    assert default_jobs([small] * 9, seconds=lambda: 2000) == 4
+    assert default_jobs([small] * 3, seconds=200) == 3
+    assert default_jobs([small] * 9, seconds=2000) == 4
     free.available = 5 << 30
-    assert default_jobs([small] * 9, seconds=lambda: 2000) == 2
-    assert default_jobs([small] * 3, seconds=lambda: 100) == 1
-    assert default_jobs([small, large], seconds=lambda: 1000) == 1
+    assert default_jobs([small] * 9, seconds=2000) == 2
+    assert default_jobs([small] * 3, seconds=100) == 1
+    assert default_jobs([small, large], seconds=1000) == 1
 
 
 def test_each_process_takes_a_gpu_where_none_is_named(monkeypatch):

@@ -19,6 +19,7 @@ from eomtlib.core.errors import CheckpointError, ConfigurationError, DataError
 from eomtlib.core.words import FIGURES
 from eomtlib.models.checkpoints import load_model
 from eomtlib.report.pictures import segmentations
+from eomtlib.study import planning
 from eomtlib.study.study import Study
 from eomtlib.training.loop.fit import fit, read_curves
 from eomtlib.training.loop.plan_file import write_plan
@@ -102,6 +103,18 @@ def test_the_plan_says_what_is_left(tmp_path):
     after = study(tmp_path, "eomt,pmt").plan()
     assert after.table["finished"].tolist() == ["training, evaluation, timing", "–"]
     assert after.seconds < before.seconds
+
+
+def test_trainings_at_once_share_what_does_not_multiply(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "matmul_gmacs", lambda *_: 50.0)
+    alone, both, all_three = (
+        study(tmp_path, "eomt,eomt-masked,pmt", duration="9000steps", jobs=jobs).plan()
+        for jobs in (1, 2, 8)
+    )
+    assert (alone.at_once, both.at_once, all_three.at_once) == (1, 2, 3)
+    # Loading, loss and optimizer of nano take longer than its products.
+    assert 0.5 * alone.seconds < both.seconds < 0.75 * alone.seconds
+    assert all_three.seconds < both.seconds
 
 
 @pytest.mark.parametrize(
