@@ -7,19 +7,13 @@ they go before the product: few callers need all queries in all pixels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-
-_PARTS = 64
-"""That a sum over pixels is made in on CPUs, where it can be divided so: some for each core."""
 
 
 @dataclass(frozen=True)
@@ -123,54 +117,14 @@ def matched_masks(
             rows.extend(features[images, queries[layer]].float() for layer in group)
             continue
         chosen = torch.stack([layers[layer].embeddings[images, queries[layer]] for layer in group])
-        masks = _OwnImageProduct.apply(features.to(chosen.dtype), chosen, tuple(counts))
-        rows.append(masks.flatten(0, 1).float())
-    return torch.cat(rows)
-
-
-class _OwnImageProduct(torch.autograd.Function):
-    """Embeddings ``[G, N, C]`` times the features ``[B, C, h, w]`` of their own images.
-
-    A matrix product for each image, as the numbers of their rows differ. Autograd would hold the
-    gradient of the features twice, by image and as a whole; here it is written in its place.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, chosen: Tensor, counts: tuple[int, ...]) -> Tensor:
-        ctx.save_for_backward(features, chosen)
-        ctx.counts = counts
-        tables = features.permute(0, 2, 3, 1).flatten(1, 2)
+        # A matrix product for each image, as the numbers of their rows differ.
+        pixels = features.to(chosen.dtype).permute(0, 2, 3, 1).flatten(1, 2).unbind()
         masks = [
-            (table @ rows.flatten(0, 1).T).T.unflatten(0, rows.shape[:2])
-            for table, rows in zip(tables, chosen.split(counts, 1), strict=True)
+            (table @ own.flatten(0, 1).T).T.unflatten(0, own.shape[:2])
+            for table, own in zip(pixels, chosen.split(tuple(counts), 1), strict=True)
         ]
-        return torch.cat(masks, dim=1).unflatten(2, features.shape[2:])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        features, chosen = ctx.saved_tensors
-        tables = features.permute(0, 2, 3, 1).flatten(1, 2)
-        of_tables = torch.empty_like(tables, memory_format=torch.contiguous_format)
-        of_chosen = []
-        parts = gradient.split(ctx.counts, 1), chosen.split(ctx.counts, 1)
-        for table, of_table, part, rows in zip(tables, of_tables, *parts, strict=True):
-            part = part.flatten(2).flatten(0, 1)
-            torch.mm(part.T, rows.flatten(0, 1), out=of_table)
-            of_chosen.append(_few_rows(part, table).unflatten(0, rows.shape[:2]))
-        of_features = of_tables.unflatten(1, features.shape[2:]).permute(0, 3, 1, 2)
-        return of_features, torch.cat(of_chosen, dim=1), None
-
-
-def _few_rows(few: Tensor, table: Tensor) -> Tensor:
-    """``[T, P] @ [P, C]`` for small T and large P.
-
-    CPUs do this product on one core, and in parts of P on all of them.
-    """
-    parts = math.gcd(len(table), _PARTS) if few.device.type == "cpu" else 1
-    return torch.bmm(
-        few.unflatten(1, (parts, -1)).transpose(0, 1), table.unflatten(0, (parts, -1))
-    ).sum(0)
+        rows.append(torch.cat(masks, 1).unflatten(2, features.shape[2:]).flatten(0, 1).float())
+    return torch.cat(rows)
 
 
 @dataclass(frozen=True)

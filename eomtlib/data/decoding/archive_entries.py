@@ -15,7 +15,7 @@ NO_CHECKSUM = -1
 
 
 class Entry(NamedTuple):
-    """Where and how a file lies in an archive: numbers, as an array of them takes little room."""
+    """Where and how a file lies in an archive."""
 
     offset: int
     """Of the entry's header in a zip archive, of the content in a tar archive."""

@@ -169,22 +169,17 @@ class ArchiveStore:
             raise DataError(
                 f"{self._label}: is no complete {kind} archive ({error}); fetch it again."
             ) from error
-        kept = {
-            name.removeprefix(self._prefix).encode(errors="replace"): entry
-            for name, entry in listed.items()
+        self._entries = {
+            name.removeprefix(self._prefix).encode(errors="replace").decode(): entry
+            for name, entry in sorted(listed.items())
             if name.startswith(self._prefix) and not is_hidden(name)
         }
-        # Arrays, which workers share instead of copying objects; of bytes, as NumPy takes four for
-        # each character of a str.
-        names = sorted(kept)
-        self._names = np.array(names, np.bytes_)
-        self._entries = np.array([kept[name] for name in names], np.int64).reshape(-1, 5)
-        unusable = np.flatnonzero(self._entries[:, 3] == UNUSABLE)
-        if len(unusable):
-            raise DataError(
-                f"{self.where(names[unusable[0]].decode())}: is encrypted or packed in a way other "
-                "than 'deflate'; pack the archive again."
-            )
+        for name, entry in self._entries.items():
+            if entry.method == UNUSABLE:
+                raise DataError(
+                    f"{self.where(name)}: is encrypted or packed in a way other than 'deflate'; "
+                    "pack the archive again."
+                )
 
     def nested(self, name: str, folder: str = "") -> ArchiveStore:
         """The zip archive that lies in this one under ``name``."""
@@ -197,10 +192,10 @@ class ArchiveStore:
 
     def names(self) -> list[str]:
         """As in ``Store``."""
-        return [name.decode() for name in self._names.tolist()]
+        return list(self._entries)
 
     def __contains__(self, name: str) -> bool:
-        return self._position(name) is not None
+        return name in self._entries
 
     def read(self, name: str) -> bytes:
         """As in ``Store``."""
@@ -253,16 +248,11 @@ class ArchiveStore:
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise self._damaged(name, error) from error
 
-    def _position(self, name: str) -> int | None:
-        position = int(np.searchsorted(self._names, name.encode()))
-        there = position < len(self._names) and self._names[position] == name.encode()
-        return position if there else None
-
     def _entry(self, name: str) -> Entry:
-        position = self._position(check_name(name, self._label))
-        if position is None:
+        entry = self._entries.get(check_name(name, self._label))
+        if entry is None:
             raise DataError(f"{self.where(name)}: the archive has no such file; fetch it again.")
-        return Entry(*self._entries[position].tolist())
+        return entry
 
     def _opened(self, name: str) -> BinaryIO:
         """The archive's file, at the start of the content."""
