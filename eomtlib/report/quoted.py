@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,9 @@ from eomtlib.core.code_digest import code_digest
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.escaping import for_markdown
 from eomtlib.core.hyperparameters import in_key
+from eomtlib.core.words import OWN_SIZES
 from eomtlib.models.ladder import LADDER
+from eomtlib.report.claims import claim_table
 from eomtlib.report.frame import to_dataframe
 from eomtlib.report.papers.filling import read_records
 from eomtlib.report.papers.printed import load_paper_table
@@ -56,8 +59,8 @@ def quote(text: str, gallery: Path) -> str:
 
     def written(region: re.Match[str]) -> str:
         start, name, _, end = region.groups()
-        say, pretrainings = QUOTED[check_choice("figures", name, QUOTED)]
-        runs, used = _newest(gallery, pretrainings)
+        say, chosen = QUOTED[check_choice("figures", name, QUOTED)]
+        runs, used = chosen(gallery)
         return f"{start}{say(runs, used)}\n\n<sub>{_measured_at(used)}</sub>\n{end}"
 
     return _REGION.sub(written, text)
@@ -153,18 +156,30 @@ def pretraining(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     )
 
 
-QUOTED: dict[str, tuple[Callable[[pd.DataFrame, Sequence[Record]], str], tuple[str, ...]]] = {
-    "headline": (headline, ("none",)),
-    "ladder": (ladder, ("none",)),
-    "spread": (spread, ("none",)),
-    "pretraining": (pretraining, ("none", "mim")),
-}
-"""Name of a region → what writes it, from a row for each rung, pretraining and seed
-(``frame.to_dataframe``) and their records; and the pretrainings that it needs."""
+def claims(runs: pd.DataFrame, used: Sequence[Record]) -> str:
+    """What the papers claim, theirs and ours, in points of PQ."""
+    table = claim_table(runs)
+    rows = [["difference, in points of PQ", "the papers'", "here", "seeds"], ["---"] * 4]
+    for claim, row in table.iterrows():
+        said = _bracketed(_written(row["gain"], "+"), _ends(row, "_all"))
+        said = f"**{said}**" if row["settled"] else said
+        rows.append([str(claim), _written(row["printed"], "+"), said, str(row["seeds"])])
+    return "\n".join(
+        [
+            *(f"| {' | '.join(row)} |" for row in rows),
+            "",
+            "The papers' are of ViT-L on COCO, but for sizes: those are from S to L. Brackets are "
+            f"95\u00a0% intervals for all {len(table)} rows at once; bold is what seeds settle.",
+        ]
+    )
 
 
-def _newest(gallery: Path, pretrainings: Sequence[str]) -> tuple[pd.DataFrame, list[Record]]:
-    """The default study with those pretrainings that was trained last: its runs and records."""
+Chosen = tuple[pd.DataFrame, list[Record]]
+"""A row for each run (``frame.to_dataframe``), and their records."""
+
+
+def _newest(gallery: Path, pretrainings: Sequence[str]) -> Chosen:
+    """The default study with those pretrainings that was trained last."""
     found = []
     for folder in {path.parent for path in gallery.rglob("records") if path.is_dir()}:
         records = read_records([folder])
@@ -185,15 +200,42 @@ def _newest(gallery: Path, pretrainings: Sequence[str]) -> tuple[pd.DataFrame, l
     return max(found, key=lambda study: study[0]["created"].max())
 
 
-def _is_default(training: TrainingRecord) -> bool:
-    """Whether ``make ablation`` trains it on a CPU, but for seed and pretraining."""
-    key, default = training.key, embedded_defaults("nano", "cpu")
-    own = recipe("panoptic", "shapes", key.rung, size="nano", pretraining=key.pretraining)
-    same = {"size": "nano", "dataset": "shapes", "task": "panoptic", "recipe": in_key(own)}
+def _all_ways(gallery: Path) -> Chosen:
+    """What differs from the default study in size, pretraining, options or masking: the newest."""
+    records = read_records([gallery])
+    trainings = [r for r in records if isinstance(r, TrainingRecord) and r.key.size in OWN_SIZES]
+    own = {r.id for r in trainings if _is_default(r, free=("size", "options"))}
+    runs = to_dataframe(records)
+    runs = runs[runs["training_id"].isin(own)].drop_duplicates(
+        ["rung", "size", "pretraining", "options", "inference_masking", "seed"], keep="last"
+    )
+    ids = {*runs["training_id"], *runs["evaluation_id"]}
+    return runs, [record for record in records if record.id in ids]
+
+
+QUOTED: dict[
+    str, tuple[Callable[[pd.DataFrame, Sequence[Record]], str], Callable[[Path], Chosen]]
+] = {
+    "headline": (headline, partial(_newest, pretrainings=["none"])),
+    "ladder": (ladder, partial(_newest, pretrainings=["none"])),
+    "spread": (spread, partial(_newest, pretrainings=["none"])),
+    "pretraining": (pretraining, partial(_newest, pretrainings=["none", "mim"])),
+    "claims": (claims, _all_ways),
+}
+"""Name of a region → what writes it, and which of the gallery's runs it is written from."""
+
+
+def _is_default(training: TrainingRecord, free: Sequence[str] = ()) -> bool:
+    """Whether ``make ablation`` trains it on a CPU, but for seed, pretraining and what is free."""
+    key = training.key
+    size = key.size if "size" in free else "nano"
+    default = embedded_defaults(size, "cpu")
+    own = recipe("panoptic", "shapes", key.rung, size=size, pretraining=key.pretraining)
+    same = {"size": size, "dataset": "shapes", "task": "panoptic", "recipe": in_key(own)}
     same |= {"image_size": (default.image_size,) * 2, "duration": default.duration}
     same |= {"batch_size": default.batch_size, "options": {}, "checkpoint": None, "stopping": None}
     same |= {"precision": "float32"}
-    return key == replace(key, **same)
+    return key == replace(key, **{name: same[name] for name in same if name not in free})
 
 
 def _measured_at(used: Sequence[Record]) -> str:

@@ -144,6 +144,33 @@ def test_the_pretraining_is_what_the_files_say():
     assert f"closes by {spelled(mean(closed))[0]} (" in said
 
 
+def test_the_claims_are_what_the_files_say(tmp_path):
+    folder = copied(GALLERY / "study", tmp_path / "gallery" / "study").root
+    said = quote(region("claims"), folder.parent)
+    rows = [line.strip("| ").split(" | ") for line in said.splitlines() if line.startswith("| ")]
+    cells = {row[0]: row[1:] for row in rows[2:]}  # below heads and line
+    none, mim = (scores(folder, pretraining)[0] for pretraining in ("none", "mim"))
+    gained = {
+        rung: {seed: mim[rung][seed] - none[rung][seed] for seed in none[rung]} for rung in none
+    }
+    each = [gained["eomt"][seed] - gained["vit-adapter-m2f"][seed] for seed in gained["eomt"]]
+    # Four rows have three seeds: Student's t, 2 degrees of freedom, at 1 − 0.025 / 4.
+    half = 8.8602 * stdev(each) / 3**0.5
+    wanted = "{} ({} to {})".format(
+        *spelled(mean(each), mean(each) - half, mean(each) + half, sign="+")
+    )
+    assert cells["`eomt`'s gap closes, pretraining `none` → `mim`"] == ["+5.0", wanted, "3"]
+    frozen = mean(mim["pmt"][seed] - mim["eomt"][seed] for seed in mim["pmt"])
+    printed, here, _ = cells["encoder frozen: `pmt` against `eomt`, `mim`"]
+    assert (printed, here.split()[0]) == ("−0.7", *spelled(frozen))
+    annealed = mean(none["eomt"][seed] - none["eomt-masked"][seed] for seed in none["eomt"])
+    printed, here, _ = cells["`eomt` trained annealed, run unmasked, against masked"]
+    assert (printed, here.split()[0]) == ("−0.2", *spelled(annealed))
+    assert cells["`eomt` trained masked, run unmasked, against masked"][0] == "−28.8"
+    assert cells["`eomt`'s gap closes, size `nano` → `micro`"][0] == "+4.7"  # 5.8 less 1.1
+    assert len(cells) == 7
+
+
 @pytest.fixture
 def study(tmp_path, folder):
     """A copy of the default study as if it had been trained by the code that is here."""

@@ -1,0 +1,103 @@
+"""The papers' claims beside what was measured here, as differences: one table for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from eomtlib.models.ladder import LADDER
+from eomtlib.report.papers.printed import load_paper_table
+from eomtlib.report.uncertainty import differences, estimates
+
+_BASE, _EOMT = "vit-adapter-m2f", "eomt"
+_WAYS = {
+    ("eomt-masked", "", "masked"): ("masked", "masked"),
+    ("eomt-masked", "", "unmasked"): ("masked", "unmasked"),
+    ("eomt", "masking=unmasked", "unmasked"): ("unmasked", "unmasked"),
+    ("eomt", "", "unmasked"): ("annealed", "unmasked"),
+}
+"""Rung, options, masking at inference → masking in training and at inference (Table 7)."""
+
+Part = tuple[str, float | None, pd.DataFrame]
+"""What is compared, what the paper prints for it, and a row for each seed with its ``gain``."""
+
+
+def claim_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each claim that the runs say something of, in points of PQ.
+
+    Args:
+        runs: a row for each evaluation, as ``frame.to_dataframe`` has them; one for each seed of
+            what differs in rung, size, pretraining, options or masking.
+
+    Returns:
+        Indexed by what is compared: ``printed``, the paper's, NaN where it has none, and
+        ``uncertainty.estimates``, whose intervals hold for all rows at once.
+    """
+    parts = [(claim, paper, gains) for claim, paper, gains in _parts(runs) if len(gains)]
+    if not parts:
+        return pd.DataFrame()
+    gains = pd.concat([gains.assign(claim=claim) for claim, _, gains in parts])
+    printed = pd.Series({claim: paper for claim, paper, _ in parts}, name="printed", dtype=float)
+    return pd.concat([printed, estimates(gains, ["claim"])], axis=1)
+
+
+def _parts(runs: pd.DataFrame) -> Iterator[Part]:
+    masking = runs["rung"].map(lambda rung: LADDER[rung].inference_masking)
+    own = runs[(runs["inference_masking"] == masking) & (runs["options"] == "")]
+    gaps = differences(own, axis="rung", base=_BASE, within=["size", "pretraining"])
+    gaps = gaps[gaps["rung"] == _EOMT]
+    of_paper = {
+        name: _printed_gap(f"eomt_table{number}_{name}")
+        for number, name in ((2, "pretraining"), (3, "size"))
+    }
+    yield from _closings(
+        gaps[gaps["size"] == "nano"],
+        axis="pretraining",
+        base="none",
+        printed=of_paper["pretraining"]["deit3-in1k"] - of_paper["pretraining"]["dinov2"],
+    )
+    yield from _closings(
+        gaps[gaps["pretraining"] == "none"],
+        axis="size",
+        base="nano",
+        printed=of_paper["size"]["small"] - of_paper["size"]["large"],
+    )
+    nano = runs[runs["size"] == "nano"]
+    yield from _masks(nano[nano["pretraining"] == "none"])
+    frozen = differences(
+        own[own["size"] == "nano"], axis="rung", base=_EOMT, within=["pretraining"]
+    )
+    for name, gains in frozen[frozen["rung"] == "pmt"].groupby("pretraining", sort=False):
+        yield f"encoder frozen: `pmt` against `eomt`, `{name}`", _printed_frozen(), gains
+
+
+def _closings(gaps: pd.DataFrame, *, axis: str, base: str, printed: float) -> Iterator[Part]:
+    closed = differences(gaps, axis=axis, base=base, within=["rung"], metric="gain")
+    for name, gains in closed.groupby(axis, sort=False):
+        yield f"`eomt`'s gap closes, {axis} `{base}` → `{name}`", printed, gains
+
+
+def _masks(runs: pd.DataFrame) -> Iterator[Part]:
+    keys = zip(runs["rung"], runs["options"], runs["inference_masking"], strict=True)
+    ways = runs.assign(way=[_WAYS.get(key) for key in keys]).dropna(subset=["way"])
+    printed = load_paper_table("eomt_table7_mask_annealing").set_index(["train", "inference"])
+    paper = printed["pq_eomt"] - printed["pq_eomt"]["masked", "masked"]
+    gains = differences(ways, axis="way", base=("masked", "masked"))
+    for (trained, run), own in gains.groupby("way", sort=False):
+        yield f"`eomt` trained {trained}, run {run}, against masked", paper[trained, run], own
+
+
+def _printed_gap(name: str) -> pd.Series:
+    printed = load_paper_table(name)
+    wide = printed.pivot(index=printed.columns[0], columns="rung", values="pq")
+    return wide[_BASE] - wide[_EOMT]
+
+
+def _printed_frozen() -> float:
+    """On COCO at 640 with DINOv3, ViT-L: PMT's table less EoMT's model zoo."""
+    both = []
+    for name in ("pmt_image", "eomt_modelzoo_dinov3"):
+        printed = load_paper_table(name).set_index(["size", "task", "dataset", "input"])
+        both.append(printed["value"]["large", "panoptic", "coco", 640])
+    return both[0] - both[1]
