@@ -91,7 +91,7 @@ def test_a_study_with_records_tables_figures_and_checkpoint(tmp_path, capsys):
     changes = change_table(frame, axis="rung", base="eomt", within=["pretraining"])
     gains = change_table(frame, axis="pretraining", base="none", within=["rung"])
     assert len(gains) == 1
-    plot_changes(gains.assign(rung="eomt"), axis="pretraining", beside="pretraining")
+    plot_changes(gains, beside="pretraining")
     assert plot_pareto(frame, along="pretraining").axes
     assert changes.empty
     again = Study(points, weights="random", results_dir=tmp_path, progress=False, **BRIEF)

@@ -26,7 +26,6 @@ _LEAST = 6.0
 def plot_changes(
     changes: pd.DataFrame,
     *,
-    axis: str = "rung",
     beside: str | None = None,
     title: str = "",
     note: str = "",
@@ -37,12 +36,13 @@ def plot_changes(
     settled: the latter leaves zero out. Hollow ones are not. The figure says so.
 
     Args:
-        changes: as ``tables.change_table`` returns it.
-        axis: the column that was compared; rungs have colours, and come in the ladder's order.
+        changes: as ``tables.change_table`` returns it. Its first column that is not ``beside``
+            names the rows; rungs have colours, and come in the ladder's order.
         beside: a further column, ``pretraining`` or ``size``, whose values share a row.
         title: of the figure.
         note: small print below it.
     """
+    axis = next(column for column in changes if column != beside)
     present = list(dict.fromkeys(changes[axis]))
     names = [rung for rung in LADDER if rung in present] if axis == "rung" else present
     groups = list(changes[beside].unique()) if beside else [None]

@@ -125,6 +125,9 @@ def test_changes_are_filled_where_settled_and_hollow_where_not():
         RUNG_MARKERS["pmt"]: False,
         RUNG_MARKERS["single-scale"]: False,  # one seed
     }
+    models = changes.rename(columns={"rung": "model"}).assign(model=["PMT, taps 2", "b", "c"])
+    drawn = plot_changes(models).axes[0]
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["PMT, taps 2", "b", "c"]
 
 
 def test_titles_at_the_ends_of_lines_do_not_overlap():
