@@ -22,9 +22,15 @@ OWN_SIZES = ("nano", "micro")
 PAPER_SIZES = ("small", "base", "large", "giant")
 SIZES = (*OWN_SIZES, *PAPER_SIZES)
 
-OWN_PRETRAININGS = ("none", "mim")
-"""Those that timm has no weights of: nothing, and masked-image pretraining on this machine
-(``training.pretraining``). The architecture of both is DINOv2's, at every size."""
+SHIPPED = "shapes-ssl"
+"""The pretraining whose weights come with the package."""
+
+SHIPPED_SIZES = ("nano",)
+
+OWN_PRETRAININGS = ("none", "mim", SHIPPED)
+"""Those that timm has no weights of: nothing, masked-image pretraining on this machine
+(``training.pretraining``), and a long one of the same kind on ``shapes``, which was done before.
+The architecture is DINOv2's, at every size."""
 
 PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "deit3-in1k")
 

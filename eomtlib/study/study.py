@@ -20,10 +20,10 @@ from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 from eomtlib.core.files.atomic_files import config_hash
 from eomtlib.core.machine.environment import environment
 from eomtlib.core.structures import ClassInfo
-from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES
+from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, PRETRAININGS
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.speed import TIMING_METHOD
-from eomtlib.models.encoder_names import TIMM_NAMES, has_encoder
+from eomtlib.models.encoder_names import has_encoder
 from eomtlib.models.ladder import LADDER
 from eomtlib.study.parameters.overriding import axes
 from eomtlib.study.parameters.parsing import parse_rungs, parse_seeds
@@ -324,7 +324,7 @@ def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:
 
 def _exists(point: Point) -> bool:
     size, pretraining = point.get("size"), point.get("pretraining")
-    return size is None or pretraining not in TIMM_NAMES or has_encoder(size, pretraining)
+    return size is None or pretraining not in PRETRAININGS or has_encoder(size, pretraining)
 
 
 def _without_useless_weights(parameters: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:

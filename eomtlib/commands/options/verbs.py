@@ -7,7 +7,15 @@ from collections.abc import Callable
 
 from eomtlib.commands.options.finished import compare, evaluate, export, predict
 from eomtlib.commands.options.shared import add_study, as_described, option
-from eomtlib.core.words import CORNERS, DATASET_TASKS, EXPORTS, SIZES, SPLITS, TIMING_MODES
+from eomtlib.core.words import (
+    CORNERS,
+    DATASET_TASKS,
+    EXPORTS,
+    SHIPPED,
+    SIZES,
+    SPLITS,
+    TIMING_MODES,
+)
 
 _Parser = argparse.ArgumentParser
 
@@ -172,6 +180,8 @@ def pretrain(parser: _Parser) -> None:
     option(parser, "--seed", "N", "default: 0", type=int, default=0)
     about = "steps between two linear probes on shapes, which the record holds; default: none"
     option(parser, "--probe-every", "N", about, type=int, default=0)
+    about = f"makes it the {SHIPPED} of this working tree; its record goes to results/encoders"
+    parser.add_argument("--ship", action="store_true", help=about)
     option(parser, "--workers", "N", "processes that load images; default: 0", type=int, default=0)
     as_described(parser, "device", "precision", "results_dir")
 

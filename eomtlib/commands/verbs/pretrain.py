@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from eomtlib.core.console import deliver, show
 from eomtlib.core.errors import check_choice
 from eomtlib.core.machine.precision import resolve_device, resolve_precision
-from eomtlib.core.words import SIZES
+from eomtlib.core.words import SHIPPED, SIZES
 from eomtlib.study.parameters.defaults import embedded_defaults
 from eomtlib.study.parameters.parsing import parse_image_size, resolve_results_dir
-from eomtlib.training.pretraining import default_config, pretrain
+from eomtlib.training.pretraining import check_shipping, default_config, pretrain, ship
+
+_RECORDS = Path("results/encoders")
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -32,6 +35,8 @@ def run(chosen: argparse.Namespace) -> None:
         seed=chosen.seed,
         probe_every=chosen.probe_every,
     )
+    if chosen.ship:
+        check_shipping(config)
     weights = pretrain(
         config,
         results_dir=resolve_results_dir(chosen.results_dir),
@@ -44,4 +49,8 @@ def run(chosen: argparse.Namespace) -> None:
         "Use it: papermill notebooks/ablation.ipynb out.ipynb "
         f"-p size {config.size} -p pretraining mim -p weights {weights}"
     )
-    deliver({"written": weights})
+    written = {"written": weights}
+    if chosen.ship:
+        written["shipped"], written["record"] = ship(weights, _RECORDS)
+        show(f"It is now {SHIPPED}: {written['shipped']} (its record: {written['record']})")
+    deliver(written)

@@ -17,7 +17,7 @@ from timm.layers import resample_abs_pos_embed
 from timm.models import eva, vision_transformer
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
-from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, RANDOM_WEIGHTS
+from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, RANDOM_WEIGHTS, SHIPPED
 from eomtlib.models.encoder_names import check_encoder, timm_name
 from eomtlib.models.encoders import Encoder, PlainEncoder
 from eomtlib.models.timm_vits import is_timm, timm_vit
@@ -69,9 +69,9 @@ def load_pretrained(
         size: of the encoder.
         pretraining: one of ``core.words.PRETRAININGS``, or ``timm:NAME``; ``none`` leaves the
             encoder as it is.
-        weights: a file, or a folder that holds one; None for timm's hub or its cache; ``random``
-            leaves an encoder of timm's as it is. With ``mim`` what
-            ``eomtlib.training.pretraining`` has written, which must be given.
+        weights: a file, or a folder that holds one; None for timm's hub or its cache, or for what
+            comes with the package; ``random`` leaves an encoder of timm's as it is. With ``mim``
+            what ``eomtlib.training.pretraining`` has written, which must be given.
 
     Returns:
         Where the weights came from, for the record: a file name, or the hub's name.
@@ -89,8 +89,8 @@ def load_pretrained(
             f"machine: eomtlib pretrain --size {size}; it prints the file to set weights "
             "to."
         )
-    path = find_weights(weights, size, pretraining) if weights else _hub_file(size, pretraining)
-    read = _read_own if pretraining == "mim" else _read
+    path = find_weights(weights, size, pretraining)
+    read = _read_own if is_own else _read
     try:
         first = read(path, encoder)
     except CheckpointError:
@@ -106,21 +106,24 @@ def load_pretrained(
         path=path,
         layout=DINOV3_RELEASE if _is_dinov3_release(first) else TIMM,
     )
-    return path.name if weights else timm_name(size, pretraining)
+    return path.name if weights or is_own else timm_name(size, pretraining)
 
 
-def find_weights(weights: str | Path, size: str, pretraining: str) -> Path:
-    """The file that ``weights``, a file or a folder, stands for.
+def find_weights(weights: str | Path | None, size: str, pretraining: str) -> Path:
+    """The file that ``weights`` stands for: a file, a folder, or None as ``load_pretrained`` says.
 
     Raises:
-        ConfigurationError: when it is neither, or the folder holds no file of a known name.
+        ConfigurationError: when it is neither, or the folder holds no file of a known name; or when
+            the hub's file is not at hand.
     """
+    if not weights:
+        return shipped_file(size) if pretraining == SHIPPED else _hub_file(size, pretraining)
     path = Path(weights).expanduser()
     if path.is_file():
         return path
     name = timm_name(size, pretraining)
     names = [f"{name}{suffix}" for suffix in (".safetensors", ".bin", ".pth")]
-    if pretraining == "mim":
+    if pretraining in OWN_PRETRAININGS:
         names = [_OWN_FILE]
     candidates = [path / n for n in names] + [path / name / n for n in _FILE_NAMES]
     candidates += [path / n for n in _FILE_NAMES]
@@ -132,6 +135,15 @@ def find_weights(weights: str | Path, size: str, pretraining: str) -> Path:
         f"weights={str(weights)!r} {what}; set it to a file, or to a folder that holds one of: "
         f"{', '.join([*names, *_FILE_NAMES])}."
     )
+
+
+def shipped_file(size: str) -> Path:
+    """The weights of ``SHIPPED`` that come with the package, at 16 bits.
+
+    Args:
+        size: one of ``core.words.SHIPPED_SIZES``.
+    """
+    return Path(__file__).with_name("shipped") / f"{size}.safetensors"
 
 
 def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:

@@ -32,7 +32,8 @@ RUNG_COLORS = {
 RUNG_MARKERS = dict(zip(RUNG_COLORS, ("s", "D", "^", "v", "P", "o", "X"), strict=True))
 SIZE_POINTS = dict(zip(SIZES, (6, 7.5, 9, 10.5, 12, 13.5), strict=True))
 """Size of the encoder → size of a point in printer's points."""
-_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+_LINES = ("-", "--", (0, (3, 1, 1, 1)), "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_LINES += ((0, (1, 3)), (0, (8, 3)))
 _PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
 GREY = "#777777"
 HOLLOW = {"mfc": "white", "mew": 1.6}

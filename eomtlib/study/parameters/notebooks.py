@@ -70,7 +70,7 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
     "pretraining": {
         "pretrainings": (
             "",
-            "none,mim; at the papers' sizes dinov2,dinov3,eva02,deit3-in21k,...; timm:NAME",
+            "none,mim,shapes-ssl; at the papers' sizes dinov2,dinov3,eva02,...; timm:NAME",
         ),
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 2\'s; or "all"'),
         "weights": (

@@ -180,7 +180,7 @@ class Settings(_Checked):
         _BOTH,
         "auto",
         _pretraining,
-        "auto (dinov2 if at hand), none, mim (done here), a name, or timm:NAME",
+        "auto (dinov2 if at hand), none, mim, shapes-ssl (ours), a name, timm:NAME",
     )
     dataset: str = _data(
         _ALL,

@@ -12,7 +12,7 @@ import numpy as np
 from eomtlib.core.console import say
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.machine import distributed
-from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS
+from eomtlib.core.words import OWN_PRETRAININGS, RANDOM_WEIGHTS, SHIPPED
 from eomtlib.data.dataset import FileDataset, SegmentationDataset
 from eomtlib.data.feed.loaders import default_workers
 from eomtlib.data.frequencies import frequency_weights
@@ -191,7 +191,8 @@ class Materials:
         if self.pretraining is not None:
             return f"mim {pretraining_hash(self.pretraining)}"
         if s.weights is None:
-            return None
+            is_shipped = s.pretraining == SHIPPED
+            return _file_digest(find_weights(None, s.size, s.pretraining)) if is_shipped else None
         is_random = s.weights == RANDOM_WEIGHTS
         if is_random and s.pretraining not in OWN_PRETRAININGS:
             return RANDOM_WEIGHTS

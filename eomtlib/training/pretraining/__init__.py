@@ -10,10 +10,12 @@ from eomtlib.training.pretraining.outcome import (
     written_hash,
 )
 from eomtlib.training.pretraining.reconstructions import reconstructions
+from eomtlib.training.pretraining.shipping import check_shipping, ship
 
 __all__ = [
     "MaskedAutoencoder",
     "PretrainingConfig",
+    "check_shipping",
     "default_config",
     "find_pretrained",
     "load_autoencoder",
@@ -21,5 +23,6 @@ __all__ = [
     "pretraining_hash",
     "reconstruct",
     "reconstructions",
+    "ship",
     "written_hash",
 ]
