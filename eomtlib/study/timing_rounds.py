@@ -79,18 +79,24 @@ def _time_alone(runs: Sequence[Run]) -> None:
 
 
 def _jobs(runs: Sequence[Run]) -> list[TimingJob]:
-    """What is to be timed, each architecture once; nothing where nothing is missing."""
-    jobs: list[TimingJob] = []
-    is_missing = False
+    """What is to be timed, each architecture once; nothing where nothing is missing.
+
+    What is missing comes first: were it interrupted while records are written, nothing would begin
+    anew.
+    """
+    missing: list[TimingJob] = []
+    others: list[TimingJob] = []
     for run in runs:
         untimed = run.missing_timings()
-        is_missing |= bool(untimed)
         for way in run.identity.variants:
             job = TimingJob(run, *way)
-            is_quick = job.mode not in _COMPILING
-            if (way in untimed or is_quick) and job.key not in [other.key for other in jobs]:
-                jobs.append(job)
-    return jobs if is_missing else []
+            if job.key in [other.key for other in (*missing, *others)]:
+                continue
+            if way in untimed:
+                missing.append(job)
+            elif job.mode not in _COMPILING:
+                others.append(job)
+    return missing + others if missing else []
 
 
 def time_in_rounds(jobs: Sequence[TimingJob], *, most: int | None = None) -> list[TimingRecord]:

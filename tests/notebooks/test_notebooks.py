@@ -123,13 +123,13 @@ SMOKE = {"duration": 4, "batch_size": 2, "val_images": 4, "device": "cpu"}
 def test_pretraining_shows_what_each_pretraining_closes(tmp_path):
     executed = _execute("pretraining", tmp_path, **SMOKE, seeds="0,1", pretraining_steps=2)
     table = _output(executed, "table", "text/html")
-    assert table.count(" ± ") >= 6  # two pretrainings of three rungs
+    assert table.count(" ± ") >= 9  # three pretrainings of three rungs
     assert "50.4" in _outputs(executed, "table", "text/html")[-1]  # DeiT-III, printed
     assert "row above, printed" not in table  # of other pretrainings
     _check_answer(executed)
-    assert _rows(executed, "gap") == 4  # two rungs against the baseline, twice
-    assert _rows(executed, "claim") == 2
-    assert _rows(executed, "gain") == 3  # each rung, mim against none
+    assert _rows(executed, "gap") == 6  # two rungs against the baseline, three times
+    assert _rows(executed, "claim") == 4
+    assert _rows(executed, "gain") == 6  # each rung, mim and shapes-ssl against none
     figures = tmp_path / "results" / "figures"
     drawn = {p.stem for p in figures.glob("*/*.svg")}
     assert drawn == {"pareto", "reconstructions"}  # of short trainings no accuracy is drawn
