@@ -59,7 +59,8 @@ class Chapter:
 _NANO, _SMALL = {"size": "nano"}, {"size": "small"}
 _OWN = {"pretrainings": "none,mim"}  # a GPU's node may have no network
 _HERE = {"records": "{results_dir}"}
-_THREE, _ALL = {"seeds": "0,1,2"}, {"rungs": "all"}
+_THREE, _FIVE, _ALL = {"seeds": "0,1,2"}, {"seeds": "0,1,2,3,4"}, {"rungs": "all"}
+_TRAINED = {"rungs": "vit-adapter-m2f,eomt-masked,eomt,pmt"}
 
 
 def _own_question(question: str, vary: str, name: str = "") -> Chapter:
@@ -68,15 +69,15 @@ def _own_question(question: str, vary: str, name: str = "") -> Chapter:
 
 
 CHAPTERS: tuple[Chapter, ...] = (
-    Chapter("ablation", _NANO, _SMALL, gallery=_THREE),
-    Chapter("pretraining", _NANO, _SMALL | _OWN | _ALL, gallery=_THREE | _ALL),
+    Chapter("ablation", _NANO, _SMALL, gallery=_FIVE),
+    Chapter("pretraining", _NANO, _SMALL | _OWN | _ALL, gallery=_FIVE | _TRAINED),
     Chapter(
         "model_size",
         {"sizes": "nano,micro"},
         {"sizes": "small,base,large"} | _ALL,
-        gallery=_ALL,
+        gallery=_FIVE | {"rungs": "vit-adapter-m2f,eomt"},
     ),
-    Chapter("mask_annealing", _NANO, _SMALL),
+    Chapter("mask_annealing", _NANO, _SMALL, gallery=_FIVE | {"models": "eomt"}),
     Chapter("query_blocks", _NANO, _SMALL),
     Chapter("frozen_encoder", _NANO, _SMALL | {"pretraining": "mim"}),
     _own_question("Is the learning rate the right one?", "lr=1e-3,5e-4,2e-3"),

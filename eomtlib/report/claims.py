@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from eomtlib.core.words import SHIPPED
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.uncertainty import differences, estimates
@@ -64,7 +65,7 @@ def _parts(runs: pd.DataFrame) -> Iterator[Part]:
         printed=of_paper["size"]["small"] - of_paper["size"]["large"],
     )
     nano = runs[runs["size"] == "nano"]
-    yield from _masks(nano[nano["pretraining"] == "none"])
+    yield from _masks(nano[nano["pretraining"] == SHIPPED])
     frozen = differences(
         own[own["size"] == "nano"], axis="rung", base=_EOMT, within=["pretraining"]
     )

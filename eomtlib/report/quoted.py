@@ -20,7 +20,7 @@ from eomtlib.core.code_digest import code_digest
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.escaping import for_markdown
 from eomtlib.core.hyperparameters import in_key
-from eomtlib.core.words import OWN_SIZES
+from eomtlib.core.words import OWN_SIZES, SHIPPED
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.claims import claim_table
 from eomtlib.report.frame import to_dataframe
@@ -111,10 +111,10 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     timing = next(record for record in used if isinstance(record, TimingRecord))
     size, first = runs["params_m"], runs.iloc[0]
     said = [
-        f"Here: `nano` ({size.min():.1f} to {size.max():.1f} M parameters), no pretraining, "
-        f"`shapes` at {first['input_size'].replace('x', '×')}, {first['steps']:,} steps of batch "
-        f"{first['batch_size']}; FPS {timing.mode}, {timing.dtype}, {for_markdown(timing.machine)}",
-        f"The paper's: {_PRINTED}; PMT stands in another, and its frozen encoder is random here",
+        f"Here: `nano` ({size.min():.1f} to {size.max():.1f} M parameters), pretraining "
+        f"`{first['pretraining']}`, `shapes` at {first['input_size'].replace('x', '×')}, "
+        f"{first['steps']:,} steps of batch {first['batch_size']}; FPS {timing.mode}, {timing.dtype}, {for_markdown(timing.machine)}",
+        f"The paper's: {_PRINTED}; PMT stands in another",
         f"± is the standard deviation; brackets are intervals for all {len(steps)} steps at once, "
         f"{_of_seeds(steps.iloc[0])}; bold is what the seeds settle"
         if steps["seeds"].max() > 1
@@ -140,19 +140,19 @@ def spread(runs: pd.DataFrame, used: Sequence[Record]) -> str:
 
 
 def pretraining(runs: pd.DataFrame, used: Sequence[Record]) -> str:
-    """Whether EoMT's gap closes where the ViT is pretrained here (``mim``)."""
+    """Whether EoMT's gap closes where the ViT starts from what comes with the package."""
     gaps = differences(runs, axis="rung", base=_FIRST, within=["pretraining"])
     gaps = gaps[gaps["rung"] == _LAST]
-    own = estimates(gaps, ["pretraining"]).loc[["mim", "none"]]
-    mim, none = (
+    own = estimates(gaps, ["pretraining"]).loc[[SHIPPED, "none"]]
+    shipped, none = (
         _bracketed(_written(-row["gain"]), _ends(row, lost=True)) for _, row in own.iterrows()
     )
     closed = differences(gaps, axis="pretraining", base="none", within=["rung"], metric="gain")
     change = estimates(closed, ["pretraining"]).iloc[0]
     return (
-        f"EoMT lies {mim} points of PQ behind {LADDER[_FIRST].title} when the ViT was pretrained "
-        f"here (`mim`), and {none} when it was not. The gap closes by {_written(change['gain'])} "
-        f"({_interval(change)}): {'settled' if change['settled'] else 'not settled'}."
+        f"EoMT lies {shipped} points of PQ behind {LADDER[_FIRST].title} with the pretrained ViT "
+        f"(`{SHIPPED}`), and {none} without pretraining. The gap closes by "
+        f"{_written(change['gain'])} ({_interval(change)}): {'settled' if change['settled'] else 'not settled'}."
     )
 
 
@@ -178,8 +178,10 @@ Chosen = tuple[pd.DataFrame, list[Record]]
 """A row for each run (``frame.to_dataframe``), and their records."""
 
 
-def _newest(gallery: Path, pretrainings: Sequence[str]) -> Chosen:
-    """The default study with those pretrainings that was trained last."""
+def _newest(
+    gallery: Path, pretrainings: Sequence[str] = (SHIPPED,), rungs: Sequence[str] = tuple(LADDER)
+) -> Chosen:
+    """The default study with those pretrainings and rungs that was trained last."""
     found = []
     for folder in {path.parent for path in gallery.rglob("records") if path.is_dir()}:
         records = read_records([folder])
@@ -187,14 +189,15 @@ def _newest(gallery: Path, pretrainings: Sequence[str]) -> Chosen:
         own = {r.id for r in trainings if r.pretraining in pretrainings and _is_default(r)}
         runs = to_dataframe(records)
         masking = runs["rung"].map(lambda rung: LADDER[rung].inference_masking)
-        runs = runs[runs["training_id"].isin(own) & (runs["inference_masking"] == masking)]
+        is_own = runs["training_id"].isin(own) & runs["rung"].isin(rungs)
+        runs = runs[is_own & (runs["inference_masking"] == masking)]
         runs = runs.drop_duplicates(["rung", "pretraining", "seed"], keep="last")
-        if len(runs.groupby(["rung", "pretraining"])) == len(LADDER) * len(pretrainings):
+        if len(runs.groupby(["rung", "pretraining"])) == len(rungs) * len(pretrainings):
             ids = {*runs["training_id"], *runs["evaluation_id"], *runs["timing_id"]}
             found.append((runs, [record for record in records if record.id in ids]))
     if not found:
         raise ConfigurationError(
-            f"{gallery} has no results folder with all rungs at nano and pretraining "
+            f"{gallery} has no results folder with {', '.join(rungs)} at nano and pretraining "
             f"{' and '.join(pretrainings)}, trained as make ablation does."
         )
     return max(found, key=lambda study: study[0]["created"].max())
@@ -216,10 +219,13 @@ def _all_ways(gallery: Path) -> Chosen:
 QUOTED: dict[
     str, tuple[Callable[[pd.DataFrame, Sequence[Record]], str], Callable[[Path], Chosen]]
 ] = {
-    "headline": (headline, partial(_newest, pretrainings=["none"])),
-    "ladder": (ladder, partial(_newest, pretrainings=["none"])),
-    "spread": (spread, partial(_newest, pretrainings=["none"])),
-    "pretraining": (pretraining, partial(_newest, pretrainings=["none", "mim"])),
+    "headline": (headline, _newest),
+    "ladder": (ladder, _newest),
+    "spread": (spread, _newest),
+    "pretraining": (
+        pretraining,
+        partial(_newest, pretrainings=["none", SHIPPED], rungs=[_FIRST, _LAST]),
+    ),
     "claims": (claims, _all_ways),
 }
 """Name of a region → what writes it, and which of the gallery's runs it is written from."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from eomtlib.core.console import counted
 from eomtlib.core.escaping import for_markdown
+from eomtlib.core.words import SHIPPED
 from eomtlib.evaluation.costs import count_gmacs
 from eomtlib.study.parameters.settings import Settings
 from eomtlib.study.runs.run import Run
@@ -205,4 +206,6 @@ def _describe(runs: Sequence[Run], *, train: bool, timed: bool) -> str:
         if train
         else f"count and time {rungs} at {cost}; nothing is trained"
     )
-    return f"Size {s.size}, pretraining {s.pretraining}, on {s.device} in {s.precision}: {what}."
+    about = " (of drawn scenes without labels, comes with the library)"
+    start = s.pretraining + about * (s.pretraining == SHIPPED)
+    return f"Size {s.size}, pretraining {start}, on {s.device} in {s.precision}: {what}."

@@ -17,7 +17,13 @@ from timm.layers import resample_abs_pos_embed
 from timm.models import eva, vision_transformer
 
 from eomtlib.core.errors import CheckpointError, ConfigurationError
-from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, RANDOM_WEIGHTS, SHIPPED
+from eomtlib.core.words import (
+    OWN_PRETRAININGS,
+    OWN_SIZES,
+    RANDOM_WEIGHTS,
+    SHIPPED,
+    SHIPPED_SIZES,
+)
 from eomtlib.models.encoder_names import check_encoder, timm_name
 from eomtlib.models.encoders import Encoder, PlainEncoder
 from eomtlib.models.timm_vits import is_timm, timm_vit
@@ -32,10 +38,11 @@ _MISFITS = (RuntimeError, LookupError, AttributeError, ValueError, TypeError, As
 
 
 def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | None = None) -> str:
-    """Says what ``auto`` means here: ``dinov2`` where its weights are at hand, else ``none``.
+    """Says what ``auto`` means here: the best whose weights are at hand, else ``none``.
 
+    That is what comes with the package where it has the size, and ``dinov2`` at the papers' sizes.
     At hand means: given as ``weights``, in the Hugging Face cache, or downloadable (it is then
-    downloaded). The sizes of our own have no pretrained weights.
+    downloaded).
 
     Args:
         pretraining: ``auto``, the name of a pretraining, which is returned as it is, or a name of
@@ -47,8 +54,10 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
         check_encoder(size, pretraining)
         return timm_vit(pretraining).pretraining if is_timm(pretraining) else pretraining
     check_encoder(size, "none")
-    if size in OWN_SIZES or weights == RANDOM_WEIGHTS:
+    if weights == RANDOM_WEIGHTS:
         return "none"
+    if size in OWN_SIZES:
+        return SHIPPED if size in SHIPPED_SIZES and not weights else "none"
     if weights:
         return "dinov2"
     try:

@@ -43,13 +43,14 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
         "size": ("nano", "nano, micro (ours, for CPUs), small, base, large (the papers')"),
         "pretraining": (
             "",
-            "mim (pretrained here), dinov3, ..., timm:NAME; by default what suits the size",
+            "shapes-ssl, mim (ours), dinov3, ..., timm:NAME; by default what suits the size",
         ),
         "taps": ("", 'another set of tapped blocks, e.g. "2,3,4,5"; by default the last ones'),
     },
     "mask_annealing": {"models": ("eomt,vit-adapter-m2f", "or one of them")},
     "model_size": {
         "sizes": ("nano,micro", "ours, for CPUs; the papers': small,base,large,giant"),
+        "pretraining": ("", "of all sizes: none, mim, dinov2, ...; by default auto if it is one"),
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 3\'s; or "all"'),
         "weights": (
             "",

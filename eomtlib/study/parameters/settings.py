@@ -180,7 +180,7 @@ class Settings(_Checked):
         _BOTH,
         "auto",
         _pretraining,
-        "auto (dinov2 if at hand), none, mim, shapes-ssl (ours), a name, timm:NAME",
+        "auto (nano: shapes-ssl; else dinov2 if at hand), none, mim, NAME, timm:NAME",
     )
     dataset: str = _data(
         _ALL,
