@@ -113,7 +113,8 @@ def ladder(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     said = [
         f"Here: `nano` ({size.min():.1f} to {size.max():.1f} M parameters), pretraining "
         f"`{first['pretraining']}`, `shapes` at {first['input_size'].replace('x', '×')}, "
-        f"{first['steps']:,} steps of batch {first['batch_size']}; FPS {timing.mode}, {timing.dtype}, {for_markdown(timing.machine)}",
+        f"{first['steps']:,} steps of batch {first['batch_size']}; "
+        f"FPS {timing.mode}, {timing.dtype}, {for_markdown(timing.machine)}",
         f"The paper's: {_PRINTED}; PMT stands in another",
         f"± is the standard deviation; brackets are intervals for all {len(steps)} steps at once, "
         f"{_of_seeds(steps.iloc[0])}; bold is what the seeds settle"
@@ -152,7 +153,8 @@ def pretraining(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     return (
         f"EoMT lies {shipped} points of PQ behind {LADDER[_FIRST].title} with the pretrained ViT "
         f"(`{SHIPPED}`), and {none} without pretraining. The gap closes by "
-        f"{_written(change['gain'])} ({_interval(change)}): {'settled' if change['settled'] else 'not settled'}."
+        f"{_written(change['gain'])} ({_interval(change)}): "
+        f"{'settled' if change['settled'] else 'not settled'}."
     )
 
 
