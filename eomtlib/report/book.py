@@ -60,7 +60,7 @@ _NANO, _SMALL = {"size": "nano"}, {"size": "small"}
 _OWN = {"pretrainings": "none,mim"}  # a GPU's node may have no network
 _HERE = {"records": "{results_dir}"}
 _THREE, _FIVE, _ALL = {"seeds": "0,1,2"}, {"seeds": "0,1,2,3,4"}, {"rungs": "all"}
-_TRAINED = {"rungs": "vit-adapter-m2f,eomt-masked,eomt,pmt"}
+_GAP = "vit-adapter-m2f,eomt"
 
 
 def _own_question(question: str, vary: str, name: str = "") -> Chapter:
@@ -70,12 +70,12 @@ def _own_question(question: str, vary: str, name: str = "") -> Chapter:
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("ablation", _NANO, _SMALL, gallery=_FIVE),
-    Chapter("pretraining", _NANO, _SMALL | _OWN | _ALL, gallery=_FIVE | _TRAINED),
+    Chapter("pretraining", _NANO, _SMALL | _OWN | _ALL, gallery=_FIVE | {"rungs": f"{_GAP},pmt"}),
     Chapter(
         "model_size",
         {"sizes": "nano,micro"},
         {"sizes": "small,base,large"} | _ALL,
-        gallery=_FIVE | {"rungs": "vit-adapter-m2f,eomt"},
+        gallery=_THREE | {"rungs": _GAP},
     ),
     Chapter("mask_annealing", _NANO, _SMALL, gallery=_FIVE | {"models": "eomt"}),
     Chapter("query_blocks", _NANO, _SMALL),
