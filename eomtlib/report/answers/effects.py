@@ -19,6 +19,7 @@ from eomtlib.study.study import Study
 
 SETTLED = ("better", "worse", "gained", "fell behind")
 """What the seeds say of a difference that is stated."""
+_SPELLED = {"lr": "learning rate"}
 
 
 def effect_sentences(changes: pd.DataFrame, *, most: int = 4) -> list[str]:
@@ -51,7 +52,9 @@ def named(axis: str, value: object) -> str:
     """A value of an axis as sentences call it."""
     if value in LADDER:
         return LADDER[value].title
-    return str(value) if axis in ("rung", "model", "way") else f"{axis.replace('_', ' ')} {value}"
+    if axis in ("rung", "model", "way"):
+        return str(value)
+    return f"{_SPELLED.get(axis, axis.replace('_', ' '))} {value}"
 
 
 def spread_elsewhere(study: Study) -> str:

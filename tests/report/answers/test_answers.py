@@ -21,7 +21,7 @@ def study(tmp_path, seeds="0", **more):
 def frame(seeds, *, pq=True):
     rng = np.random.default_rng(0)
     rows = [
-        {"rung": rung, "size": "nano", "seed": seed, "fps": fps, "params_m": 2.0, "steps": 1600}
+        {"rung": rung, "size": "nano", "seed": seed, "fps": fps, "params_m": 2.0, "steps": 1200}
         | {"pq": value + 0.2 * rng.normal() if pq else float("nan"), "train_minutes": 3.0}
         for rung, (value, fps) in RUNGS.items()
         for seed in range(seeds)
@@ -53,7 +53,7 @@ def test_a_short_training_says_what_it_can_and_what_more_would_take(tmp_path):
     assert any(text.startswith("PQ says nothing yet (short training") for text in answer.sentences)
     assert not any(" gains " in text or "Seen" in text for text in answer.sentences)
     (why, command), *_ = answer.next_steps
-    assert "1600 steps of batch 8 at 64×64" in why
+    assert "1200 steps of batch 8 at 64×64" in why
     assert command.endswith("-p rungs vit-adapter-m2f,no-adapter,eomt")  # at the default length
 
 

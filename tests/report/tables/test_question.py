@@ -32,19 +32,24 @@ def test_a_large_difference_is_stated_with_its_interval():
     frame = runs({("1e-4",): 40.0, ("2e-4",): 43.0, ("4e-4",): 40.1}, seeds=5)
     found = sentences(frame, ["lr"])
     assert len(found) == 2
-    stated = re.fullmatch(r"Lr 2e-4 gains (\S+) PQ \((\S+) to (\S+)\) against lr 1e-4\.", found[0])
+    stated = re.fullmatch(
+        r"Learning rate 2e-4 gains (\S+) PQ \((\S+) to (\S+)\) against learning rate 1e-4\.",
+        found[0],
+    )
     own, base = (frame[frame.lr == lr].pq.to_numpy() for lr in ("2e-4", "1e-4"))
     gains = own - base
     # Two rows are stated at once: Bonferroni's.
     reach = stats.t.isf(0.025 / 2, 4) * gains.std(ddof=1) / 5**0.5
     expected = (gains.mean(), gains.mean() - reach, gains.mean() + reach)
     assert [float(x) for x in stated.groups()] == pytest.approx(expected, abs=0.051)
-    assert found[1].startswith("Not settled by 5 seeds against lr 1e-4: lr 4e-4 ")
+    assert found[1].startswith(
+        "Not settled by 5 seeds against learning rate 1e-4: learning rate 4e-4 "
+    )
 
 
 def test_a_loss_is_called_one():
     (said,) = sentences(runs({("1e-4",): 40.0, ("1e-3",): 30.0}), ["lr"])
-    assert re.match(r"Lr 1e-3 loses (9|10)\.\d PQ \(\d+\.\d to \d+\.\d\) against", said)
+    assert re.match(r"Learning rate 1e-3 loses (9|10)\.\d PQ \(\d+\.\d to \d+\.\d\) against", said)
 
 
 def test_two_factors_are_each_said_at_every_level_of_the_other():
@@ -57,9 +62,9 @@ def test_two_factors_are_each_said_at_every_level_of_the_other():
     found = sentences(runs(values, seeds=5), ["lr", "rung"])
     said = [re.split(r" gains| seeds| loses", text)[0] for text in found]
     assert said == [
-        "EoMT: lr 2e-4",
+        "EoMT: learning rate 2e-4",
         "Not settled by 5",
-        "lr 2e-4: giving up the fine-tuning of the encoder",
+        "learning rate 2e-4: giving up the fine-tuning of the encoder",
         "Not settled by 5",
     ]
 
