@@ -55,6 +55,6 @@ def _tile(dataset: SegmentationDataset, index: int) -> Image.Image:
 
 
 def _write(row: Image.Image, place: tuple[int, int], text: str, height: int) -> None:
-    font = letters(height)
+    font = letters(height, text)
     text = shortened(text, font, _TILE[1] if height < _LINE * 0.7 else row.width - 8)
     ImageDraw.Draw(row).text(place, text, fill="black", font=font, anchor="lm")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.font_manager import findSystemFonts
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from eomtlib.core.structures import ClassInfo
@@ -84,11 +87,13 @@ def write_names(picture: np.ndarray, ids: np.ndarray, segments: Segments) -> np.
         segments: what to write.
     """
     height = max(_SMALLEST, round(0.022 * max(ids.shape)))
-    font, edge = letters(height), -(-height // 12)
-    texts, halves = [], np.zeros((len(segments.labels), 2))
+    edge = -(-height // 12)
+    fonts, texts, halves = [], [], np.zeros((len(segments.labels), 2))
     for segment in range(len(segments.labels)):
-        texts.append(shortened(segments.text(segment), font, 0.55 * ids.shape[1]))
-        halves[segment] = font.getlength(texts[-1]) / 2 + 0.4 * height, 0.7 * height
+        text = segments.text(segment)
+        fonts.append(letters(height, text))
+        texts.append(shortened(text, fonts[-1], 0.55 * ids.shape[1]))
+        halves[segment] = fonts[-1].getlength(texts[-1]) / 2 + 0.4 * height, 0.7 * height
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     step = -(-max(ids.shape) // _PLACED_AT)
@@ -100,8 +105,8 @@ def write_names(picture: np.ndarray, ids: np.ndarray, segments: Segments) -> np.
         draw.circle(end, 2 * edge, fill="white", outline="black")
     for label in labels:
         draw.text(
-            tuple(step * label.centre), texts[label.segment], fill="white", font=font,
-            anchor="mm", stroke_width=edge, stroke_fill="black",
+            tuple(step * label.centre), texts[label.segment], fill="white",
+            font=fonts[label.segment], anchor="mm", stroke_width=edge, stroke_fill="black",
         )  # fmt: skip
     return np.asarray(image)
 
@@ -120,24 +125,26 @@ def draw_legend(
         ``[H, W, 3]`` uint8.
     """
     colors, places = class_colors(classes), sorted(set(found))
-    font, row, swatch = letters(14), 24, 60
+    row, swatch = 24, 60
     rows = max(1, min(len(places) + 1, _LEGEND_ROWS))
     columns = -(-(len(places) + 1) // rows)
-    entries = [(colors[k], shortened(classes[k].name, font, 300)) for k in places]
-    entries.append((np.zeros(3, np.uint8), "no segment"))
-    width = 3 * row + 2 * swatch + round(max(font.getlength(name) for _, name in entries))
+    texts = [*(classes[k].name for k in places), "no segment"]
+    fonts = [letters(14, text) for text in texts]
+    texts = [shortened(text, font, 300) for text, font in zip(texts, fonts, strict=True)]
+    widest = max(font.getlength(text) for text, font in zip(texts, fonts, strict=True))
+    width = 3 * row + 2 * swatch + round(widest)
     picture = np.full((row * rows + row, columns * width, 3), 255, np.uint8)
     ramp = np.linspace(0, 255, swatch)[None, :, None]
-    for index, (color, _) in enumerate(entries):
+    for index, color in enumerate([*(colors[k] for k in places), np.zeros(3, np.uint8)]):
         top, left = row // 2 + row * (index % rows) + 2, row // 2 + width * (index // rows)
         cell = picture[top : top + row - 4, left : left + 2 * swatch]
         cell[:, :swatch] = color
         cell[:, swatch:] = (1 - opacity) * ramp + opacity * color
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    for index, (_, name) in enumerate(entries):
+    for index, (text, font) in enumerate(zip(texts, fonts, strict=True)):
         left = row + 2 * swatch + width * (index // rows)
-        draw.text((left, row * (1 + index % rows)), name, fill="black", font=font, anchor="lm")
+        draw.text((left, row * (1 + index % rows)), text, fill="black", font=font, anchor="lm")
     return np.asarray(image)
 
 
@@ -150,8 +157,36 @@ def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return f"{text[: max(1, int(len(text) * width / wide) - 6)]}…{text[-5:]}"
 
 
+_BROUGHT = str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf")
+
+
+def letters(height: int, text: str = "") -> ImageFont.FreeTypeFont:
+    """The letters that matplotlib brings along, which are there on every machine.
+
+    They lack Chinese, Japanese and Korean: such a text is written in the first font of the machine
+    that has all of it; where none has, as boxes.
+
+    Args:
+        height: in pixels.
+        text: to be written.
+    """
+    return _font(_file_with(frozenset("".join(text.split()))), height)
+
+
 @cache
-def letters(height: int) -> ImageFont.FreeTypeFont:
-    """The letters that matplotlib brings along, which are there on every machine."""
-    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), height)
+def _font(path: str, height: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, height)
+
+
+@cache
+def _file_with(needed: frozenset[str]) -> str:
+    paths = chain([_BROUGHT], sorted(findSystemFonts()))
+    return next((path for path in paths if needed <= _characters(path)), _BROUGHT)
+
+
+@cache
+def _characters(path: str) -> frozenset[str]:
+    try:
+        return frozenset(map(chr, FT2Font(path).get_charmap()))
+    except (RuntimeError, OSError):  # a bitmap font, or one that cannot be read
+        return frozenset()

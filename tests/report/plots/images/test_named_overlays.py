@@ -2,11 +2,19 @@ import itertools
 
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 
 from eomtlib.core.structures import ClassInfo
 from eomtlib.data.class_colors import class_colors
+from eomtlib.report.plots.images import named_overlays
 from eomtlib.report.plots.images.label_places import MOST_LABELS, place_labels
-from eomtlib.report.plots.images.named_overlays import Segments, draw_legend, named_overlay
+from eomtlib.report.plots.images.named_overlays import (
+    Segments,
+    draw_legend,
+    letters,
+    named_overlay,
+)
 from eomtlib.report.plots.images.overlays import OPACITY, overlay
 
 
@@ -44,6 +52,45 @@ def test_scores_are_written_where_there_are_any():
     classes = classes_of("cat", "dog")
     plain = written(photo, Segments(ids, (0, 1), classes)).sum()
     assert written(photo, Segments(ids, (0, 1), classes, (0.9, 0.8))).sum() > 1.3 * plain
+
+
+@pytest.fixture
+def bars(tmp_path, monkeypatch):
+    """A machine's only font: it has one letter, a bar, which matplotlib's font lacks."""
+    pen = TTGlyphPen(None)
+    for place in ((100, 0), (100, 900), (300, 900), (300, 0)):
+        (pen.lineTo if pen.points else pen.moveTo)(place)
+    pen.closePath()
+    glyphs = {".notdef": TTGlyphPen(None).glyph(), "bar": pen.glyph()}
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder(list(glyphs))
+    builder.setupCharacterMap({ord("麦"): "bar"})
+    builder.setupGlyf(glyphs)
+    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (400, 0)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Bars", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    path = tmp_path / "bars.ttf"
+    builder.save(path)
+    damaged = tmp_path / "a.ttf"
+    damaged.write_bytes(b"none")
+    monkeypatch.setattr(named_overlays, "findSystemFonts", lambda: [str(path), str(damaged)])
+    named_overlays._file_with.cache_clear()
+    yield str(path)
+    named_overlays._file_with.cache_clear()
+
+
+def test_a_name_that_the_usual_letters_lack_is_written_in_a_font_of_the_machine(bars):
+    assert letters(20, "麦 麦").path == bars
+    assert letters(20, "wheat").path == letters(20).path != bars
+    assert letters(20, "麦穗").path == letters(20).path  # not in one font
+    photo, ids = halves_of((300, 400))
+    inked = written(photo, Segments(ids, (0, 1), classes_of("麦", "麦麦麦")))
+    left, right = inked[:, :200].sum(), inked[:, 200:].sum()
+    assert right == pytest.approx(3 * left, rel=0.1)
+    bar = np.ptp(np.nonzero(inked[:, :200])[1]), np.ptp(np.nonzero(inked[:, :200])[0])
+    assert bar[0] < bar[1] / 1.5  # a box would be nearly as wide as high
 
 
 def test_no_name_is_beyond_the_picture_or_read_as_markup():
