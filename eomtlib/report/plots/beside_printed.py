@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
-from eomtlib.report.plots.pareto import plot_pareto
+from eomtlib.report.plots.pareto import draw_pareto
+from eomtlib.report.plots.style import finish, small_print
 
 _MARGIN = 0.18
 _MARGIN_FOR_NAMES = 0.26
@@ -33,13 +34,21 @@ def plot_beside_printed(ladders: Mapping[str, tuple[str, pd.DataFrame]]) -> Figu
     reach = both[f"{figure}_std"].fillna(0) if f"{figure}_std" in both else 0
     limits = _around(both[figure] - reach, both[figure] + reach)
     fig, axes = plt.subplots(1, len(drawn), figsize=(6.2 * len(drawn), 4.6))
+    said_below, writers = [], []
     for ax, (title, (said, rows)) in zip(axes, drawn.items(), strict=True):
         ax.set_xlim(np.exp(_around(*[np.log(both["fps"])] * 2, _MARGIN_FOR_NAMES)))
         ax.set_ylim(limits)
-        plot_pareto(rows, y=figure, title=title, subtitle=said, ax=ax)
+        notes, write_labels = draw_pareto(ax, rows, x="fps", y=figure)
+        said_below += notes
+        writers.append(write_labels)
+        finish(ax, title, subtitle=said)
         first = LADDER[rows["rung"].iloc[0]].title
         ax.set_xlabel(f"times as fast as {first} (log scale)")
         ax.set_ylabel(f"{ACCURACIES[figure]} against it (points)")
+    small_print(fig, list(dict.fromkeys(said_below)))
+    fig.tight_layout()
+    for write_labels in writers:
+        write_labels()
     return fig
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,6 +26,8 @@ from eomtlib.report.plots.style import (
     widen,
 )
 
+_POINTS = 9
+"""Width of a marker where nothing tells the size of the encoder, in printer's points."""
 _ORDERS = {"rung": RUNGS, "size": SIZES, "pretraining": PRETRAININGS}
 
 
@@ -38,7 +41,6 @@ def plot_pareto(
     title: str = "",
     subtitle: str = "",
     note: str = "",
-    ax: Axes | None = None,
 ) -> Figure:
     """Accuracy against speed, every point labelled.
 
@@ -56,10 +58,32 @@ def plot_pareto(
         title: of the figure.
         subtitle: what it was measured under.
         note: small print below it, such as what the accuracies are worth.
-        ax: drawn on instead of a new figure.
     """
+    fig, ax = plt.subplots(figsize=(7.2, 4.6))
     y = y or accuracy_of(table)
-    fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7.2, 4.6))
+    notes, write_labels = draw_pareto(ax, table, along=along, label=label, x=x, y=y, note=note)
+    finish(ax, title, notes, subtitle=subtitle)
+    fig.tight_layout()
+    write_labels()
+    return fig
+
+
+def draw_pareto(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    along: str | None = None,
+    label: str = "",
+    note: str = "",
+) -> tuple[list[str], Callable[[], None]]:
+    """All of ``plot_pareto`` on an axis of a figure, but for title, small print and labels.
+
+    Returns:
+        The small print; and what writes the labels, to be called last: their distances to points
+        depend on the final layout.
+    """
     shown = table.dropna(subset=[x, y]).sort_values(
         ["rung", along] if along else ["rung"],
         key=lambda column: column.map(_in_order(column).index),
@@ -77,9 +101,10 @@ def plot_pareto(
     for _, row in bars.iterrows():
         color = RUNG_COLORS[row["rung"]]
         ax.errorbar(row[x], row[y], row[f"{y}_std"], color=color, lw=1.2, capsize=2.5, zorder=2)
-    for _, row in shown.iterrows():
-        rung, points = row["rung"], SIZE_POINTS.get(row.get("size"), 9)
-        style = {"marker": RUNG_MARKERS[rung], "color": RUNG_COLORS[rung], "ms": points}
+    widths = [SIZE_POINTS.get(row.get("size"), _POINTS) for _, row in shown.iterrows()]
+    for (_, row), width in zip(shown.iterrows(), widths, strict=True):
+        rung = row["rung"]
+        style = {"marker": RUNG_MARKERS[rung], "color": RUNG_COLORS[rung], "ms": width}
         style |= HOLLOW if row.get("unfinished") else {"mec": "white", "mew": 0.8}
         ax.plot(row[x], row[y], ls="", zorder=3, **style)
     ax.set_xscale("log")
@@ -103,22 +128,17 @@ def plot_pareto(
         "Hollow: its training has not ended.": len(shown) > len(_finished(shown)),
         "Bars: standard deviation over seeds.": len(bars),
     }
-    key = " ".join(text for text, holds in keys.items() if holds)
     missing = f"No value for {', '.join(LADDER[name].title for name in left_out)}."
-    notes = [key if len(shown) else "", note, missing if left_out else ""]
-    finish(ax, title, notes, subtitle=subtitle)
-    fig.tight_layout()
-    # Labels are placed last: their distances to points depend on the final layout.
-    if len(shown):
-        covered = [(line[x].to_numpy(float), line[y].to_numpy(float)) for line in lines]
-        for _, row in bars.iterrows():
-            reach = row[f"{y}_std"] * np.array([-1, 1])
-            covered.append((np.full(2, row[x], float), row[y] + reach))
-        points = shown[x].to_numpy(float), shown[y].to_numpy(float)
-        colors = [RUNG_COLORS[rung] for rung in shown["rung"]]
-        texts = list(shown[label]) if label else _labels(shown, along)
-        _write_labels(ax, points, texts, colors, covered)
-    return fig
+    notes = [text for text, holds in keys.items() if holds and len(shown)]
+    notes += [note, missing if left_out else ""]
+    covered = [(line[x].to_numpy(float), line[y].to_numpy(float)) for line in lines]
+    for _, row in bars.iterrows():
+        reach = row[f"{y}_std"] * np.array([-1, 1])
+        covered.append((np.full(2, row[x], float), row[y] + reach))
+    points = shown[x].to_numpy(float), shown[y].to_numpy(float)
+    colors = [RUNG_COLORS[rung] for rung in shown["rung"]]
+    texts = list(shown[label]) if label else _labels(shown, along)
+    return notes, partial(_write_labels, ax, points, widths, texts, colors, covered)
 
 
 def _in_order(column: pd.Series) -> list[str]:
@@ -140,19 +160,23 @@ def _labels(shown: pd.DataFrame, along: str | None) -> list[str]:
 def _write_labels(
     ax: Axes,
     points: tuple[np.ndarray, np.ndarray],
+    widths: list[float],
     labels: list[str],
     colors: list[str],
     lines: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     """Writes each label beside its point, clear of other labels, of points and of lines."""
+    if not labels:
+        return
     ax.autoscale(False)
     lines = [line for line in lines if len(line[0]) > 1]
+    radii = np.array(widths) / 2 * ax.figure.dpi / 72  # pixels
     textalloc.allocate(
-        ax, *points, labels, x_scatter=points[0], y_scatter=points[1],
+        ax, *points, labels, x_scatter=points[0], y_scatter=points[1], scatter_sizes=radii,
         x_lines=[line[0] for line in lines], y_lines=[line[1] for line in lines],
         textsize=8.5, textcolor=colors, linecolor=colors, linewidth=0.6,
         margin=0.01, min_distance=0.02, max_distance=0.25, nbr_candidates=400,
-        avoid_label_lines_overlap=True, avoid_crossing_label_lines=True,
+        avoid_label_lines_overlap=True, priority_strategy="largest",
     )  # fmt: skip
 
 

@@ -58,7 +58,8 @@ def finish(ax: Axes, title: str = "", notes: Sequence[str] = (), *, subtitle: st
     """
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    lines = textwrap.wrap(subtitle, width=int(ax.figure.get_size_inches()[0] * 72 / 4.4))
+    panel = ax.figure.get_size_inches()[0] / ax.get_subplotspec().get_gridspec().ncols
+    lines = textwrap.wrap(subtitle, width=int(0.87 * panel * 72 / 4.4))  # less what is beside it
     if title:
         pad = 6 + 10.5 * len(lines)
         ax.set_title(for_matplotlib(title), loc="left", fontsize=11, pad=pad)
