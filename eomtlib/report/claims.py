@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -20,7 +21,7 @@ _WAYS = {
 }
 """Rung, options, masking at inference → masking in training and at inference (Table 7)."""
 
-Part = tuple[str, float | None, pd.DataFrame]
+Part = tuple[str, float, pd.DataFrame]
 """What is compared, what the paper prints for it, and a row for each seed with its ``gain``."""
 
 
@@ -70,7 +71,8 @@ def _parts(runs: pd.DataFrame) -> Iterator[Part]:
         own[own["size"] == "nano"], axis="rung", base=_EOMT, within=["pretraining"]
     )
     for name, gains in frozen[frozen["rung"] == "pmt"].groupby("pretraining", sort=False):
-        yield f"encoder frozen: `pmt` against `eomt`, `{name}`", _printed_frozen(), gains
+        printed = _printed_frozen() if name == SHIPPED else math.nan  # of pretrained encoders
+        yield f"encoder frozen: `pmt` against `eomt`, `{name}`", printed, gains
 
 
 def _closings(gaps: pd.DataFrame, *, axis: str, base: str, printed: float) -> Iterator[Part]:

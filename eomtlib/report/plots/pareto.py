@@ -176,7 +176,7 @@ def _write_labels(
         x_lines=[line[0] for line in lines], y_lines=[line[1] for line in lines],
         textsize=8.5, textcolor=colors, linecolor=colors, linewidth=0.6,
         margin=0.01, min_distance=0.02, max_distance=0.25, nbr_candidates=400,
-        avoid_label_lines_overlap=True, priority_strategy="largest",
+        priority_strategy="largest",
     )  # fmt: skip
 
 
