@@ -183,7 +183,7 @@ def test_studies_that_differ_have_folders_of_their_own(tmp_path):
         ).name
 
     own = name()
-    assert re.fullmatch(r"nano-none-shapes-64x64-\w+-seed0-[0-9a-f]{6}", own)
+    assert re.fullmatch(r"nano-shapes-ssl-shapes-64x64-\w+-seed0-[0-9a-f]{6}", own)
     assert name() == own
     changes = {"rungs": "pmt", "batch_size": 1, "num_queries": 7, "val_images": 3}
     others = {name(**{key: value}) for key, value in changes.items()}

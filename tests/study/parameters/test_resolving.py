@@ -13,7 +13,7 @@ from eomtlib.study.parameters.settings import Settings, StudyParameters, paramet
 
 def test_size_alone_is_enough_and_a_short_run_says_so():
     nano = resolve_settings(size="nano", device="cpu")
-    assert (nano.pretraining, nano.image_size, nano.label) == ("none", (64, 64), "")
+    assert (nano.pretraining, nano.image_size, nano.label) == ("shapes-ssl", (64, 64), "")
     large = resolve_settings(size="large", device="cpu", pretraining="none")
     assert large.cost_image_size == (640, 640)
     assert large.label.startswith("short training: 20 steps")

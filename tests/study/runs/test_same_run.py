@@ -183,7 +183,7 @@ def test_a_run_goes_on_with_the_products_that_it_began_with(tmp_path):
 
 
 def test_training_comes_to_what_its_method_came_to(tmp_path):
-    result = study(tmp_path, progress=False, seeds="0").learn()[0]
+    result = study(tmp_path, progress=False, seeds="0", pretraining="none").learn()[0]
     assert (TRAINING_METHOD, result.training.final_loss) == (1, pytest.approx(19.2066, rel=1e-3))
 
 
