@@ -19,7 +19,7 @@ from eomtlib.study.records.store import ResultStore
 from eomtlib.study.study import Study
 from tests.samples import SMOKE, draw_through
 
-OPTIONS = SMOKE | {"batch_size": 4, "val_images": 5}
+OPTIONS = SMOKE | {"pretraining": "none", "batch_size": 4, "val_images": 5}
 # A few steps: later, the last digits decide which query is matched.
 FEW = OPTIONS | {"duration": "3steps"}
 RUNGS = ("vit-adapter-m2f", "eomt", "pmt")
