@@ -22,12 +22,19 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 SMOKE = {
     "ablation": {
         "rungs": "eomt-masked,eomt",
+        "pretraining": "none",
         "duration": 4,
         "batch_size": 2,
         "val_images": 4,
         "device": "cpu",
     },
-    "explore": {"duration": 4, "num_images": 2, "device": "cpu", "threshold": 0.1},
+    "explore": {
+        "pretraining": "none",
+        "duration": 4,
+        "num_images": 2,
+        "device": "cpu",
+        "threshold": 0.1,
+    },
 }
 CELL = """
 from pathlib import Path

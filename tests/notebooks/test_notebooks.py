@@ -346,5 +346,5 @@ def test_explore_trains_what_it_needs_and_then_looks_at_any_checkpoint(tmp_path)
         device="cpu",
     )
     said = _output(executed, "models", "text/markdown")
-    assert said.split("\n") == ["All models: nano, pretraining none.", "", "- EoMT"]
+    assert said.split("\n") == ["All models: nano, pretraining shapes-ssl.", "", "- EoMT"]
     assert _output(executed, "rungs", "image/png")
