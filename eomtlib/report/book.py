@@ -18,6 +18,7 @@ import papermill
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_markdown
 from eomtlib.core.files.atomic_files import write_file
+from eomtlib.study.parameters.settings import PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -262,21 +263,21 @@ def collect(results_dir: Path, target: Path) -> Path:
                 copy = target / "study" / name / path.relative_to(results_dir / name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 if path.suffix == ".ipynb":
-                    _copy_notebook(path, copy)
+                    _copy_notebook(path, copy, results_dir)
                 else:
                     shutil.copyfile(path, copy)
     return write_index(target)
 
 
-def _copy_notebook(path: Path, copy: Path) -> None:
-    """A notebook without what papermill says of where it lay."""
+def _copy_notebook(path: Path, copy: Path, results_dir: Path) -> None:
+    """A notebook without what it says of where it lay; results are said to be in the default."""
     notebook = json.loads(path.read_text())
     told = notebook["metadata"].get("papermill", {})
     for name in ("input_path", "output_path"):
         if name in told:
             told[name] = Path(told[name]).name
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    write_file(copy, text)
+    write_file(copy, text.replace(str(results_dir.resolve()), PARAMETERS["results_dir"].default))
 
 
 def _written_since(began: float, results_dir: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from eomtlib.commands import main
 from eomtlib.commands.verbs.book import literal
 from eomtlib.report import book as full_study
-from eomtlib.report.book import CHAPTERS, Chapter, run_study, write_index
+from eomtlib.report.book import CHAPTERS, Chapter, collect, run_study, write_index
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCE = """from pathlib import Path
@@ -76,6 +76,16 @@ def test_notebooks_run_with_their_parameters_and_a_page_shows_them(notebooks, tm
         "<sub>[notebook](notebooks/first.ipynb) · tables: [t](tables/own-micro/t.md) · figures: "
         "[a](figures/own-micro/a.png) · own-micro</sub>",
     ]
+
+
+def test_a_gallery_does_not_say_where_its_results_lay(tmp_path):
+    results = tmp_path / "scratch"
+    cell = nbformat.v4.new_code_cell(f'results_dir = "{results}"')
+    (results / "notebooks").mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), results / "notebooks" / "a.ipynb")
+    collect(results, tmp_path / "gallery")
+    (copied,) = nbformat.read(tmp_path / "gallery/study/notebooks/a.ipynb", 4).cells
+    assert copied.source == 'results_dir = "results/runs"'
 
 
 def test_the_gallery_has_its_own_questions_and_seeds(notebooks, tmp_path):
