@@ -128,23 +128,25 @@ def draw_legend(
     row, swatch = 24, 60
     rows = max(1, min(len(places) + 1, _LEGEND_ROWS))
     columns = -(-(len(places) + 1) // rows)
-    texts = [*(classes[k].name for k in places), "no segment"]
-    fonts = [letters(14, text) for text in texts]
-    texts = [shortened(text, font, 300) for text, font in zip(texts, fonts, strict=True)]
-    widest = max(font.getlength(text) for text, font in zip(texts, fonts, strict=True))
+    named = [(colors[k], classes[k].name) for k in places] + [(np.zeros(3, np.uint8), "no segment")]
+    entries = []
+    for color, name in named:
+        font = letters(14, name)
+        entries.append((color, shortened(name, font, 300), font))
+    widest = max(font.getlength(name) for _, name, font in entries)
     width = 3 * row + 2 * swatch + round(widest)
     picture = np.full((row * rows + row, columns * width, 3), 255, np.uint8)
     ramp = np.linspace(0, 255, swatch)[None, :, None]
-    for index, color in enumerate([*(colors[k] for k in places), np.zeros(3, np.uint8)]):
+    for index, (color, *_) in enumerate(entries):
         top, left = row // 2 + row * (index % rows) + 2, row // 2 + width * (index // rows)
         cell = picture[top : top + row - 4, left : left + 2 * swatch]
         cell[:, :swatch] = color
         cell[:, swatch:] = (1 - opacity) * ramp + opacity * color
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    for index, (text, font) in enumerate(zip(texts, fonts, strict=True)):
+    for index, (_, name, font) in enumerate(entries):
         left = row + 2 * swatch + width * (index // rows)
-        draw.text((left, row * (1 + index % rows)), text, fill="black", font=font, anchor="lm")
+        draw.text((left, row * (1 + index % rows)), name, fill="black", font=font, anchor="lm")
     return np.asarray(image)
 
 
