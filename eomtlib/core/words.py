@@ -23,9 +23,7 @@ PAPER_SIZES = ("small", "base", "large", "giant")
 SIZES = (*OWN_SIZES, *PAPER_SIZES)
 
 SHIPPED = "shapes-ssl"
-"""The pretraining whose weights come with the package."""
-
-SHIPPED_SIZES = ("nano",)
+"""The pretraining whose weights come with the package, at our own sizes."""
 
 OWN_PRETRAININGS = ("none", "mim", SHIPPED)
 """Those that timm has no weights of: nothing, masked-image pretraining on this machine

@@ -6,10 +6,10 @@ from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import (
     DEFAULT_SIZE,
     OWN_PRETRAININGS,
+    OWN_SIZES,
     PAPER_SIZES,
     PRETRAININGS,
     SHIPPED,
-    SHIPPED_SIZES,
     SIZES,
 )
 from eomtlib.models.timm_vits import check_timm_size, is_timm, timm_vit
@@ -42,7 +42,7 @@ def has_encoder(size: str, pretraining: str) -> bool:
     if is_timm(pretraining):
         return size == timm_vit(pretraining).size
     if pretraining == SHIPPED:
-        return size in SHIPPED_SIZES
+        return size in OWN_SIZES
     return pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
 
 
@@ -75,7 +75,7 @@ def check_encoder(size: str, pretraining: str) -> None:
         return
     check_choice("pretraining", pretraining, (*PRETRAININGS, "timm:NAME"))
     if not has_encoder(size, pretraining):
-        sizes = ", ".join(SHIPPED_SIZES if pretraining == SHIPPED else TIMM_NAMES[pretraining])
+        sizes = ", ".join(OWN_SIZES if pretraining == SHIPPED else TIMM_NAMES[pretraining])
         raise ConfigurationError(
             f"pretraining={pretraining!r} does not exist at size={size!r}, only at {sizes}. "
             "Choose one of these sizes, or pretraining='none' or 'mim'."

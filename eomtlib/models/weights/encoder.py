@@ -22,7 +22,6 @@ from eomtlib.core.words import (
     OWN_SIZES,
     RANDOM_WEIGHTS,
     SHIPPED,
-    SHIPPED_SIZES,
 )
 from eomtlib.models.encoder_names import check_encoder, timm_name
 from eomtlib.models.encoders import Encoder, PlainEncoder
@@ -57,7 +56,7 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
     if weights == RANDOM_WEIGHTS:
         return "none"
     if size in OWN_SIZES:
-        return SHIPPED if size in SHIPPED_SIZES and not weights else "none"
+        return SHIPPED if shipped_file(size).is_file() and not weights else "none"
     if weights:
         return "dinov2"
     try:
@@ -126,7 +125,14 @@ def find_weights(weights: str | Path | None, size: str, pretraining: str) -> Pat
             the hub's file is not at hand.
     """
     if not weights:
-        return shipped_file(size) if pretraining == SHIPPED else _hub_file(size, pretraining)
+        if pretraining != SHIPPED:
+            return _hub_file(size, pretraining)
+        if (shipped := shipped_file(size)).is_file():
+            return shipped
+        raise ConfigurationError(
+            f"pretraining={SHIPPED!r} at size={size!r} should be in {shipped}, and is not; install "
+            f"this package again, or pretrain it: eomtlib pretrain --size {size} --ship."
+        )
     path = Path(weights).expanduser()
     if path.is_file():
         return path
@@ -150,7 +156,7 @@ def shipped_file(size: str) -> Path:
     """The weights of ``SHIPPED`` that come with the package, at 16 bits.
 
     Args:
-        size: one of ``core.words.SHIPPED_SIZES``.
+        size: one of ``core.words.OWN_SIZES``.
     """
     return Path(__file__).with_name("shipped") / f"{size}.safetensors"
 

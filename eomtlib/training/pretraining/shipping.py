@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save
 
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.files.atomic_files import write_file
-from eomtlib.core.words import SHIPPED, SHIPPED_SIZES
+from eomtlib.core.words import OWN_SIZES, SHIPPED
 from eomtlib.models.weights.encoder import shipped_file
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.training.pretraining.outcome import RECORD_FILE
@@ -21,10 +21,10 @@ def check_shipping(config: PretrainingConfig) -> None:
     Raises:
         ConfigurationError: for other images than ``shapes``, or another size.
     """
-    if config.images != SHAPES or config.size not in SHIPPED_SIZES:
+    if config.images != SHAPES or config.size not in OWN_SIZES:
         raise ConfigurationError(
             f"size={config.size!r} and images={config.images!r}: of encoders pretrained on {SHAPES}"
-            f", {', '.join(SHIPPED_SIZES)} come with this package. Leave ship out."
+            f", {', '.join(OWN_SIZES)} come with this package. Leave ship out."
         )
 
 

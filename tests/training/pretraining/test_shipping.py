@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 
 from eomtlib.commands import main
 from eomtlib.core.errors import ConfigurationError
-from eomtlib.core.words import SHIPPED, SHIPPED_SIZES
+from eomtlib.core.words import OWN_SIZES, SHIPPED
 from eomtlib.models.build import build_model
 from eomtlib.models.encoders import build_encoder
-from eomtlib.models.weights.encoder import load_pretrained, shipped_file
+from eomtlib.models.weights import encoder as encoder_weights
+from eomtlib.models.weights.encoder import load_pretrained, resolve_pretraining, shipped_file
 from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.runs.materials import Materials
 from eomtlib.training.pretraining import (
@@ -27,7 +28,7 @@ from eomtlib.training.pretraining.probe import LinearProbe
 RECORDS = Path("results/encoders").resolve()
 
 
-@pytest.fixture(params=SHIPPED_SIZES)
+@pytest.fixture(params=[size for size in OWN_SIZES if shipped_file(size).is_file()])
 def shipped(request):
     encoder = build_encoder(size=request.param, pretraining=SHIPPED, image_size=(64, 64))
     random = build_encoder(size=request.param, pretraining="none", image_size=(64, 64))
@@ -89,5 +90,14 @@ def test_a_study_finds_it(tmp_path):
         assert torch.equal(built.encoder.backbone.state_dict()[name], value.float()), name
     larger = build_encoder(size="nano", pretraining=SHIPPED, image_size=(64, 96))
     assert load_pretrained(larger, size="nano", pretraining=SHIPPED)
-    with pytest.raises(ConfigurationError, match="does not exist at size='giant', only at nano"):
+    with pytest.raises(ConfigurationError, match="at size='giant', only at nano, micro"):
         build_model("eomt", size="giant", pretraining=SHIPPED, image_size=64, num_classes=3)
+
+
+def test_a_package_without_it_says_so_and_auto_is_random(tmp_path, monkeypatch):
+    assert resolve_pretraining("auto", size="nano") == SHIPPED
+    monkeypatch.setattr(encoder_weights, "shipped_file", lambda size: tmp_path / size)
+    assert resolve_pretraining("auto", size="nano") == "none"
+    encoder = build_encoder(size="nano", pretraining=SHIPPED, image_size=(64, 64))
+    with pytest.raises(ConfigurationError, match=r"pretrain --size nano --ship"):
+        load_pretrained(encoder, size="nano", pretraining=SHIPPED)
