@@ -47,8 +47,8 @@ def build_model(
         num_classes: without "no object".
         size: of the encoder, one of ``core.words.SIZES``; a name of timm's says it.
         num_queries: the size's default when None.
-        weights: a local file or folder of encoder weights; None for timm's hub; ``random`` for the
-            architecture alone.
+        weights: a local file or folder of encoder weights; None for timm's hub, or for what
+            comes with the package; ``random`` for the architecture alone.
         load_weights: False leaves the encoder random (to count costs, or to load a checkpoint).
         options: fields of ``ModelOptions``; what is None or not given is the rung's own.
 

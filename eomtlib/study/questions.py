@@ -121,7 +121,8 @@ def time_ladder(
 
     Args:
         sizes: of the encoder; by default the papers' on a GPU, ``nano`` on a CPU. Sizes of our own
-            have no pretraining, and names of timm's have a size of their own.
+            are the same architecture after any pretraining, timed as ``none``; names of timm's
+            have a size of their own.
         pretrainings: architectures of the encoder; a pair that does not exist is left out.
         rungs: names, or ``all``.
         timing_modes: of ``timing.TIMING_MODES``; by default eager, on a GPU compiled as well.

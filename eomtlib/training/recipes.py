@@ -53,7 +53,7 @@ SCRATCH = replace(
     augmentation=AugmentationConfig(scale=(1.0, 1.0), crop_attempts=5),
     gradient_clip=0.1,
 )
-"""Our own, for encoders of our own sizes: they are trained from nothing on small images, so all
+"""Our own, for encoders of our own sizes, from random weights or a pretraining on small images: all
 blocks learn alike from the start, and objects of a few pixels are not shrunk further."""
 
 

@@ -156,7 +156,7 @@ def look(parser: _Parser) -> None:
 
 
 def pretrain(parser: _Parser) -> None:
-    """Pretrain an encoder on images without labels, where no weights can be fetched.
+    """Pretrain an encoder on images without labels, such as your own.
 
     Examples:
       eomtlib pretrain
@@ -218,7 +218,7 @@ def runs(parser: _Parser) -> None:
     Examples:
       eomtlib runs
       eomtlib runs --explain --size large --dataset coco --data-path ~/coco
-      eomtlib runs --delete eomt-nano-none-shapes-seed0-1a2b3c4d
+      eomtlib runs --delete eomt-nano-shapes-ssl-shapes-seed0-1a2b3c4d
     """
     parser.add_argument(
         "--explain",

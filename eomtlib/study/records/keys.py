@@ -61,7 +61,8 @@ class TrainingKey:
     """What decides the outcome of a training: nothing of where files lie or how it is shown.
 
     Attributes:
-        weights: digest of the encoder's file, or the pretraining that comes first; None for timm's.
+        weights: digest of the encoder's file, or the pretraining that comes first; None for timm's
+            and ``none``.
         data: digest of the training split (``SegmentationDataset.digest``).
         classes: names.
         device: ``cpu`` or ``cuda``.

@@ -156,7 +156,7 @@ class Materials:
             say(text)
 
     def encoder_weights(self) -> Path | str | None:
-        """The file or folder of the encoder's weights; None for timm's hub, or for none at all.
+        """The file or folder of the encoder's weights; None where none need be given.
 
         Or ``random``, which is said for the architecture alone.
 

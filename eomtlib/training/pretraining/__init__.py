@@ -1,4 +1,4 @@
-"""Masked-image pretraining of an encoder, for machines that cannot fetch weights."""
+"""Masked-image pretraining of an encoder on images without labels."""
 
 from eomtlib.training.pretraining.config import PretrainingConfig, default_config
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, reconstruct
