@@ -11,9 +11,9 @@ PIP_ARGS ?=
 
 help:
 	@echo 'make look       set up, then 3 min of the next: three of its runs where they stand; it goes on with them'
-	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: 12 to 25 min on two cores'
+	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: about 15 min on two cores'
 	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
-	@echo 'make encoders   set up, then pretrain the encoder that comes with the library: 1.3 h of a core; interrupted, it goes on'
+	@echo 'make encoders   set up, then pretrain the encoder that comes with the library: 2 h of a core; interrupted, it goes on'
 	@echo 'make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)'
 	@echo 'make test       set up, with 0.4 GB of tools for development, then lint and the quick tests'
 	@echo 'make test-all   the slow tests as well'

@@ -23,7 +23,7 @@ PAPER_SIZES = ("small", "base", "large", "giant")
 SIZES = (*OWN_SIZES, *PAPER_SIZES)
 
 SHIPPED = "shapes-ssl"
-"""The pretraining whose weights come with the package, at our own sizes."""
+"""The pretraining whose weights come with the package (``models.encoder_names.shipped_file``)."""
 
 OWN_PRETRAININGS = ("none", "mim", SHIPPED)
 """Those that timm has no weights of: nothing, masked-image pretraining on this machine

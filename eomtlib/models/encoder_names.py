@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from eomtlib.core.errors import ConfigurationError, check_choice
 from eomtlib.core.words import (
     DEFAULT_SIZE,
     OWN_PRETRAININGS,
-    OWN_SIZES,
     PAPER_SIZES,
     PRETRAININGS,
     SHIPPED,
@@ -42,8 +43,17 @@ def has_encoder(size: str, pretraining: str) -> bool:
     if is_timm(pretraining):
         return size == timm_vit(pretraining).size
     if pretraining == SHIPPED:
-        return size in OWN_SIZES
+        return shipped_file(size).is_file()
     return pretraining in OWN_PRETRAININGS or size in TIMM_NAMES[pretraining]
+
+
+def shipped_file(size: str) -> Path:
+    """The weights of ``SHIPPED`` that come with the package, at 16 bits; few sizes have them.
+
+    Args:
+        size: of the encoder.
+    """
+    return Path(__file__).parent / "weights" / "shipped" / f"{size}.safetensors"
 
 
 def encoder_size(size: str | None, pretraining: str) -> str:
@@ -75,7 +85,7 @@ def check_encoder(size: str, pretraining: str) -> None:
         return
     check_choice("pretraining", pretraining, (*PRETRAININGS, "timm:NAME"))
     if not has_encoder(size, pretraining):
-        sizes = ", ".join(OWN_SIZES if pretraining == SHIPPED else TIMM_NAMES[pretraining])
+        sizes = ", ".join(s for s in SIZES if has_encoder(s, pretraining)) or "none"
         raise ConfigurationError(
             f"pretraining={pretraining!r} does not exist at size={size!r}, only at {sizes}. "
             "Choose one of these sizes, or pretraining='none' or 'mim'."

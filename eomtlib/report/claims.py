@@ -21,6 +21,9 @@ _WAYS = {
 }
 """Rung, options, masking at inference → masking in training and at inference (Table 7)."""
 
+_NOT_PRINTED = math.nan
+"""Other pretrainings than ``SHIPPED``, our counterpart of DINOv2 and DINOv3, have none there."""
+
 Part = tuple[str, float, pd.DataFrame]
 """What is compared, what the paper prints for it, and a row for each seed with its ``gain``."""
 
@@ -49,36 +52,30 @@ def _parts(runs: pd.DataFrame) -> Iterator[Part]:
     own = runs[(runs["inference_masking"] == masking) & (runs["options"] == "")]
     gaps = differences(own, axis="rung", base=_BASE, within=["size", "pretraining"])
     gaps = gaps[gaps["rung"] == _EOMT]
-    of_paper = {
-        name: _printed_gap(f"eomt_table{number}_{name}")
-        for number, name in ((2, "pretraining"), (3, "size"))
-    }
-    yield from _closings(
-        gaps[gaps["size"] == "nano"],
-        axis="pretraining",
-        base="none",
-        printed=of_paper["pretraining"]["deit3-in1k"] - of_paper["pretraining"]["dinov2"],
+    by_pretraining, by_size = (
+        _printed_gap(f"eomt_table{name}") for name in ("2_pretraining", "3_size")
     )
-    yield from _closings(
-        gaps[gaps["pretraining"] == "none"],
-        axis="size",
-        base="nano",
-        printed=of_paper["size"]["small"] - of_paper["size"]["large"],
-    )
+    closed = by_pretraining["deit3-in1k"] - by_pretraining["dinov2"]
+    yield from _closings(gaps[gaps["size"] == "nano"], "pretraining", base="none", printed=closed)
+    for name, of_one in gaps.groupby("pretraining", sort=False):
+        closed = by_size["small"] - by_size["large"] if name == SHIPPED else _NOT_PRINTED
+        yield from _closings(of_one, "size", base="nano", printed=closed, beside=f", `{name}`")
     nano = runs[runs["size"] == "nano"]
     yield from _masks(nano[nano["pretraining"] == SHIPPED])
     frozen = differences(
         own[own["size"] == "nano"], axis="rung", base=_EOMT, within=["pretraining"]
     )
     for name, gains in frozen[frozen["rung"] == "pmt"].groupby("pretraining", sort=False):
-        printed = _printed_frozen() if name == SHIPPED else math.nan  # of pretrained encoders
+        printed = _printed_frozen() if name == SHIPPED else _NOT_PRINTED
         yield f"encoder frozen: `pmt` against `eomt`, `{name}`", printed, gains
 
 
-def _closings(gaps: pd.DataFrame, *, axis: str, base: str, printed: float) -> Iterator[Part]:
+def _closings(
+    gaps: pd.DataFrame, axis: str, *, base: str, printed: float, beside: str = ""
+) -> Iterator[Part]:
     closed = differences(gaps, axis=axis, base=base, within=["rung"], metric="gain")
     for name, gains in closed.groupby(axis, sort=False):
-        yield f"`eomt`'s gap closes, {axis} `{base}` → `{name}`", printed, gains
+        yield f"`eomt`'s gap closes, {axis} `{base}` → `{name}`{beside}", printed, gains
 
 
 def _masks(runs: pd.DataFrame) -> Iterator[Part]:

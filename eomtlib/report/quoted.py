@@ -170,8 +170,9 @@ def claims(runs: pd.DataFrame, used: Sequence[Record]) -> str:
         [
             *(f"| {' | '.join(row)} |" for row in rows),
             "",
-            "The papers' are of ViT-L on COCO, but for sizes: those are from S to L. Brackets are "
-            f"95\u00a0% intervals for all {len(table)} rows at once; bold is what seeds settle.",
+            "The papers' are of ViT-L on COCO: pretraining from DeiT-III on ImageNet-1k to DINOv2, "
+            "sizes from S to L, the frozen encoder with DINOv3. Brackets are 95\u00a0% intervals "
+            f"for all {len(table)} rows at once, wider than for one; bold is what seeds settle.",
         ]
     )
 

@@ -23,7 +23,7 @@ from eomtlib.core.words import (
     RANDOM_WEIGHTS,
     SHIPPED,
 )
-from eomtlib.models.encoder_names import check_encoder, timm_name
+from eomtlib.models.encoder_names import check_encoder, has_encoder, shipped_file, timm_name
 from eomtlib.models.encoders import Encoder, PlainEncoder
 from eomtlib.models.timm_vits import is_timm, timm_vit
 from eomtlib.models.weights.layouts import DINOV3_RELEASE, TIMM
@@ -39,9 +39,9 @@ _MISFITS = (RuntimeError, LookupError, AttributeError, ValueError, TypeError, As
 def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | None = None) -> str:
     """Says what ``auto`` means here: the best whose weights are at hand, else ``none``.
 
-    That is what comes with the package where it has the size, and ``dinov2`` at the papers' sizes.
-    At hand means: given as ``weights``, in the Hugging Face cache, or downloadable (it is then
-    downloaded).
+    At our own sizes that is what comes with the package, and ``none`` beside ``weights``, which
+    are of a pretraining that must be named. At the papers' sizes it is ``dinov2``: given as
+    ``weights``, in the Hugging Face cache, or downloadable (it is then downloaded).
 
     Args:
         pretraining: ``auto``, the name of a pretraining, which is returned as it is, or a name of
@@ -56,7 +56,7 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
     if weights == RANDOM_WEIGHTS:
         return "none"
     if size in OWN_SIZES:
-        return SHIPPED if shipped_file(size).is_file() and not weights else "none"
+        return SHIPPED if has_encoder(size, SHIPPED) and not weights else "none"
     if weights:
         return "dinov2"
     try:
@@ -125,14 +125,7 @@ def find_weights(weights: str | Path | None, size: str, pretraining: str) -> Pat
             the hub's file is not at hand.
     """
     if not weights:
-        if pretraining != SHIPPED:
-            return _hub_file(size, pretraining)
-        if (shipped := shipped_file(size)).is_file():
-            return shipped
-        raise ConfigurationError(
-            f"pretraining={SHIPPED!r} at size={size!r} should be in {shipped}, and is not; install "
-            f"this package again, or pretrain it: eomtlib pretrain --size {size} --ship."
-        )
+        return shipped_file(size) if pretraining == SHIPPED else _hub_file(size, pretraining)
     path = Path(weights).expanduser()
     if path.is_file():
         return path
@@ -150,15 +143,6 @@ def find_weights(weights: str | Path | None, size: str, pretraining: str) -> Pat
         f"weights={str(weights)!r} {what}; set it to a file, or to a folder that holds one of: "
         f"{', '.join([*names, *_FILE_NAMES])}."
     )
-
-
-def shipped_file(size: str) -> Path:
-    """The weights of ``SHIPPED`` that come with the package, at 16 bits.
-
-    Args:
-        size: one of ``core.words.OWN_SIZES``.
-    """
-    return Path(__file__).with_name("shipped") / f"{size}.safetensors"
 
 
 def _read(path: Path, encoder: Encoder, *, resampled: StateDict | None = None) -> StateDict:

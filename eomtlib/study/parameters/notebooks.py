@@ -50,7 +50,10 @@ NOTEBOOKS: dict[str, dict[str, tuple[Any, str]]] = {
     "mask_annealing": {"models": ("eomt,vit-adapter-m2f", "or one of them")},
     "model_size": {
         "sizes": ("nano,micro", "ours, for CPUs; the papers': small,base,large,giant"),
-        "pretraining": ("", "of all sizes: none, mim, dinov2, ...; by default auto if it is one"),
+        "pretraining": (
+            "",
+            "none, dinov2, ...; by default auto, or none where sizes are ours and theirs",
+        ),
         "rungs": ("vit-adapter-m2f,eomt-masked,eomt", 'Table 3\'s; or "all"'),
         "weights": (
             "",

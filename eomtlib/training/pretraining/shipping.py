@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.files.atomic_files import write_file
 from eomtlib.core.words import OWN_SIZES, SHIPPED
-from eomtlib.models.weights.encoder import shipped_file
+from eomtlib.models.encoder_names import shipped_file
 from eomtlib.training.pretraining.config import SHAPES, PretrainingConfig
 from eomtlib.training.pretraining.outcome import RECORD_FILE
 

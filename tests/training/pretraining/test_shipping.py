@@ -1,4 +1,4 @@
-"""The encoder that comes with the package: what its record says it is, and found without a file."""
+"""The encoders that come with the package: what their records say, and found without a file."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from eomtlib.commands import main
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.words import OWN_SIZES, SHIPPED
+from eomtlib.models import encoder_names
 from eomtlib.models.build import build_model
+from eomtlib.models.encoder_names import has_encoder, shipped_file
 from eomtlib.models.encoders import build_encoder
-from eomtlib.models.weights import encoder as encoder_weights
-from eomtlib.models.weights.encoder import load_pretrained, resolve_pretraining, shipped_file
+from eomtlib.models.weights.encoder import load_pretrained, resolve_pretraining
 from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.runs.materials import Materials
 from eomtlib.training.pretraining import (
@@ -28,7 +29,7 @@ from eomtlib.training.pretraining.probe import LinearProbe
 RECORDS = Path("results/encoders").resolve()
 
 
-@pytest.fixture(params=[size for size in OWN_SIZES if shipped_file(size).is_file()])
+@pytest.fixture(params=[size for size in OWN_SIZES if has_encoder(size, SHIPPED)])
 def shipped(request):
     encoder = build_encoder(size=request.param, pretraining=SHIPPED, image_size=(64, 64))
     random = build_encoder(size=request.param, pretraining="none", image_size=(64, 64))
@@ -90,14 +91,13 @@ def test_a_study_finds_it(tmp_path):
         assert torch.equal(built.encoder.backbone.state_dict()[name], value.float()), name
     larger = build_encoder(size="nano", pretraining=SHIPPED, image_size=(64, 96))
     assert load_pretrained(larger, size="nano", pretraining=SHIPPED)
-    with pytest.raises(ConfigurationError, match="at size='giant', only at nano, micro"):
+    with pytest.raises(ConfigurationError, match="at size='giant', only at nano"):
         build_model("eomt", size="giant", pretraining=SHIPPED, image_size=64, num_classes=3)
 
 
-def test_a_package_without_it_says_so_and_auto_is_random(tmp_path, monkeypatch):
+def test_a_size_without_it_says_so_and_its_auto_is_random(tmp_path, monkeypatch):
     assert resolve_pretraining("auto", size="nano") == SHIPPED
-    monkeypatch.setattr(encoder_weights, "shipped_file", lambda size: tmp_path / size)
+    monkeypatch.setattr(encoder_names, "shipped_file", lambda size: tmp_path / size)
     assert resolve_pretraining("auto", size="nano") == "none"
-    encoder = build_encoder(size="nano", pretraining=SHIPPED, image_size=(64, 64))
-    with pytest.raises(ConfigurationError, match=r"pretrain --size nano --ship"):
-        load_pretrained(encoder, size="nano", pretraining=SHIPPED)
+    with pytest.raises(ConfigurationError, match="not exist at size='nano', only at none"):
+        build_encoder(size="nano", pretraining=SHIPPED, image_size=(64, 64))
