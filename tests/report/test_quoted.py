@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "results" / "gallery"
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *GALLERY.rglob("README.md")]
 T_95 = {2: 12.7062, 3: 4.3027, 4: 3.1824, 5: 2.7764}  # of a printed table of Student's t
+T_OF_NINE = {3: 13.3604, 5: 5.4366}  # at 1 − 0.025 / 9
 
 
 def region(name, inside=""):
@@ -37,9 +38,9 @@ def raw(folder, kind):
     return {path.stem: json.loads(path.read_text()) for path in files}
 
 
-def is_own(training, pretraining):
+def is_own(training, pretraining, size):
     """The default study's trainings, told from the others of the folder by hand."""
-    same = {"size": "nano", "pretraining": pretraining, "steps": 1200, "batch_size": 8}
+    same = {"size": size, "pretraining": pretraining, "steps": 1200, "batch_size": 8}
     recipe = training["config"]["recipe"]
     return (
         all(training[name] == value for name, value in same.items())
@@ -49,14 +50,14 @@ def is_own(training, pretraining):
     )
 
 
-def scores(folder, pretraining="shapes-ssl"):
+def scores(folder, pretraining="shapes-ssl", size="nano"):
     """Rung → seed → PQ, and the commits of the trainings."""
     found, commits, trainings = {}, set(), raw(folder, "training")
     for evaluation in raw(folder, "evaluation").values():
         training = trainings[evaluation["training_id"]]
         rung = training["rung"]
         run_so = "unmasked" if rung in ("eomt", "pmt") else "masked"
-        if is_own(training, pretraining) and evaluation["masking"] == run_so:
+        if is_own(training, pretraining, size) and evaluation["masking"] == run_so:
             found.setdefault(rung, {})[training["seed"]] = evaluation["metrics"]["pq"]
             commits.add(training["environment"]["commit"][:7])
     return found, commits
@@ -88,7 +89,8 @@ def test_the_headline_is_what_the_files_say(folder):
     found, commits = scores(folder)
     fps = {}
     for timing in sorted(raw(folder, "timing").values(), key=lambda record: record["created"]):
-        if timing["size"] == "nano" and not timing["options"] and timing["masking"] is None:
+        same = timing["size"] == "nano" and timing["pretraining"] == "shapes-ssl"
+        if same and not timing["options"] and timing["masking"] is None:
             fps[timing["rung"]] = timing["fps_model"]
     said = quote(region("headline"), GALLERY)
     ours, theirs = fps["eomt"], fps["vit-adapter-m2f"]
@@ -150,18 +152,24 @@ def test_the_claims_are_what_the_files_say(tmp_path):
     rows = [line.strip("| ").split(" | ") for line in said.splitlines() if line.startswith("| ")]
     cells = {row[0]: row[1:] for row in rows[2:]}  # below heads and line
     none, long = (scores(folder, name)[0] for name in ("none", "shapes-ssl"))
-    gained = {
-        rung: {seed: long[rung][seed] - none[rung][seed] for seed in none[rung]}
-        for rung in ("eomt", "vit-adapter-m2f")
-    }
-    each = [gained["eomt"][seed] - gained["vit-adapter-m2f"][seed] for seed in gained["eomt"]]
-    # Six rows of five seeds: Student's t, 4 degrees of freedom, at 1 − 0.025 / 6.
-    half = 4.851 * stdev(each) / 5**0.5
-    wanted = "{} ({} to {})".format(
-        *spelled(mean(each), mean(each) - half, mean(each) + half, sign="+")
-    )
-    closed = "`eomt`'s gap closes, pretraining `none` → `{}`"
-    assert cells[closed.format("shapes-ssl")] == ["+5.0", f"**{wanted}**", "5"]
+
+    def gaps(pretraining, size="nano"):
+        found, _ = scores(folder, pretraining, size)
+        of_baseline = found["vit-adapter-m2f"]
+        return {seed: of_baseline[seed] - pq for seed, pq in found["eomt"].items()}
+
+    for said, before, after, paper in (
+        ("pretraining `none` → `shapes-ssl`", gaps("none"), gaps("shapes-ssl"), "+5.0"),
+        ("pretraining `none` → `mim`", gaps("none"), gaps("mim"), "+5.0"),
+        ("size `nano` → `micro`, `none`", gaps("none"), gaps("none", "micro"), "–"),
+    ):
+        each = [before[seed] - gap for seed, gap in after.items()]
+        half = T_OF_NINE[len(each)] * stdev(each) / len(each) ** 0.5
+        wanted = "{} ({} to {})".format(
+            *spelled(mean(each), mean(each) - half, mean(each) + half, sign="+")
+        )
+        wanted = f"**{wanted}**" if abs(mean(each)) > half else wanted
+        assert cells[f"`eomt`'s gap closes, {said}"] == [paper, wanted, str(len(each))]
     for found, name, paper in ((long, "shapes-ssl", "−0.7"), (none, "none", "–")):
         frozen = mean(found["pmt"][seed] - found["eomt"][seed] for seed in found["pmt"])
         printed, here, _ = cells[f"encoder frozen: `pmt` against `eomt`, `{name}`"]
@@ -170,7 +178,7 @@ def test_the_claims_are_what_the_files_say(tmp_path):
     printed, here, _ = cells["`eomt` trained annealed, run unmasked, against masked"]
     assert (printed, here.strip("*").split()[0]) == ("−0.2", *spelled(annealed))
     assert cells["`eomt` trained masked, run unmasked, against masked"][0] == "−28.8"
-    assert len(cells) == 6
+    assert len(cells) == 9
 
 
 @pytest.fixture
