@@ -23,8 +23,8 @@ def check_shipping(config: PretrainingConfig) -> None:
     """
     if config.images != SHAPES or config.size not in OWN_SIZES:
         raise ConfigurationError(
-            f"size={config.size!r} and images={config.images!r}: of encoders pretrained on {SHAPES}"
-            f", {', '.join(OWN_SIZES)} come with this package. Leave ship out."
+            f"size={config.size!r} and images={config.images!r}: {SHIPPED} is of size "
+            f"{' or '.join(OWN_SIZES)}, pretrained on {SHAPES}. Leave ship out."
         )
 
 

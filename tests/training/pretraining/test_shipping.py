@@ -91,7 +91,7 @@ def test_a_study_finds_it(tmp_path):
         assert torch.equal(built.encoder.backbone.state_dict()[name], value.float()), name
     larger = build_encoder(size="nano", pretraining=SHIPPED, image_size=(64, 96))
     assert load_pretrained(larger, size="nano", pretraining=SHIPPED)
-    with pytest.raises(ConfigurationError, match="at size='giant', only at nano"):
+    with pytest.raises(ConfigurationError, match="does not exist at size='giant', only at nano"):
         build_model("eomt", size="giant", pretraining=SHIPPED, image_size=64, num_classes=3)
 
 
