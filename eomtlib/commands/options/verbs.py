@@ -162,6 +162,7 @@ def pretrain(parser: _Parser) -> None:
       eomtlib pretrain
       eomtlib pretrain --size micro --images photos --image-size 96 --steps 5000
       eomtlib pretrain --num-images 0 --probe-every 1000
+      eomtlib pretrain --size micro --teacher nano --num-images 0
     """
     option(parser, "--size", "NAME", f"of {', '.join(SIZES)}; default: nano", default="nano")
     option(
@@ -177,6 +178,8 @@ def pretrain(parser: _Parser) -> None:
     option(parser, "--batch-size", "N", "images a step", type=int)
     option(parser, "--lr", "X", "peak learning rate", type=float)
     option(parser, "--mask-ratio", "SHARE", "of the patches that are hidden", type=float)
+    about = f"size of a {SHIPPED} whose features are learned, in place of hidden pixels"
+    option(parser, "--teacher", "SIZE", about, default="")
     option(parser, "--seed", "N", "default: 0", type=int, default=0)
     about = "steps between two linear probes on shapes, which the record holds; default: none"
     option(parser, "--probe-every", "N", about, type=int, default=0)

@@ -1,4 +1,4 @@
-"""``pretrain``: masked-image pretraining of an encoder."""
+"""``pretrain``: pretraining of an encoder without labels."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def run(chosen: argparse.Namespace) -> None:
         batch_size=chosen.batch_size,
         lr=chosen.lr,
         mask_ratio=chosen.mask_ratio,
+        teacher=chosen.teacher,
         seed=chosen.seed,
         probe_every=chosen.probe_every,
     )

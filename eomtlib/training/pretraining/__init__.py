@@ -1,4 +1,4 @@
-"""Masked-image pretraining of an encoder on images without labels."""
+"""Pretraining of an encoder on images without labels: by hidden pixels, or by a teacher."""
 
 from eomtlib.training.pretraining.config import PretrainingConfig, default_config
 from eomtlib.training.pretraining.masked_autoencoder import MaskedAutoencoder, reconstruct

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eomtlib.core.errors import ConfigurationError, check_ranges
-from eomtlib.core.words import OWN_SIZES
-from eomtlib.models.encoder_names import OWN_VITS, check_encoder
+from eomtlib.core.errors import ConfigurationError, check_choice, check_ranges
+from eomtlib.core.words import OWN_SIZES, SHIPPED
+from eomtlib.models.encoder_names import OWN_VITS, check_encoder, has_encoder
 from eomtlib.models.encoders import PATCH_SIZE, check_multiple
 from eomtlib.training.hyperparameters import OptimizerConfig
 
@@ -16,7 +16,7 @@ SHAPES = "shapes"
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingConfig:
-    """What decides the outcome of a masked-image pretraining. Defaults are ``nano``'s on a CPU.
+    """What decides the outcome of a pretraining. Defaults are ``nano``'s on a CPU.
 
     Half of the patches are hidden there, not three quarters: of the 8 × 8 patches of a small image
     a quarter is too little to tell from what the rest shows.
@@ -32,6 +32,8 @@ class PretrainingConfig:
         batch_size: images of a step.
         lr: peak learning rate.
         mask_ratio: share of the patches that are hidden, in (0, 1).
+        teacher: the size of an encoder that comes with the library: its features are predicted, of
+            all patches, in place of hidden pixels. Empty for none.
         seed: key of all randomness.
         probe_every: steps between two linear probes; 0 for none. It decides nothing.
 
@@ -47,6 +49,7 @@ class PretrainingConfig:
     batch_size: int = 32
     lr: float = 2e-3
     mask_ratio: float = 0.5
+    teacher: str = ""
     seed: int = 0
     probe_every: int = 0
 
@@ -71,11 +74,22 @@ class PretrainingConfig:
                 f"patches of an image; some must be hidden and some not: use {low:.2g} to "
                 f"{high:.2g}."
             )
+        if self.teacher:
+            self._check_teacher()
+
+    def _check_teacher(self) -> None:
+        check_choice("teacher", self.teacher, [s for s in OWN_SIZES if has_encoder(s, SHIPPED)])
+        if self.patch_size != _patch_size(self.teacher):
+            raise ConfigurationError(
+                f"teacher={self.teacher!r} has patches of {_patch_size(self.teacher)} pixels, and "
+                f"size={self.size!r} of {self.patch_size}; they must be the same: set size to one "
+                f"of {', '.join(OWN_SIZES)}."
+            )
 
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
-        return OWN_VITS.get(self.size, {}).get("patch_size", PATCH_SIZE)
+        return _patch_size(self.size)
 
     @property
     def num_patches(self) -> int:
@@ -105,6 +119,10 @@ class PretrainingConfig:
             schedule="cosine",
             final_lr=0.0,
         )
+
+
+def _patch_size(size: str) -> int:
+    return OWN_VITS.get(size, {}).get("patch_size", PATCH_SIZE)
 
 
 def visible_patches(count: int, mask_ratio: float) -> int:

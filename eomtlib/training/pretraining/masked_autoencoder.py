@@ -99,6 +99,11 @@ class MaskedAutoencoder(nn.Module):
         wanted = _take(self.targets(images), hidden)
         return (predicted.float() - wanted).square().mean()
 
+    def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """``forward``, with the hidden patches drawn from a generator on the CPU."""
+        noise = torch.rand((len(images), self.num_patches), generator=generator)
+        return self(images, noise.to(images.device, non_blocking=True))
+
     def split(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Positions of the visible patches ``[B, V]`` and of the hidden ones ``[B, P − V]``."""
         order = noise.argsort(dim=1)

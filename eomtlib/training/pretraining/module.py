@@ -1,4 +1,4 @@
-"""Training of a masked autoencoder with Lightning: a step, and its schedule."""
+"""A pretraining with Lightning: a step, and its schedule."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from eomtlib.core.structures import Batch
 from eomtlib.data.feed.loaders import TrainStream
 from eomtlib.training.optimization import build_optimizer
 from eomtlib.training.pretraining.config import PretrainingConfig
+from eomtlib.training.pretraining.distillation import build_distillation
 from eomtlib.training.pretraining.masked_autoencoder import build_autoencoder
 from eomtlib.training.pretraining.probe import LinearProbe
 
@@ -23,7 +24,7 @@ _LOOK_EVERY = 25
 
 
 class PretrainingModule(L.LightningModule):
-    """Trains a masked autoencoder, its weights keyed by the seed.
+    """Trains a masked autoencoder, or by a teacher, its weights keyed by the seed.
 
     Args:
         config: what is trained.
@@ -43,7 +44,7 @@ class PretrainingModule(L.LightningModule):
         self.shown: dict[str, str] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(keyed_seed(config.seed, "weights"))
-            self.model = build_autoencoder(config)
+            self.model = (build_distillation if config.teacher else build_autoencoder)(config)
         self.register_buffer("losses", torch.zeros(config.steps))
         self._probe = LinearProbe(config.image_size) if config.probe_every else None
         self.probed: list[dict[str, float]] = []
@@ -60,8 +61,7 @@ class PretrainingModule(L.LightningModule):
         if self._probe and step % self.config.probe_every == 0:
             self.probe(step)
         generator = keyed_generator(self.config.seed, "masking", step)
-        noise = torch.rand((len(images), self.model.num_patches), generator=generator)
-        loss = self.model(images, noise.to(self.device, non_blocking=True))
+        loss = self.model.loss(images, generator)
         self.losses[step] = loss.detach()
         if (step + 1) % _LOOK_EVERY == 0 or step + 1 == self.config.steps:
             recent = self.losses[max(0, step + 1 - _LOOK_EVERY) : step + 1].mean()

@@ -11,6 +11,7 @@ from statistics import fmean
 
 from safetensors import safe_open
 from safetensors.torch import save
+from torch import nn
 
 from eomtlib.core.console import say
 from eomtlib.core.errors import CheckpointError
@@ -18,6 +19,7 @@ from eomtlib.core.files.atomic_files import config_hash, write_file
 from eomtlib.core.files.holding import HELD_FILE, held
 from eomtlib.core.machine.environment import environment
 from eomtlib.core.machine.precision import resolve_precision
+from eomtlib.models.encoder_names import shipped_file
 from eomtlib.models.weights.weight_files import StateDict, copy_entries, open_state_dict
 from eomtlib.training.loop.resuming import forget_states
 from eomtlib.training.loop.trainer import FitOptions, train_to_end
@@ -29,8 +31,8 @@ from eomtlib.training.pretraining.unlabelled_images import images_digest, open_s
 WEIGHTS_FILE = "encoder.safetensors"
 DECODER_FILE = "decoder.safetensors"
 RECORD_FILE = "pretraining.json"
-METHOD = "masked autoencoder 1"
-"""Raised with every change of what a configuration comes to."""
+METHOD, TAUGHT_METHOD = "masked autoencoder 1", "feature distillation 1"
+"""Raised with every change of what a configuration comes to, without teacher and with one."""
 
 _CURVE_POINTS = 200
 
@@ -43,8 +45,13 @@ def pretraining_hash(config: PretrainingConfig) -> str:
     Raises:
         ConfigurationError, DataError: when the images cannot be found.
     """
-    decisive = asdict(config) | {"images": images_digest(config), "method": METHOD}
+    decisive = asdict(config) | {"images": images_digest(config), "method": _method(config)}
     del decisive["probe_every"]
+    if config.teacher:
+        decisive["teacher"] = written_hash(shipped_file(config.teacher))
+        del decisive["mask_ratio"]
+    else:
+        del decisive["teacher"]
     if config.images != SHAPES:
         del decisive["num_images"]
     return config_hash(decisive)
@@ -93,7 +100,7 @@ def pretrain(
     Returns:
         The file of the weights, for ``weights=`` with ``pretraining="mim"``. Beside it lie
         ``pretraining.json``, which says how it was made and what linear probes found, and the
-        decoder, for ``load_autoencoder``.
+        decoder, for ``load_autoencoder``, or the layer that predicts a teacher's features.
 
     Raises:
         ConfigurationError, DataError: when images or parameters cannot be used.
@@ -138,7 +145,7 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
     images = config.images if config.images == SHAPES else Path(config.images).resolve().name
     record = {
         "kind": "pretraining",
-        "method": METHOD,
+        "method": _method(config),
         "hash": digest,
         "config": asdict(config) | {"images": images},
         "images_digest": images_digest(config),
@@ -165,7 +172,7 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
         "hash": digest,
     }
     weights = folder / WEIGHTS_FILE
-    write_file(weights.with_name(DECODER_FILE), save(_decoder_state(model)))
+    write_file(weights.with_name(DECODER_FILE), save(_discarded_state(model)))
     write_file(weights, save(model.encoder.backbone.state_dict(), metadata))
     # Last, for it says that the rest is whole.
     write_file(weights.with_name(RECORD_FILE), json.dumps(record, indent=1) + "\n")
@@ -180,7 +187,8 @@ def load_autoencoder(weights: str | Path) -> MaskedAutoencoder:
         weights: what ``pretrain`` returned.
 
     Raises:
-        CheckpointError: when the file, or what lies beside it, is missing or does not fit.
+        CheckpointError: when the file, or what lies beside it, is missing or does not fit, or when
+            a teacher was followed.
     """
     path = Path(weights).expanduser()
     record = path.with_name(RECORD_FILE)
@@ -192,23 +200,34 @@ def load_autoencoder(weights: str | Path) -> MaskedAutoencoder:
             f"{record}: does not say how {path.name} was made ({error}); set weights to a file in "
             "the folder that a pretraining has written."
         ) from error
+    if config.teacher:
+        raise CheckpointError(
+            f"{path}: was made with teacher={config.teacher!r}, so there is no decoder that makes "
+            "images; set weights to a file that was pretrained without a teacher."
+        )
     model = build_autoencoder(config)
     for targets, file in (
         (model.encoder.backbone.state_dict(), path),
-        (_decoder_state(model), path.with_name(DECODER_FILE)),
+        (_discarded_state(model), path.with_name(DECODER_FILE)),
     ):
         copy_entries(targets, partial(open_state_dict, file), path=file)
     return model.eval()
 
 
-def _decoder_state(model: MaskedAutoencoder) -> StateDict:
-    state = model.state_dict()
-    return {name: value for name, value in state.items() if not name.startswith("encoder.")}
+def _discarded_state(model: nn.Module) -> StateDict:
+    """What was trained beside the encoder."""
+    kept = ("encoder.", "teacher.")
+    return {name: value for name, value in model.state_dict().items() if not name.startswith(kept)}
+
+
+def _method(config: PretrainingConfig) -> str:
+    return TAUGHT_METHOD if config.teacher else METHOD
 
 
 def _folder(config: PretrainingConfig, results_dir: str | Path, digest: str) -> Path:
     images = SHAPES if config.images == SHAPES else "folder"
-    what = f"mim-{config.size}-{images}-{_size_text(config)}-{config.steps}steps"
+    way = f"taught-by-{config.teacher}" if config.teacher else "mim"
+    what = f"{way}-{config.size}-{images}-{_size_text(config)}-{config.steps}steps"
     root = Path(results_dir).expanduser() / "pretraining"
     return root / f"{what}-seed{config.seed}-{digest[:8]}"
 
