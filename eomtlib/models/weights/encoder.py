@@ -39,8 +39,8 @@ _MISFITS = (RuntimeError, LookupError, AttributeError, ValueError, TypeError, As
 def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | None = None) -> str:
     """Says what ``auto`` means here: the best whose weights are at hand, else ``none``.
 
-    At our own sizes that is what comes with the package, and ``none`` beside ``weights``, which
-    are of a pretraining that must be named. At the papers' sizes it is ``dinov2``: given as
+    At our own sizes that is what comes with the package, if anything does, and ``mim`` beside
+    ``weights``, which can be nothing else. At the papers' sizes it is ``dinov2``: given as
     ``weights``, in the Hugging Face cache, or downloadable (it is then downloaded).
 
     Args:
@@ -55,10 +55,10 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
     check_encoder(size, "none")
     if weights == RANDOM_WEIGHTS:
         return "none"
-    if size in OWN_SIZES:
-        return SHIPPED if has_encoder(size, SHIPPED) and not weights else "none"
     if weights:
-        return "dinov2"
+        return "mim" if size in OWN_SIZES else "dinov2"
+    if size in OWN_SIZES:
+        return SHIPPED if has_encoder(size, SHIPPED) else "none"
     try:
         _hub_file(size, "dinov2")
     except ConfigurationError as error:

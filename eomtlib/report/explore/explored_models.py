@@ -124,7 +124,7 @@ def finished_runs(
     """Finished runs under these parameters, one for each rung, in the ladder's order.
 
     All are of one configuration, so that rungs can be compared: of runs that are long enough to say
-    something the one with the most rungs, the newest of equals.
+    something the one with the most rungs, of equals the one without options, then the newest.
 
     Args:
         store: the results folder.
@@ -159,7 +159,11 @@ def finished_runs(
         studies[shared] = study | {record.rung: record}
     best = max(
         reversed(studies.values()),
-        key=lambda own: (not any(record.label for record in own.values()), len(own)),
+        key=lambda own: (
+            not any(record.label for record in own.values()),
+            len(own),
+            not any(record.key.options for record in own.values()),
+        ),
         default={},
     )
     newest = [best[rung] for rung in chosen if rung in best]

@@ -25,10 +25,10 @@ from tests.samples import training
 CLASSES = (ClassInfo("disc", True, 1), ClassInfo("sky", False, 2))
 
 
-def run(store, rung, *, duration="300steps", seed=0, pretraining="none", created):
+def run(store, rung, *, duration="300steps", seed=0, pretraining="none", created, **more):
     """A finished run's record, and what marks its checkpoint."""
-    config = {"rung": rung, "duration": duration, "seed": seed, "recipe": {"of": rung}}
-    name = f"runs/{rung}-{duration}-{seed}-{pretraining}/model"
+    config = {"rung": rung, "duration": duration, "seed": seed, "recipe": {"of": rung}} | more
+    name = f"runs/{rung}-{duration}-{seed}-{pretraining}{len(more)}/model"
     (store.root / name).mkdir(parents=True)
     store.write(
         training(
@@ -54,7 +54,7 @@ def test_finished_runs_are_the_newest_ones_that_belong_together(tmp_path):
     found = finished_runs(store, size="nano", dataset="shapes")
     assert [model.rung for model in found] == ["single-scale", "eomt"]
     assert found[0].title == "without multi-scale features (nano, pretraining none, seed 0)"
-    assert found[1].path == tmp_path / "runs" / "eomt-300steps-0-none" / "model"
+    assert found[1].path == tmp_path / "runs" / "eomt-300steps-0-none0" / "model"
 
     def rungs(**options):
         return [m.rung for m in finished_runs(store, size="nano", dataset="shapes", **options)]
@@ -66,6 +66,14 @@ def test_finished_runs_are_the_newest_ones_that_belong_together(tmp_path):
     assert rungs(image_size=64) == ["single-scale", "eomt"]
     assert rungs(image_size=96) == rungs(pretraining="dinov2") == []
     assert finished_runs(ResultStore(tmp_path / "none"), size="nano", dataset="shapes") == []
+
+
+def test_a_rung_as_published_goes_before_a_newer_variant(tmp_path):
+    store = ResultStore(tmp_path)
+    run(store, "eomt", created=1)
+    run(store, "eomt", created=2, options={"masking": "unmasked"})
+    (found,) = finished_runs(store, rungs="eomt", size="nano", dataset="shapes")
+    assert found.path.parent.name == "eomt-300steps-0-none0"
 
 
 def test_a_study_goes_before_an_odd_run_that_is_newer(tmp_path):
