@@ -180,7 +180,7 @@ class Settings(_Checked):
         _BOTH,
         "auto",
         _pretraining,
-        "auto (nano: shapes-ssl; else dinov2 if at hand), none, mim, NAME, timm:NAME",
+        "auto (ours: shapes-ssl; else dinov2 if at hand), none, mim, NAME, timm:NAME",
     )
     dataset: str = _data(
         _ALL,
