@@ -27,7 +27,7 @@ SHIPPED = "shapes-ssl"
 
 OWN_PRETRAININGS = ("none", "mim", SHIPPED)
 """Those that timm has no weights of: nothing, masked-image pretraining on this machine
-(``training.pretraining``), and a long one of the same kind on ``shapes``, which was done before.
+or by a teacher (``training.pretraining``), and one on ``shapes`` that was done before.
 The architecture is DINOv2's, at every size."""
 
 PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "deit3-in1k")

@@ -18,6 +18,7 @@ import papermill
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_markdown
 from eomtlib.core.files.atomic_files import write_file
+from eomtlib.core.words import SHIPPED
 from eomtlib.study.parameters.settings import PARAMETERS
 
 
@@ -72,6 +73,12 @@ def _own_question(question: str, vary: str, name: str = "") -> Chapter:
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("ablation", _NANO, _SMALL, gallery=_FIVE),
     Chapter("pretraining", _NANO, _SMALL | _OWN | _ALL, gallery=_FIVE | {"rungs": f"{_GAP},pmt"}),
+    Chapter(
+        "pretraining",
+        gallery=_THREE | {"size": "micro", "pretrainings": f"none,{SHIPPED}", "rungs": _GAP},
+        name="pretraining-micro",
+        question="Does it hold for a larger ViT?",
+    ),
     Chapter(
         "model_size",
         {"sizes": "nano,micro"},

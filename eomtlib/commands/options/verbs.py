@@ -177,8 +177,8 @@ def pretrain(parser: _Parser) -> None:
     option(parser, "--steps", "N", "how long; by default what suits it", type=int)
     option(parser, "--batch-size", "N", "images a step", type=int)
     option(parser, "--lr", "X", "peak learning rate", type=float)
-    option(parser, "--mask-ratio", "SHARE", "of the patches that are hidden", type=float)
-    about = f"size of a {SHIPPED} whose features are learned, in place of hidden pixels"
+    option(parser, "--mask-ratio", "SHARE", "hidden patches, without --teacher", type=float)
+    about = f"size of a {SHIPPED} of equal patches whose features are learned, not hidden pixels"
     option(parser, "--teacher", "SIZE", about, default="")
     option(parser, "--seed", "N", "default: 0", type=int, default=0)
     about = "steps between two linear probes on shapes, which the record holds; default: none"

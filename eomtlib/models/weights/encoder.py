@@ -40,7 +40,7 @@ def resolve_pretraining(pretraining: str, *, size: str, weights: str | Path | No
     """Says what ``auto`` means here: the best whose weights are at hand, else ``none``.
 
     At our own sizes that is what comes with the package, if anything does, and ``mim`` beside
-    ``weights``, which can be nothing else. At the papers' sizes it is ``dinov2``: given as
+    ``weights``: a file of one's own. At the papers' sizes it is ``dinov2``: given as
     ``weights``, in the Hugging Face cache, or downloadable (it is then downloaded).
 
     Args:
@@ -140,8 +140,8 @@ def find_weights(weights: str | Path | None, size: str, pretraining: str) -> Pat
             return candidate
     what = "holds none of these files" if path.is_dir() else "does not exist"
     raise ConfigurationError(
-        f"weights={str(weights)!r} {what}; set it to a file, or to a folder that holds one of: "
-        f"{', '.join([*names, *_FILE_NAMES])}."
+        f"weights={str(weights)!r} {what}; set it, for {size=} and {pretraining=}, to a file, or "
+        f"to a folder that holds one of: {', '.join([*names, *_FILE_NAMES])}."
     )
 
 

@@ -31,9 +31,9 @@ class PretrainingConfig:
         steps: optimizer steps.
         batch_size: images of a step.
         lr: peak learning rate.
-        mask_ratio: share of the patches that are hidden, in (0, 1).
+        mask_ratio: share of the patches that are hidden, in (0, 1). Without meaning with a teacher.
         teacher: the size of an encoder that comes with the library: its features are predicted, of
-            all patches, in place of hidden pixels. Empty for none.
+            all patches, in place of hidden pixels. Patches must be of one size. Empty for none.
         seed: key of all randomness.
         probe_every: steps between two linear probes; 0 for none. It decides nothing.
 
@@ -139,6 +139,8 @@ _DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     ("micro", "cuda"): {"num_images": 80_000, "steps": 20_000, "batch_size": 128},
     ("small", "cuda"): {"num_images": 10_000, "steps": 50_000, "batch_size": 256},
 }
+_TAUGHT = {"steps": 2400, "batch_size": 16, "lr": 3e-3}
+"""With a teacher, found by tries with ``micro`` (docs/encoders.md)."""
 _PAPER = {"lr": 1.5e-4, "mask_ratio": 0.75}
 """MAE, Appendix A.1 (for 256 images) and Section 3, for the papers' sizes."""
 
@@ -153,8 +155,8 @@ def default_config(
 ) -> PretrainingConfig:
     """The configuration that a size has on a kind of machine.
 
-    On a CPU our own sizes take 5 to 8 minutes at 64 × 64 on two cores; the papers' sizes only show
-    that everything runs. What a GPU is given has not been tuned.
+    On a CPU our own sizes take 5 to 8 minutes at 64 × 64 on two cores, with a teacher up to 18; the
+    papers' sizes only show that everything runs. What a GPU is given has not been tuned.
 
     Args:
         size: of the encoder.
@@ -171,5 +173,6 @@ def default_config(
     kind = "cuda" if device.startswith("cuda") else "cpu"
     own = size in OWN_SIZES
     default = _DEFAULTS[size if own else "small", kind] | ({} if own else _PAPER)
+    default |= _TAUGHT if given.get("teacher") else {}
     chosen = default | {name: value for name, value in given.items() if value is not None}
     return PretrainingConfig(size=size, image_size=image_size, images=str(images), **chosen)

@@ -2,7 +2,8 @@
 
 Wei et al., *Contrastive Learning Rivals Masked Image Modeling in Fine-tuning via Feature
 Distillation*, 2022, Section 3: the teacher's patch features are whitened by a layer norm without
-weights, and predicted by a linear layer. No patch is hidden. Our teacher is the smaller of the two.
+weights, and predicted by a linear layer; here by the squared error. No patch is hidden. The teacher
+may be the smaller of the two.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from eomtlib.core.words import SHIPPED
 from eomtlib.models.encoders import Encoder, build_encoder
 from eomtlib.models.weights.encoder import load_pretrained
 from eomtlib.training.pretraining.config import PretrainingConfig
+from eomtlib.training.pretraining.probe import patch_tokens
 
 
 class FeatureDistillation(nn.Module):
@@ -38,19 +40,18 @@ class FeatureDistillation(nn.Module):
             images: ``[B, 3, H, W]``, values 0 to 255.
         """
         with torch.no_grad():
-            wanted = last_features(self.teacher, images).float()
+            wanted = _last(self.teacher, images).float()
             wanted = F.layer_norm(wanted, wanted.shape[-1:])
-        return (self.head(last_features(self.encoder, images)).float() - wanted).square().mean()
+        return (self.head(_last(self.encoder, images)).float() - wanted).square().mean()
 
     def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """``forward``, which draws nothing."""
         return self(images)
 
 
-def last_features(encoder: Encoder, images: Tensor) -> Tensor:
-    """The patch tokens of the last block after the final norm, ``[B, P, D]``."""
-    tapped = encoder.tap(images, (encoder.depth - 1,))[1]
-    return encoder.norm(tapped[0].x)[:, encoder.num_prefix :]
+def _last(encoder: Encoder, images: Tensor) -> Tensor:
+    (tokens,) = patch_tokens(encoder, images, (encoder.depth - 1,))
+    return tokens
 
 
 def build_distillation(config: PretrainingConfig) -> FeatureDistillation:

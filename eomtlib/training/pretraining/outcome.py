@@ -11,7 +11,6 @@ from statistics import fmean
 
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import nn
 
 from eomtlib.core.console import say
 from eomtlib.core.errors import CheckpointError
@@ -100,7 +99,7 @@ def pretrain(
     Returns:
         The file of the weights, for ``weights=`` with ``pretraining="mim"``. Beside it lie
         ``pretraining.json``, which says how it was made and what linear probes found, and the
-        decoder, for ``load_autoencoder``, or the layer that predicts a teacher's features.
+        decoder, for ``load_autoencoder``, where no teacher was followed.
 
     Raises:
         ConfigurationError, DataError: when images or parameters cannot be used.
@@ -149,6 +148,7 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
         "hash": digest,
         "config": asdict(config) | {"images": images},
         "images_digest": images_digest(config),
+        "teacher_hash": config.teacher and written_hash(shipped_file(config.teacher)),
         "steps": len(losses),
         "images_seen": config.num_samples,
         "final_loss": fmean(losses[-max(1, len(losses) // 20) :]),
@@ -172,7 +172,8 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
         "hash": digest,
     }
     weights = folder / WEIGHTS_FILE
-    write_file(weights.with_name(DECODER_FILE), save(_discarded_state(model)))
+    if not config.teacher:
+        write_file(weights.with_name(DECODER_FILE), save(_decoder_state(model)))
     write_file(weights, save(model.encoder.backbone.state_dict(), metadata))
     # Last, for it says that the rest is whole.
     write_file(weights.with_name(RECORD_FILE), json.dumps(record, indent=1) + "\n")
@@ -194,30 +195,31 @@ def load_autoencoder(weights: str | Path) -> MaskedAutoencoder:
     record = path.with_name(RECORD_FILE)
     try:
         written = json.loads(record.read_bytes())["config"]
-        config = PretrainingConfig(**written | {"image_size": tuple(written["image_size"])})
+        teacher = written.get("teacher", "")
+        written |= {"teacher": "", "image_size": tuple(written["image_size"])}
+        config = PretrainingConfig(**written)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{record}: does not say how {path.name} was made ({error}); set weights to a file in "
             "the folder that a pretraining has written."
         ) from error
-    if config.teacher:
+    if teacher:
         raise CheckpointError(
-            f"{path}: was made with teacher={config.teacher!r}, so there is no decoder that makes "
+            f"{path}: was made with teacher={teacher!r}, so there is no decoder that makes "
             "images; set weights to a file that was pretrained without a teacher."
         )
     model = build_autoencoder(config)
     for targets, file in (
         (model.encoder.backbone.state_dict(), path),
-        (_discarded_state(model), path.with_name(DECODER_FILE)),
+        (_decoder_state(model), path.with_name(DECODER_FILE)),
     ):
         copy_entries(targets, partial(open_state_dict, file), path=file)
     return model.eval()
 
 
-def _discarded_state(model: nn.Module) -> StateDict:
-    """What was trained beside the encoder."""
-    kept = ("encoder.", "teacher.")
-    return {name: value for name, value in model.state_dict().items() if not name.startswith(kept)}
+def _decoder_state(model: MaskedAutoencoder) -> StateDict:
+    state = model.state_dict()
+    return {name: value for name, value in state.items() if not name.startswith("encoder.")}
 
 
 def _method(config: PretrainingConfig) -> str:

@@ -75,10 +75,21 @@ def patch_features(encoder: Encoder, images: Tensor) -> Tensor:
     last = encoder.depth - 1
     found = []
     for batch in images.split(_BATCH):
-        tapped = encoder.tap(batch.to(encoder.mean.device), (last // 2, last))[1]
-        tokens = [encoder.norm(tokens.x)[:, encoder.num_prefix :] for tokens in tapped]
+        tokens = patch_tokens(encoder, batch.to(encoder.mean.device), (last // 2, last))
         found.append(torch.cat(tokens, -1).float())
     return torch.cat(found).unflatten(1, encoder.grid_size)
+
+
+def patch_tokens(encoder: Encoder, images: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
+    """The patches after each of some blocks and the final norm, ``[B, P, D]``.
+
+    Args:
+        encoder: on the images' device.
+        images: ``[B, 3, H, W]``, values 0 to 255.
+        blocks: indices, ascending.
+    """
+    tapped = encoder.tap(images, blocks)[1]
+    return [encoder.norm(tokens.x)[:, encoder.num_prefix :] for tokens in tapped]
 
 
 @torch.no_grad()

@@ -19,12 +19,18 @@ def check_shipping(config: PretrainingConfig) -> None:
     """Refuses what cannot become an encoder that comes with this package, before it is trained.
 
     Raises:
-        ConfigurationError: for other images than ``shapes``, or another size.
+        ConfigurationError: for other images than ``shapes``, another size, or a teacher that is not
+            smaller: it would be lost, or learn from its own pupil.
     """
     if config.images != SHAPES or config.size not in OWN_SIZES:
         raise ConfigurationError(
             f"size={config.size!r} and images={config.images!r}: {SHIPPED} is of size "
             f"{' or '.join(OWN_SIZES)}, pretrained on {SHAPES}. Leave ship out."
+        )
+    if config.teacher not in ("", *OWN_SIZES[: OWN_SIZES.index(config.size)]):
+        raise ConfigurationError(
+            f"teacher={config.teacher!r} is not smaller than size={config.size!r}: what ships must "
+            "not depend on itself. Leave ship out, or choose a smaller teacher."
         )
 
 

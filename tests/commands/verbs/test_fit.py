@@ -39,8 +39,9 @@ def test_options_override_a_file_which_overrides_defaults(tmp_path, capsys):
     assert main(["fit", *given]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert (shown["image_size"], shown["seeds"], shown["rungs"]) == ("48x64", "0,1", "eomt")
-    # What nobody said is resolved: there are no weights of that size, and the task is the first.
-    assert (shown["pretraining"], shown["task"], shown["batch_size"]) == ("none", "panoptic", 8)
+    # What nobody said is resolved: what comes with that size, and the task is the first.
+    assert (shown["pretraining"], shown["task"]) == ("shapes-ssl", "panoptic")
+    assert shown["batch_size"] == 8
     printed = tmp_path / "printed.json"
     printed.write_text(json.dumps(shown))
     assert main(["fit", "--config", str(printed), "--print-config"]) == 0

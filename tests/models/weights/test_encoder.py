@@ -255,6 +255,7 @@ def test_a_folder_without_a_known_file(tmp_path):
 def test_auto_is_what_comes_with_the_package_and_dinov2_where_a_file_is_given(tmp_path):
     assert resolve_pretraining("auto", size="nano") == "shapes-ssl"
     assert resolve_pretraining("auto", size="nano", weights="random") == "none"
+    assert resolve_pretraining("auto", size="micro") == "shapes-ssl"
     assert resolve_pretraining("auto", size="nano", weights=tmp_path) == "mim"
     assert resolve_pretraining("auto", size="small", weights=tmp_path) == "dinov2"
 
