@@ -55,11 +55,15 @@ def _parts(runs: pd.DataFrame) -> Iterator[Part]:
     by_pretraining, by_size = (
         _printed_gap(f"eomt_table{name}") for name in ("2_pretraining", "3_size")
     )
-    closed = by_pretraining["deit3-in1k"] - by_pretraining["dinov2"]
-    yield from _closings(gaps[gaps["size"] == "nano"], "pretraining", base="none", printed=closed)
-    for name, of_one in gaps.groupby("pretraining", sort=False):
-        closed = by_size["small"] - by_size["large"] if name == SHIPPED else _NOT_PRINTED
-        yield from _closings(of_one, "size", base="nano", printed=closed, beside=f", `{name}`")
+    printed = {
+        "pretraining": by_pretraining["deit3-in1k"] - by_pretraining["dinov2"],
+        "size": by_size["small"] - by_size["large"],
+    }
+    for axis, base, within in (("pretraining", "none", "size"), ("size", "nano", "pretraining")):
+        closed = differences(gaps, axis=axis, base=base, within=["rung", within], metric="gain")
+        for (beside, to), gains in closed.groupby([within, axis], sort=False):
+            said = f"`eomt`'s gap closes, {axis} `{base}` → `{to}`, `{beside}`"
+            yield said, printed[axis] if SHIPPED in (beside, to) else _NOT_PRINTED, gains
     nano = runs[runs["size"] == "nano"]
     yield from _masks(nano[nano["pretraining"] == SHIPPED])
     frozen = differences(
@@ -68,14 +72,6 @@ def _parts(runs: pd.DataFrame) -> Iterator[Part]:
     for name, gains in frozen[frozen["rung"] == "pmt"].groupby("pretraining", sort=False):
         printed = _printed_frozen() if name == SHIPPED else _NOT_PRINTED
         yield f"encoder frozen: `pmt` against `eomt`, `{name}`", printed, gains
-
-
-def _closings(
-    gaps: pd.DataFrame, axis: str, *, base: str, printed: float, beside: str = ""
-) -> Iterator[Part]:
-    closed = differences(gaps, axis=axis, base=base, within=["rung"], metric="gain")
-    for name, gains in closed.groupby(axis, sort=False):
-        yield f"`eomt`'s gap closes, {axis} `{base}` → `{name}`{beside}", printed, gains
 
 
 def _masks(runs: pd.DataFrame) -> Iterator[Part]:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "results" / "gallery"
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *GALLERY.rglob("README.md")]
 T_95 = {2: 12.7062, 3: 4.3027, 4: 3.1824, 5: 2.7764}  # of a printed table of Student's t
-T_OF_NINE = {3: 13.3604, 5: 5.4366}  # at 1 − 0.025 / 9
+T_OF_11 = {3: 14.7818, 5: 5.7465}  # at 1 − 0.025 / 11
 
 
 def region(name, inside=""):
@@ -146,12 +146,27 @@ def test_the_pretraining_is_what_the_files_say():
     assert f"closes by {spelled(mean(closed))[0]} (" in said
 
 
+def test_the_larger_size_is_what_the_files_say():
+    folder = GALLERY / "study"
+    small, large = (scores(folder, "shapes-ssl", size)[0] for size in ("nano", "micro"))
+    said = quote(region("larger"), GALLERY)
+    _, (value, *ends) = lost(large)
+    assert "{} points of PQ behind".format(*spelled(value)) in said
+    assert "({} to {}; ".format(*spelled(*ends)) in said
+    reached = (mean(large["eomt"].values()), mean(small["vit-adapter-m2f"].values()))
+    assert "Its {} PQ stand beside {} of".format(*spelled(*reached)) in said
+    timings = [json.loads(path.read_text()) for path in folder.glob("records/timing-*micro*.json")]
+    fps = {timing["rung"]: timing["fps_model"] for timing in timings}
+    assert f"{fps['eomt'] / fps['vit-adapter-m2f']:.1f} times as fast" in said
+
+
 def test_the_claims_are_what_the_files_say(tmp_path):
     folder = copied(GALLERY / "study", tmp_path / "gallery" / "study").root
     said = quote(region("claims"), folder.parent)
     rows = [line.strip("| ").split(" | ") for line in said.splitlines() if line.startswith("| ")]
     cells = {row[0]: row[1:] for row in rows[2:]}  # below heads and line
-    none, long = (scores(folder, name)[0] for name in ("none", "shapes-ssl"))
+    ssl = "shapes-ssl"
+    none, long = (scores(folder, name)[0] for name in ("none", ssl))
 
     def gaps(pretraining, size="nano"):
         found, _ = scores(folder, pretraining, size)
@@ -159,18 +174,25 @@ def test_the_claims_are_what_the_files_say(tmp_path):
         return {seed: of_baseline[seed] - pq for seed, pq in found["eomt"].items()}
 
     for said, before, after, paper in (
-        ("pretraining `none` → `shapes-ssl`", gaps("none"), gaps("shapes-ssl"), "+5.0"),
-        ("pretraining `none` → `mim`", gaps("none"), gaps("mim"), "+5.0"),
+        ("pretraining `none` → `shapes-ssl`, `nano`", gaps("none"), gaps(ssl), "+5.0"),
+        ("pretraining `none` → `mim`, `nano`", gaps("none"), gaps("mim"), "–"),
+        (
+            "pretraining `none` → `shapes-ssl`, `micro`",
+            gaps("none", "micro"),
+            gaps(ssl, "micro"),
+            "+5.0",
+        ),
         ("size `nano` → `micro`, `none`", gaps("none"), gaps("none", "micro"), "–"),
+        ("size `nano` → `micro`, `shapes-ssl`", gaps(ssl), gaps(ssl, "micro"), "+4.7"),
     ):
         each = [before[seed] - gap for seed, gap in after.items()]
-        half = T_OF_NINE[len(each)] * stdev(each) / len(each) ** 0.5
+        half = T_OF_11[len(each)] * stdev(each) / len(each) ** 0.5
         wanted = "{} ({} to {})".format(
             *spelled(mean(each), mean(each) - half, mean(each) + half, sign="+")
         )
         wanted = f"**{wanted}**" if abs(mean(each)) > half else wanted
         assert cells[f"`eomt`'s gap closes, {said}"] == [paper, wanted, str(len(each))]
-    for found, name, paper in ((long, "shapes-ssl", "−0.7"), (none, "none", "–")):
+    for found, name, paper in ((long, ssl, "−0.7"), (none, "none", "–")):
         frozen = mean(found["pmt"][seed] - found["eomt"][seed] for seed in found["pmt"])
         printed, here, _ = cells[f"encoder frozen: `pmt` against `eomt`, `{name}`"]
         assert (printed, here.strip("*").split()[0]) == (paper, *spelled(frozen, sign="+"))
@@ -178,7 +200,7 @@ def test_the_claims_are_what_the_files_say(tmp_path):
     printed, here, _ = cells["`eomt` trained annealed, run unmasked, against masked"]
     assert (printed, here.strip("*").split()[0]) == ("−0.2", *spelled(annealed))
     assert cells["`eomt` trained masked, run unmasked, against masked"][0] == "−28.8"
-    assert len(cells) == 9
+    assert len(cells) == 11
 
 
 @pytest.fixture
