@@ -193,7 +193,9 @@ def test_weights_that_do_not_fit_are_said_before_anything_is_written(tmp_path):
     with pytest.raises(CheckpointError, match=r"weights.safetensors"):
         study(tmp_path / "results", **options)
     with pytest.raises(ConfigurationError, match=r"weights=.* no use with pretraining='none'"):
-        study(tmp_path / "results", weights=str(path))
+        study(tmp_path / "results", weights=str(path), pretraining="none")
+    with pytest.raises(CheckpointError, match=r"weights.safetensors"):
+        study(tmp_path / "results", weights=str(path))  # auto takes it for one of ours
     assert not (tmp_path / "results").exists()
 
 
