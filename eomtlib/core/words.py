@@ -26,8 +26,8 @@ SHIPPED = "shapes-ssl"
 """The pretraining whose weights come with the package (``models.encoder_names.shipped_file``)."""
 
 OWN_PRETRAININGS = ("none", "mim", SHIPPED)
-"""Those that timm has no weights of: nothing, masked-image pretraining on this machine
-or by a teacher (``training.pretraining``), and one on ``shapes`` that was done before.
+"""Those that timm has no weights of: nothing, pretraining on this machine by hidden patches or a
+teacher (``training.pretraining``), and such a one on ``shapes`` that was done before.
 The architecture is DINOv2's, at every size."""
 
 PRETRAININGS = (*OWN_PRETRAININGS, "dinov2", "dinov3", "eva02", "deit3-in21k", "deit3-in1k")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from eomtlib.core.words import SHIPPED
-from eomtlib.models.ladder import LADDER
+from eomtlib.report.frame import run_as_built
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.uncertainty import differences, estimates
 
@@ -48,8 +48,7 @@ def claim_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parts(runs: pd.DataFrame) -> Iterator[Part]:
-    masking = runs["rung"].map(lambda rung: LADDER[rung].inference_masking)
-    own = runs[(runs["inference_masking"] == masking) & (runs["options"] == "")]
+    own = run_as_built(runs[runs["options"] == ""])
     gaps = differences(own, axis="rung", base=_BASE, within=["size", "pretraining"])
     gaps = gaps[gaps["rung"] == _EOMT]
     by_pretraining, by_size = (

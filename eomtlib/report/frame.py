@@ -123,6 +123,12 @@ def to_dataframe(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_COLUMNS, *others])
 
 
+def run_as_built(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of evaluations that were run with or without masks as their rung is."""
+    masking = runs["rung"].map(lambda rung: LADDER[rung].inference_masking)
+    return runs[runs["inference_masking"] == masking]
+
+
 def _run_row(point: Mapping[str, Any], run: Run, result: RunResult) -> dict[str, Any]:
     settings = run.settings
     row: dict[str, Any] = {"rung": run.rung, "step": run.identity.rung.step}

@@ -23,13 +23,14 @@ from eomtlib.core.hyperparameters import in_key
 from eomtlib.core.words import OWN_SIZES, SHIPPED
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.claims import claim_table
-from eomtlib.report.frame import to_dataframe
+from eomtlib.report.frame import run_as_built, to_dataframe
 from eomtlib.report.papers.filling import read_records
 from eomtlib.report.papers.printed import load_paper_table
-from eomtlib.report.timings import apart
+from eomtlib.report.timings import apart, same_measure
 from eomtlib.report.uncertainty import differences, estimates, over_seeds
 from eomtlib.study.parameters.defaults import embedded_defaults
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
+from eomtlib.study.records.store import fastest, in_turns
 from eomtlib.study.runs.identity import METHODS
 from eomtlib.training.recipes import recipe
 
@@ -207,9 +208,7 @@ def _newest(
         trainings = [r for r in records if isinstance(r, TrainingRecord)]
         own = {r.id for r in trainings if r.pretraining in pretrainings and _is_default(r)}
         runs = to_dataframe(records)
-        masking = runs["rung"].map(lambda rung: LADDER[rung].inference_masking)
-        is_own = runs["training_id"].isin(own) & runs["rung"].isin(rungs)
-        runs = runs[is_own & (runs["inference_masking"] == masking)]
+        runs = run_as_built(runs[runs["training_id"].isin(own) & runs["rung"].isin(rungs)])
         runs = runs.drop_duplicates(["rung", "pretraining", "seed"], keep="last")
         if len(runs.groupby(["rung", "pretraining"])) == len(rungs) * len(pretrainings):
             ids = {*runs["training_id"], *runs["evaluation_id"], *runs["timing_id"]}
@@ -224,7 +223,10 @@ def _newest(
 
 def _all_ways(gallery: Path) -> Chosen:
     """What differs from the default study in size, pretraining, options or masking: the newest."""
-    records = read_records([gallery])
+    return _ways(read_records([gallery]))
+
+
+def _ways(records: Sequence[Record]) -> Chosen:
     trainings = [r for r in records if isinstance(r, TrainingRecord) and r.key.size in OWN_SIZES]
     own = {r.id for r in trainings if _is_default(r, free=("size", "options"))}
     runs = to_dataframe(records)
@@ -238,16 +240,24 @@ def _all_ways(gallery: Path) -> Chosen:
 def _both_sizes(gallery: Path) -> Chosen:
     """EoMT and the first rung at both of our sizes, from what comes with the package.
 
-    Timings are those of the larger size; which core a model was trained on does not matter to them.
+    Timings are those of the larger size, measured in turns; how many cores a training had does not
+    matter to them.
     """
-    runs, records = _all_ways(gallery)
+    records = read_records([gallery])
+    runs, used = _ways(records)
     runs = runs[(runs["pretraining"] == SHIPPED) & (runs["options"] == "")]
-    masking = runs["rung"].map(lambda rung: LADDER[rung].inference_masking)
-    runs = runs[runs["rung"].isin([_FIRST, _LAST]) & (runs["inference_masking"] == masking)]
+    runs = run_as_built(runs[runs["rung"].isin([_FIRST, _LAST])])
+    timings = [r for r in records if isinstance(r, TimingRecord) and r.size == "micro"]
+    plain = [r for r in timings if not r.options and r.masking is None]
+    timed = [[r for r in plain if r.rung == rung] for rung in (_FIRST, _LAST)]
+    if len(runs.groupby(["size", "rung"])) < 4 or not all(timed):
+        raise ConfigurationError(
+            f"{gallery} has not both sizes of {_FIRST} and {_LAST} with pretraining {SHIPPED} and "
+            "timings of micro; run the notebook model_size."
+        )
     ids = {*runs["training_id"], *runs["evaluation_id"]}
-    timings = [r for r in read_records([gallery]) if isinstance(r, TimingRecord)]
-    timings = [r for r in timings if r.size == "micro" and r.rung in (_FIRST, _LAST)]
-    return runs, [*(record for record in records if record.id in ids), *timings]
+    chosen = [fastest(own) for own in in_turns([same_measure(own) for own in timed])]
+    return runs, [*(record for record in used if record.id in ids), *chosen]
 
 
 QUOTED: dict[

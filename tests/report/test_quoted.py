@@ -270,3 +270,5 @@ def test_a_text_is_written_by_a_command(tmp_path, monkeypatch, capsys):
         quote("<!-- figures: spread -->\n" + region("ladder"), GALLERY)
     with pytest.raises(ConfigurationError, match="no results folder with vit-adapter-m2f, no-ad"):
         quote(region("ladder"), tmp_path)
+    with pytest.raises(ConfigurationError, match="has not both sizes of vit-adapter-m2f and eomt"):
+        quote(region("larger"), tmp_path)

@@ -47,7 +47,7 @@ def pretraining_hash(config: PretrainingConfig) -> str:
     decisive = asdict(config) | {"images": images_digest(config), "method": _method(config)}
     del decisive["probe_every"]
     if config.teacher:
-        decisive["teacher"] = written_hash(shipped_file(config.teacher))
+        decisive["teacher"] = _teacher_hash(config)
         del decisive["mask_ratio"]
     else:
         del decisive["teacher"]
@@ -148,7 +148,7 @@ def _pretrain(config: PretrainingConfig, digest: str, options: FitOptions, *, wo
         "hash": digest,
         "config": asdict(config) | {"images": images},
         "images_digest": images_digest(config),
-        "teacher_hash": config.teacher and written_hash(shipped_file(config.teacher)),
+        "teacher_hash": _teacher_hash(config),
         "steps": len(losses),
         "images_seen": config.num_samples,
         "final_loss": fmean(losses[-max(1, len(losses) // 20) :]),
@@ -220,6 +220,10 @@ def load_autoencoder(weights: str | Path) -> MaskedAutoencoder:
 def _decoder_state(model: MaskedAutoencoder) -> StateDict:
     state = model.state_dict()
     return {name: value for name, value in state.items() if not name.startswith("encoder.")}
+
+
+def _teacher_hash(config: PretrainingConfig) -> str | None:
+    return written_hash(shipped_file(config.teacher)) if config.teacher else None
 
 
 def _method(config: PretrainingConfig) -> str:
