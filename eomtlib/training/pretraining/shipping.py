@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from safetensors import safe_open
@@ -19,18 +20,19 @@ def check_shipping(config: PretrainingConfig) -> None:
     """Refuses what cannot become an encoder that comes with this package, before it is trained.
 
     Raises:
-        ConfigurationError: for other images than ``shapes``, another size, or a teacher that is not
-            smaller: it would be lost, or learn from its own pupil.
+        ConfigurationError: for other images than ``shapes``, another size, or a teacher of the same
+            size, whose file it would replace.
     """
     if config.images != SHAPES or config.size not in OWN_SIZES:
         raise ConfigurationError(
             f"size={config.size!r} and images={config.images!r}: {SHIPPED} is of size "
             f"{' or '.join(OWN_SIZES)}, pretrained on {SHAPES}. Leave ship out."
         )
-    if config.teacher not in ("", *OWN_SIZES[: OWN_SIZES.index(config.size)]):
+    if config.teacher == config.size:
         raise ConfigurationError(
-            f"teacher={config.teacher!r} is not smaller than size={config.size!r}: what ships must "
-            "not depend on itself. Leave ship out, or choose a smaller teacher."
+            f"teacher={config.teacher!r} is of the size that is to ship: it would replace its "
+            "teacher, and be taught by itself when run again. Leave ship out, or choose a teacher "
+            "of another size."
         )
 
 
@@ -39,7 +41,8 @@ def ship(weights: Path, records: Path) -> tuple[Path, Path]:
 
     Args:
         weights: what ``pretrain`` returned, of a configuration that ``check_shipping`` lets pass.
-        records: the folder for its record.
+        records: the folder for its record, which is named after its size and its teacher's: one
+            that has taught what ships keeps its own.
 
     Returns:
         The file of the package, and the record.
@@ -48,7 +51,10 @@ def ship(weights: Path, records: Path) -> tuple[Path, Path]:
         written = file.metadata()
     size = written["size"]
     halved = {name: value.half() for name, value in load_file(weights).items()}
-    target, record = shipped_file(size), records / f"{SHIPPED}-{size}.json"
-    write_file(record, weights.with_name(RECORD_FILE).read_bytes())
+    made = weights.with_name(RECORD_FILE).read_bytes()
+    teacher = json.loads(made)["config"]["teacher"]
+    name = f"{SHIPPED}-{size}" + (f"-taught-by-{teacher}" if teacher else "")
+    target, record = shipped_file(size), records / f"{name}.json"
+    write_file(record, made)
     write_file(target, save(halved, written | {"pretraining": SHIPPED}))
     return target, record

@@ -21,6 +21,7 @@ from eomtlib.study.runs.materials import Materials
 from eomtlib.training.pretraining import (
     PretrainingConfig,
     load_autoencoder,
+    outcome,
     pretraining_hash,
     shipping,
 )
@@ -36,20 +37,38 @@ def shipped(request):
     assert load_pretrained(encoder, size=request.param, pretraining=SHIPPED) == (
         f"{request.param}.safetensors"
     )
-    record = json.loads((RECORDS / f"{SHIPPED}-{request.param}.json").read_bytes())
+    with safe_open(shipped_file(request.param), "pt") as file:
+        record = records()[file.metadata()["hash"]]
     return encoder, random, record
 
 
-def test_it_is_what_its_record_says(shipped):
+def records():
+    """Hash → record, of what ships and of what has taught it."""
+    read = [json.loads(path.read_bytes()) for path in RECORDS.glob("*.json")]
+    return {record["hash"]: record for record in read}
+
+
+def test_every_teacher_has_its_record_and_the_first_had_none(shipped):
+    record, passed = shipped[2], []
+    while record["config"].get("teacher"):
+        passed.append(record["hash"])
+        record = records()[record["teacher_hash"]]
+        assert record["hash"] not in passed
+        assert record["config"]["images"] == "shapes"
+    assert record["config"]["size"] == "nano"
+    assert record["method"].startswith("masked autoencoder")
+
+
+def test_it_is_what_its_record_says(shipped, monkeypatch):
     encoder, random, record = shipped
     config = record["config"]
     assert config["images"] == "shapes"
     assert config["num_images"] == 0  # of neither split
     asked = PretrainingConfig(**config | {"image_size": tuple(config["image_size"])})
     path = shipped_file(config["size"])
-    with safe_open(path, "pt") as file:
-        written = file.metadata()["hash"]
-    assert written == record["hash"] == pretraining_hash(asked)
+    # Its teacher may have been replaced by what it has taught.
+    monkeypatch.setattr(outcome, "written_hash", lambda weights: record["teacher_hash"])
+    assert record["hash"] == pretraining_hash(asked)
     assert {value.dtype for value in load_file(path).values()} == {torch.float16}
     probe = LinearProbe(asked.image_size)
     found = probe(encoder).miou
@@ -73,6 +92,11 @@ def test_a_pretraining_is_shipped_at_16_bits(tmp_path, monkeypatch):
     assert load_autoencoder(trained)
     assert main(["pretrain", *small, "--ship", "--size", "small"]) == 2
     assert len(list(tmp_path.rglob("encoder.safetensors"))) == 1
+    assert main(["pretrain", *small, "--ship", "--teacher", "micro"]) == 0
+    assert sorted(path.name for path in record.parent.iterdir()) == [
+        f"{SHIPPED}-nano-taught-by-micro.json",
+        f"{SHIPPED}-nano.json",
+    ]
 
 
 def test_a_study_finds_it(tmp_path):
