@@ -41,7 +41,7 @@ def plot_beside_printed(ladders: Mapping[str, tuple[str, pd.DataFrame]]) -> Figu
         notes, write_labels = draw_pareto(ax, rows, x="fps", y=figure)
         said_below += notes
         writers.append(write_labels)
-        finish(ax, title, subtitle=said)
+        finish(ax, title, subtitle=said, beside=[other for other, _ in drawn.values()])
         first = LADDER[rows["rung"].iloc[0]].title
         ax.set_xlabel(f"times as fast as {first} (log scale)")
         ax.set_ylabel(f"{ACCURACIES[figure]} against it (points)")

@@ -47,7 +47,14 @@ def pretraining_lines(names: Sequence[str]) -> dict[str, Any]:
     return _PRETRAINING_LINES | dict(zip(others, cycle(free or _LINES), strict=False))
 
 
-def finish(ax: Axes, title: str = "", notes: Sequence[str] = (), *, subtitle: str = "") -> None:
+def finish(
+    ax: Axes,
+    title: str = "",
+    notes: Sequence[str] = (),
+    *,
+    subtitle: str = "",
+    beside: Sequence[str] = (),
+) -> None:
     """A light grid, no box, the title on the left, and what must be said below the figure.
 
     Args:
@@ -55,11 +62,14 @@ def finish(ax: Axes, title: str = "", notes: Sequence[str] = (), *, subtitle: st
         title: what is shown.
         notes: small print below.
         subtitle: what it was measured under, in small letters below the title.
+        beside: subtitles of other panels, whose titles are to stand as high.
     """
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     panel = ax.figure.get_size_inches()[0] / ax.get_subplotspec().get_gridspec().ncols
-    lines = textwrap.wrap(subtitle, width=int(0.87 * panel * 72 / 4.4))  # less what is beside it
+    width = int(0.87 * panel * 72 / 4.4)  # less what is beside it
+    lines, *others = (textwrap.wrap(text, width=width) for text in (subtitle, *beside))
+    lines += [""] * (max(map(len, others), default=0) - len(lines))
     if title:
         pad = 6 + 10.5 * len(lines)
         ax.set_title(for_matplotlib(title), loc="left", fontsize=11, pad=pad)

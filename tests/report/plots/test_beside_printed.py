@@ -4,6 +4,7 @@ import itertools
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.papers.printed import load_paper_table
@@ -48,6 +49,12 @@ def test_labels_are_clear_of_markers_and_of_the_front_and_small_print_is_written
     )
     fig = plot_beside_printed({"Printed": ("H100", printed), "Measured": (said, measured)})
     fig.canvas.draw()
+    heights = {
+        text.get_window_extent().y0
+        for text in fig.findobj(Text)
+        if text.get_text() in ("Printed", "Measured")
+    }
+    assert len(heights) == 1
     for ax, rows in zip(fig.axes, (printed, measured), strict=True):
         titles = [LADDER[rung].title for rung in rows["rung"]]
         boxes = [text.get_window_extent() for text in ax.texts if text.get_text() in titles]
