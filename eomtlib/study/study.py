@@ -153,6 +153,12 @@ class Study:
                     open_data=open_data,
                 )
             self.runs.append(Run(rung, materials[settings], self.store, train=self.train))
+        if shared.get("weights") and all(run.settings.weights is None for run in self.runs):
+            raise ConfigurationError(
+                f"weights={str(shared['weights'])!r} has no use: encoders of several kinds are "
+                "compared, and weights are for published ones, of which there are none. Leave it "
+                "empty, or run one size with pretraining='mim' or 'none' by itself."
+            )
 
     @property
     def settings(self) -> Settings:

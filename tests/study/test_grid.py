@@ -115,6 +115,10 @@ def test_weights_are_for_the_encoders_that_are_published(tmp_path):
         Study(points, results_dir=tmp_path, progress=False, **options)
     with pytest.raises(ConfigurationError, match="no use with pretraining='none'"):
         Study(points[:1], results_dir=tmp_path, progress=False, **options)
+    for weights in (str(tmp_path / "absent"), "random"):
+        both = {**SMOKE, "weights": weights}
+        with pytest.raises(ConfigurationError, match=rf"weights='{weights}' has no use: encoders"):
+            Study(grid(size="nano,micro", rung="eomt"), results_dir=tmp_path, **both)
 
 
 def test_the_plan_counts_a_shared_training_once(tmp_path):
