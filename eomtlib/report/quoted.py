@@ -187,8 +187,7 @@ def claims(runs: pd.DataFrame, used: Sequence[Record]) -> str:
             "",
             "The papers' are of ViT-L on COCO: pretraining from DeiT-III on ImageNet-1k to DINOv2, "
             "sizes from S to L, the frozen encoder with DINOv3. "
-            f"`{SHIPPED}` of the two sizes had different teachers: there size and pretraining "
-            "differ. "
+            f"`micro`'s `{SHIPPED}` was taught by `nano`'s: there size and pretraining differ. "
             f"Brackets are 95\u00a0% intervals for all {len(table)} rows at once, wider than for "
             "one; bold is what seeds settle.",
         ]

@@ -37,8 +37,8 @@ class Defaults:
 
 
 DEFAULTS: dict[tuple[str, str], Defaults] = {
-    ("nano", "cpu"): Defaults(64, "700steps", 8),
-    ("micro", "cpu"): Defaults(64, "700steps", 8),
+    ("nano", "cpu"): Defaults(64, "1200steps", 8),
+    ("micro", "cpu"): Defaults(64, "1200steps", 8),
     ("small", "cpu"): Defaults(128, "30steps", 4, 200, 20, is_schedule=False),
     ("base", "cpu"): Defaults(128, "15steps", 2, 200, 20, is_schedule=False),
     ("large", "cpu"): Defaults(128, "20steps", 2, 200, 10, is_schedule=False),
