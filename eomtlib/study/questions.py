@@ -21,8 +21,9 @@ from eomtlib.study.parameters.parsing import (
     pretraining_among,
     read_list,
 )
+from eomtlib.study.points import Point
 from eomtlib.study.records.kinds import TimingRecord
-from eomtlib.study.study import Point, Study
+from eomtlib.study.study import Study
 
 _WAYS: dict[str, tuple[dict[str, str], ...]] = {
     # The ladder's own rungs where there are, so that the ablation's runs are found again.

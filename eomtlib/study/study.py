@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,14 @@ from eomtlib.core.errors import ConfigurationError, EomtlibError, check_choice
 from eomtlib.core.files.atomic_files import config_hash
 from eomtlib.core.machine.environment import environment
 from eomtlib.core.structures import ClassInfo
-from eomtlib.core.words import OWN_PRETRAININGS, OWN_SIZES, PRETRAININGS
 from eomtlib.data.registry import open_dataset
 from eomtlib.evaluation.speed import TIMING_METHOD
-from eomtlib.models.encoder_names import has_encoder
 from eomtlib.models.ladder import LADDER
 from eomtlib.study.parameters.overriding import axes
-from eomtlib.study.parameters.parsing import parse_rungs, parse_seeds
 from eomtlib.study.parameters.resolving import resolve_settings
 from eomtlib.study.parameters.settings import Settings, StudyParameters
 from eomtlib.study.planning import Plan, make_plan
+from eomtlib.study.points import Point, as_text, grid, without_useless_weights
 from eomtlib.study.records.kinds import TimingRecord
 from eomtlib.study.records.store import ResultStore, RunResult, in_turns
 from eomtlib.study.runs.materials import Materials
@@ -39,33 +36,6 @@ from eomtlib.study.timing_rounds import time_missing
 
 _LONGEST_PART = 100
 """Letters of a folder's name that sizes, pretrainings or seeds may take; file systems have 255."""
-
-Point = Mapping[str, Any]
-"""``rung``, and the parameters and hyper-parameters in which a run differs from others."""
-
-
-def grid(**axes: str | Sequence[Any]) -> list[Point]:
-    """All combinations of the values of some parameters, the first axis changing slowest.
-
-    Args:
-        axes: parameter → its values, a sequence or a comma-separated string; ``rung`` knows
-            ``all``.
-
-    Returns:
-        The points, without combinations of size and pretraining that do not exist.
-
-    Raises:
-        ConfigurationError: for a name that does not exist, or where nothing is left.
-    """
-    values = {name: _values(name, given) for name, given in axes.items()}
-    points = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
-    points = [point for point in points if _exists(point)]
-    if not points:
-        raise ConfigurationError(
-            f"size={axes.get('size')!r} and pretraining={axes.get('pretraining')!r} have no "
-            "encoder in common; add another of either."
-        )
-    return points
 
 
 class Study:
@@ -123,7 +93,7 @@ class Study:
         self.factors = tuple(varied)
         if not points:
             raise ConfigurationError("a study needs at least one point; name a model to run.")
-        self.points = [{name: _shown(value) for name, value in point.items()} for point in points]
+        self.points = [{name: as_text(value) for name, value in point.items()} for point in points]
         self.train, self._wait = given.train, given.wait
         self.store = ResultStore(given.results_dir)
         self._jobs = check_jobs(given.jobs)
@@ -137,7 +107,7 @@ class Study:
         for point, shown in zip(points, self.points, strict=True):
             own = {name: value for name, value in point.items() if name != "rung"}
             rung = check_choice("rung", point["rung"], LADDER)
-            given = _without_useless_weights({**shared, **own}, points)
+            given = without_useless_weights({**shared, **own}, points)
             # On the papers' data a frozen encoder's decoder is trained for other numbers of epochs.
             has_epochs = given.get("dataset") not in (None, "", "shapes")
             trained_as = rung if LADDER[rung].freeze == "encoder" and has_epochs else "eomt"
@@ -320,35 +290,8 @@ class Study:
         return max(1, min(jobs, len(runs)))
 
 
-def _values(name: str, given: str | Sequence[Any]) -> Sequence[Any]:
-    if name == "rung":
-        return parse_rungs(given)
-    if name == "seed":
-        return parse_seeds(given)
-    return [item.strip() for item in given.split(",")] if isinstance(given, str) else list(given)
-
-
-def _exists(point: Point) -> bool:
-    size, pretraining = point.get("size"), point.get("pretraining")
-    return size is None or pretraining not in PRETRAININGS or has_encoder(size, pretraining)
-
-
-def _without_useless_weights(parameters: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
-    """Where encoders of several kinds are compared, ``weights`` are for the published ones."""
-    kinds = {(point.get("size"), point.get("pretraining")) for point in points}
-    pretraining = parameters.get("pretraining", "auto")
-    is_own = pretraining in OWN_PRETRAININGS
-    is_own = is_own or (pretraining == "auto" and parameters.get("size") in OWN_SIZES)
-    return parameters | {"weights": None} if len(kinds) > 1 and is_own else parameters
-
-
 def _joined(values: Sequence[str], what: str) -> str:
     """What varies, as a part of a folder's name; how many there are where that becomes too long."""
     different = list(dict.fromkeys(values))
     text = "-".join(different).replace(":", "-")
     return text if len(text) <= _LONGEST_PART else f"{len(different)}-{what}s"
-
-
-def _shown(value: object) -> object:
-    """Sequences as texts, so that they can stand in a table."""
-    return ",".join(map(str, value)) if isinstance(value, tuple | list) else value

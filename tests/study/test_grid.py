@@ -11,8 +11,9 @@ from eomtlib.report.tables.measured import printed_masking, with_models
 from eomtlib.study import study
 from eomtlib.study.parameters.parsing import parse_numbers, parse_seeds
 from eomtlib.study.parameters.settings import Settings
+from eomtlib.study.points import grid
 from eomtlib.study.questions import frozen_points, masking_points
-from eomtlib.study.study import Study, grid
+from eomtlib.study.study import Study
 from tests import samples
 
 SMOKE = samples.SMOKE | {"duration": "3steps"}

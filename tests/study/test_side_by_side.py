@@ -14,9 +14,10 @@ import torch
 
 from eomtlib.core.errors import ConfigurationError, EomtlibError
 from eomtlib.study import study as study_module
+from eomtlib.study.points import grid
 from eomtlib.study.records.store import ResultStore
 from eomtlib.study.side_by_side import default_jobs, device_of, learn_side_by_side
-from eomtlib.study.study import Study, grid
+from eomtlib.study.study import Study
 from eomtlib.training.loop.fit import trained_steps
 from eomtlib.training.loop.resuming import RESUME_FILE
 from tests.samples import SMOKE, weights_digest

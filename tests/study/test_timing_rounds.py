@@ -8,8 +8,9 @@ from eomtlib.evaluation.speed import Timing, merge_timings
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import note_beside
 from eomtlib.report.timings import apart
+from eomtlib.study.points import grid
 from eomtlib.study.records.store import in_turns
-from eomtlib.study.study import Study, grid
+from eomtlib.study.study import Study
 from eomtlib.study.timing_rounds import ROUNDS, TimingJob, time_in_rounds
 from tests.samples import SMOKE, timing
 

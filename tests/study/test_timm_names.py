@@ -10,8 +10,9 @@ from eomtlib.report.plots.pareto import plot_pareto
 from eomtlib.report.plots.style import pretraining_lines
 from eomtlib.report.tables import change_table
 from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.points import grid
 from eomtlib.study.questions import frozen_points, time_ladder
-from eomtlib.study.study import Study, grid
+from eomtlib.study.study import Study
 from eomtlib.training.recipes import recipe
 
 NAME = "timm:test_vit2.r160_in1k"

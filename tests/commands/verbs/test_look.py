@@ -12,7 +12,8 @@ from eomtlib.core.console import Manner, speaking
 from eomtlib.core.errors import ConfigurationError
 from eomtlib.report.pages import recorded_studies
 from eomtlib.study.listing import list_runs
-from eomtlib.study.study import Study, grid
+from eomtlib.study.points import grid
+from eomtlib.study.study import Study
 from eomtlib.training.loop.fit import trained_steps
 from tests.samples import SMOKE, weights_digest
 

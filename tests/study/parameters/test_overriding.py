@@ -17,8 +17,9 @@ from eomtlib.core.structures import SegmentMap
 from eomtlib.data.frequencies import frequency_weights
 from eomtlib.study.parameters.overriding import axes, overrides_of, read_overrides
 from eomtlib.study.parameters.resolving import resolve_settings
+from eomtlib.study.points import grid
 from eomtlib.study.runs.identity import chosen_recipe
-from eomtlib.study.study import Study, grid
+from eomtlib.study.study import Study
 from eomtlib.training.hyperparameters import HYPERPARAMETERS
 from tests.samples import SMOKE
 
