@@ -48,14 +48,15 @@ class RescaledRope(RotaryEmbeddingDinoV3):
 
     def get_embed(self, shape: list[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
         """Sines and cosines ``[rows * columns, 2 * dim]``."""
-        if not self.training or self.most is None:
-            return super().get_embed(shape, dtype)
-        axes = [
-            2 * ((torch.arange(side, device=self.factor.device) + 0.5) / side) - 1
-            for side in shape or self.feat_shape
-        ]
-        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
-        table = torch.cat(self._get_pos_embed_from_coords(grid * self.factor), dim=-1)
+        if self.training and self.most is not None:
+            axes = [
+                2 * ((torch.arange(side, device=self.factor.device) + 0.5) / side) - 1
+                for side in shape or self.feat_shape
+            ]
+            grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
+            table = torch.cat(self._get_pos_embed_from_coords(grid * self.factor), dim=-1)
+        else:
+            table = super().get_embed(shape)  # older versions of timm know no dtype
         return table if dtype is None else table.to(dtype)
 
 

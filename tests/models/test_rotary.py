@@ -23,6 +23,15 @@ def test_it_is_timms_table_at_the_same_draw():
     assert not ours.state_dict()
 
 
+def test_older_versions_of_timm_know_no_dtype(monkeypatch):
+    ours = RescaledRope(16, feat_shape=[3, 5]).eval()
+    table = ours.get_embed([2, 4])
+    newer = RotaryEmbeddingDinoV3.get_embed
+    monkeypatch.setattr(RotaryEmbeddingDinoV3, "get_embed", lambda self, shape: newer(self, shape))
+    assert torch.equal(ours.get_embed([2, 4]), table)
+    assert torch.equal(ours.get_embed([2, 4], torch.bfloat16), table.bfloat16())
+
+
 @pytest.mark.parametrize("backend", [None, "aot_eager"])
 def test_the_draw_decides_what_a_model_predicts(backend):
     model = tiny("eomt", "small", "dinov3").train()
