@@ -61,6 +61,7 @@ class Chapter:
 _NANO, _SMALL = {"size": "nano"}, {"size": "small"}
 _OWN = {"pretrainings": "none,mim"}  # a GPU's node may have no network
 _HERE = {"records": "{results_dir}"}
+_HERE_AND_ON_A_GPU = {"records": "{results_dir},results/gallery/gpu"}
 _THREE, _FIVE, _ALL = {"seeds": "0,1,2"}, {"seeds": "0,1,2,3,4"}, {"rungs": "all"}
 _GAP = "vit-adapter-m2f,eomt"
 
@@ -97,7 +98,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     ),
     Chapter("speed", {"sizes": "nano"}, takes_seeds=False),
     Chapter("fidelity", takes_seeds=False, gallery={"encoder_sizes": "small,base,large,giant"}),
-    Chapter("paper_tables", _HERE, _HERE, takes_seeds=False),
+    Chapter("paper_tables", _HERE, _HERE, takes_seeds=False, gallery=_HERE_AND_ON_A_GPU),
     Chapter("explore", _NANO, _SMALL, takes_seeds=False),
 )
 """The study in the order of its questions: ``shapes``, at sizes that an hour or two of the machine
@@ -157,11 +158,11 @@ def run_study(
     for number, chapter in enumerate(chapters, start=1):
         say(f"{number} of {len(chapters)}: {chapter.name or chapter.notebook}")
         source = chapter.source(notebooks)
-        own = chapter.parameters(kind).items()
-        given = {name: str(value).format(results_dir=named) for name, value in own}
-        given |= {"results_dir": str(named), "device": device, "seeds": "0"}
+        given = {"results_dir": str(named), "device": device, "seeds": "0"}
+        given |= chapter.parameters(kind)
         given |= chapter.gallery if for_gallery else {}
         given |= {"seeds": seeds} if seeds else {}
+        given = {name: str(value).format(results_dir=named) for name, value in given.items()}
         given |= parameters or {}
         known = papermill.inspect_notebook(source)
         began = time.time()
