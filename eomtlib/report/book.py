@@ -19,6 +19,7 @@ from eomtlib.core.errors import ConfigurationError
 from eomtlib.core.escaping import for_markdown
 from eomtlib.core.files.atomic_files import write_file
 from eomtlib.core.words import SHIPPED
+from eomtlib.study.parameters.defaults import GALLERY_DURATION
 from eomtlib.study.parameters.settings import PARAMETERS
 
 
@@ -160,6 +161,7 @@ def run_study(
         source = chapter.source(notebooks)
         given = {"results_dir": str(named), "device": device, "seeds": "0"}
         given |= chapter.parameters(kind)
+        given |= {"duration": GALLERY_DURATION} if for_gallery and kind == "cpu" else {}
         given |= chapter.gallery if for_gallery else {}
         given |= {"seeds": seeds} if seeds else {}
         given = {name: str(value).format(results_dir=named) for name, value in given.items()}

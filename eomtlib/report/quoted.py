@@ -1,8 +1,8 @@
 """Figures that a text quotes, derived from the gallery's records.
 
 Between ``<!-- figures: NAME -->`` and ``<!-- end -->``, which no reader sees, stands what the
-function of that name in ``QUOTED`` makes of the default study (``make ablation``). To add one,
-write a function from the study's runs to Markdown, and its name there.
+function of that name in ``QUOTED`` makes of the gallery's study (``make ablation`` at the gallery's
+duration). To add one, write a function from the study's runs to Markdown, and its name there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from eomtlib.report.papers.filling import read_records
 from eomtlib.report.papers.printed import load_paper_table
 from eomtlib.report.timings import apart, same_measure
 from eomtlib.report.uncertainty import differences, estimates, over_seeds
-from eomtlib.study.parameters.defaults import embedded_defaults
+from eomtlib.study.parameters.defaults import GALLERY_DURATION, embedded_defaults
 from eomtlib.study.records.kinds import EvaluationRecord, Record, TimingRecord, TrainingRecord
 from eomtlib.study.records.store import fastest, in_turns
 from eomtlib.study.runs.identity import METHODS
@@ -187,7 +187,8 @@ def claims(runs: pd.DataFrame, used: Sequence[Record]) -> str:
             "",
             "The papers' are of ViT-L on COCO: pretraining from DeiT-III on ImageNet-1k to DINOv2, "
             "sizes from S to L, the frozen encoder with DINOv3. "
-            f"`micro`'s `{SHIPPED}` was taught by `nano`'s: there size and pretraining differ. "
+            f"`{SHIPPED}` of the two sizes had different teachers: there size and pretraining "
+            "differ. "
             f"Brackets are 95\u00a0% intervals for all {len(table)} rows at once, wider than for "
             "one; bold is what seeds settle.",
         ]
@@ -201,12 +202,12 @@ Chosen = tuple[pd.DataFrame, list[Record]]
 def _newest(
     gallery: Path, pretrainings: Sequence[str] = (SHIPPED,), rungs: Sequence[str] = tuple(LADDER)
 ) -> Chosen:
-    """The default study with those pretrainings and rungs that was trained last."""
+    """The gallery's study with those pretrainings and rungs that was trained last."""
     found = []
     for folder in {path.parent for path in gallery.rglob("records") if path.is_dir()}:
         records = read_records([folder])
         trainings = [r for r in records if isinstance(r, TrainingRecord)]
-        own = {r.id for r in trainings if r.pretraining in pretrainings and _is_default(r)}
+        own = {r.id for r in trainings if r.pretraining in pretrainings and _is_the_gallerys(r)}
         runs = to_dataframe(records)
         runs = run_as_built(runs[runs["training_id"].isin(own) & runs["rung"].isin(rungs)])
         runs = runs.drop_duplicates(["rung", "pretraining", "seed"], keep="last")
@@ -216,19 +217,20 @@ def _newest(
     if not found:
         raise ConfigurationError(
             f"{gallery} has no results folder with {', '.join(rungs)} at nano and pretraining "
-            f"{' and '.join(pretrainings)}, trained as make ablation does."
+            f"{' and '.join(pretrainings)}, trained as make ablation does with duration "
+            f"{GALLERY_DURATION}."
         )
     return max(found, key=lambda study: study[0]["created"].max())
 
 
 def _all_ways(gallery: Path) -> Chosen:
-    """What differs from the default study in size, pretraining, options or masking: the newest."""
+    """What differs from it in size, pretraining, options or masking: the newest."""
     return _ways(read_records([gallery]))
 
 
 def _ways(records: Sequence[Record]) -> Chosen:
     trainings = [r for r in records if isinstance(r, TrainingRecord) and r.key.size in OWN_SIZES]
-    own = {r.id for r in trainings if _is_default(r, free=("size", "options"))}
+    own = {r.id for r in trainings if _is_the_gallerys(r, free=("size", "options"))}
     runs = to_dataframe(records)
     runs = runs[runs["training_id"].isin(own)].drop_duplicates(
         ["rung", "size", "pretraining", "options", "inference_masking", "seed"], keep="last"
@@ -276,14 +278,14 @@ QUOTED: dict[
 """Name of a region → what writes it, and which of the gallery's runs it is written from."""
 
 
-def _is_default(training: TrainingRecord, free: Sequence[str] = ()) -> bool:
-    """Whether ``make ablation`` trains it on a CPU, but for seed, pretraining and what is free."""
+def _is_the_gallerys(training: TrainingRecord, free: Sequence[str] = ()) -> bool:
+    """Whether the gallery's ablation trains it, but for seed, pretraining and what is free."""
     key = training.key
     size = key.size if "size" in free else "nano"
     default = embedded_defaults(size, "cpu")
     own = recipe("panoptic", "shapes", key.rung, size=size, pretraining=key.pretraining)
     same = {"size": size, "dataset": "shapes", "task": "panoptic", "recipe": in_key(own)}
-    same |= {"image_size": (default.image_size,) * 2, "duration": default.duration}
+    same |= {"image_size": (default.image_size,) * 2, "duration": GALLERY_DURATION}
     same |= {"batch_size": default.batch_size, "options": {}, "checkpoint": None, "stopping": None}
     same |= {"precision": "float32"}
     return key == replace(key, **{name: same[name] for name in same if name not in free})

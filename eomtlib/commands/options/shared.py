@@ -32,7 +32,7 @@ _KIND_OF_TYPE = {bool: "yes|no", int: "N", float: "X"}
 
 NANO = {
     "image_size": "64",
-    "duration": "1200steps",
+    "duration": "700steps",
     "batch_size": "8",
     "train_images": "2000",
     "val_images": "200",

@@ -37,8 +37,8 @@ class Defaults:
 
 
 DEFAULTS: dict[tuple[str, str], Defaults] = {
-    ("nano", "cpu"): Defaults(64, "1200steps", 8),
-    ("micro", "cpu"): Defaults(64, "1200steps", 8),
+    ("nano", "cpu"): Defaults(64, "700steps", 8),
+    ("micro", "cpu"): Defaults(64, "700steps", 8),
     ("small", "cpu"): Defaults(128, "30steps", 4, 200, 20, is_schedule=False),
     ("base", "cpu"): Defaults(128, "15steps", 2, 200, 20, is_schedule=False),
     ("large", "cpu"): Defaults(128, "20steps", 2, 200, 10, is_schedule=False),
@@ -50,6 +50,9 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("large", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
     ("giant", "cuda"): Defaults(320, "5000steps", 16, 8000, 500),
 }
+
+GALLERY_DURATION = "1200steps"
+"""Of our own sizes on a CPU: what pretraining is worth shows where models without it are done."""
 
 
 def embedded_defaults(size: str, device: str) -> Defaults:

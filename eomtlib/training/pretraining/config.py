@@ -140,7 +140,7 @@ _DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     ("small", "cuda"): {"num_images": 10_000, "steps": 50_000, "batch_size": 256},
 }
 _TAUGHT = {"steps": 2400, "batch_size": 16, "lr": 3e-3}
-"""With a teacher, found by tries with ``micro`` (docs/encoders.md)."""
+"""With a teacher, found by tries with ``micro`` (docs/encoders.md); both encoders were made so."""
 _PAPER = {"lr": 1.5e-4, "mask_ratio": 0.75}
 """MAE, Appendix A.1 (for 256 images) and Section 3, for the papers' sizes."""
 
