@@ -12,7 +12,7 @@ PIP_ARGS ?=
 help:
 	@echo 'make look       set up, then 3 min of the next: three of its runs where they stand; it goes on with them'
 	@echo 'make ablation   set up, then train, evaluate, time and plot all seven rungs: about 10 min on two cores'
-	@echo 'make study      set up, then all notebooks, one after the other: 1.5 to 2 h; interrupted, it goes on'
+	@echo 'make study      set up, then all notebooks, one after the other: less than 2 h; interrupted, it goes on'
 	@echo 'make encoders   set up, then pretrain the encoders that come with the library: 2.4 h of a core; interrupted, it goes on'
 	@echo 'make lab        set up, then JupyterLab on copies of the notebooks (results/runs/lab)'
 	@echo 'make test       set up, with 0.4 GB of tools for development, then lint and the quick tests'

@@ -74,6 +74,12 @@ def _own_question(question: str, vary: str, name: str = "") -> Chapter:
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("ablation", _NANO, _SMALL, gallery=_FIVE),
+    Chapter(
+        "ablation",
+        gallery=_FIVE | _NANO | {"duration": ""},
+        name="ablation-short",
+        question="What is left of it in ten minutes?",
+    ),
     Chapter("pretraining", _NANO, _SMALL | _OWN | _ALL, gallery=_FIVE | {"rungs": f"{_GAP},pmt"}),
     Chapter(
         "pretraining",

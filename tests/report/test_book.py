@@ -19,7 +19,7 @@ names = {"figures": ("changes.png", "a.png", "a.svg"), "tables": ("t.md",)}
 for kind, name in ((kind, name) for kind in names for name in names[kind]):
     path = folder / kind / f"own-{size}" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{size} {seeds}")
+    path.write_text(f"{size} {seeds} {duration}".strip())
 (folder / "records").mkdir(exist_ok=True)
 (folder / "records" / "training-1.json").write_text("{}")
 (folder / "runs").mkdir(exist_ok=True)
@@ -35,7 +35,9 @@ display(answer)"""
 
 @pytest.fixture
 def notebooks(tmp_path, monkeypatch):
-    parameters = nbformat.v4.new_code_cell('size = "nano"\nseeds = "0"\nresults_dir = ""')
+    parameters = nbformat.v4.new_code_cell(
+        'size = "nano"\nseeds = "0"\nresults_dir = ""\nduration = ""'
+    )
     parameters.metadata["tags"] = ["parameters"]
     title = nbformat.v4.new_markdown_cell("# Does it *run*?\n\nIn principle.\n\nElse not.")
     answer = nbformat.v4.new_code_cell(ANSWER)
@@ -88,13 +90,15 @@ def test_a_gallery_does_not_say_where_its_results_lay(tmp_path):
     assert copied.source == 'results_dir = "results/runs"'
 
 
-def test_the_gallery_has_its_own_questions_and_seeds(notebooks, tmp_path):
+def test_the_gallery_has_its_own_questions_seeds_and_duration(notebooks, tmp_path):
     results, target = tmp_path / "results", tmp_path / "gallery"
     options = ["--notebooks", str(notebooks), "--results-dir", str(results), "--device", "cpu"]
     for seeds, expected in (([], "0,1,2"), (["--seeds", "5"], "5")):
         assert main(["book", *options, "--gallery", str(target), *seeds]) == 0
         study = target / "study"
-        assert (study / "figures" / "own-micro" / "a.png").read_text() == f"micro {expected}"
+        assert (
+            study / "figures" / "own-micro" / "a.png"
+        ).read_text() == f"micro {expected} 1200steps"
     page = target / "README.md"
     text = page.read_text()
     assert text.index("## Does it") < text.index("At micro") < text.index("## Once more?")
