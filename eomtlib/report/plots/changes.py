@@ -11,6 +11,7 @@ from eomtlib.core.words import ACCURACIES
 from eomtlib.models.ladder import LADDER
 from eomtlib.report.plots.style import (
     GREY,
+    HALO,
     RUNG_COLORS,
     RUNG_MARKERS,
     finish,
@@ -99,5 +100,5 @@ def _draw_gain(ax: plt.Axes, row: pd.Series, y: float, *, line: object, named: s
     ends = row[[_heading(row), "to", ALL_ROWS[1]]].astype(float)
     ax.annotate(
         for_matplotlib(named), (ends.max(), y), xytext=(8, 0), textcoords="offset points",
-        va="center", fontsize=8, color=color,
+        va="center", fontsize=8, color=color, path_effects=HALO,
     )  # fmt: skip

@@ -11,7 +11,6 @@ import pandas as pd
 import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
 
 from eomtlib.core.words import ACCURACIES, PRETRAININGS, RUNGS, SIZES
@@ -19,6 +18,7 @@ from eomtlib.models.ladder import LADDER
 from eomtlib.report.frame import accuracy_of
 from eomtlib.report.plots.style import (
     GREY,
+    HALO,
     HOLLOW,
     RUNG_COLORS,
     RUNG_MARKERS,
@@ -178,8 +178,7 @@ def _write_labels(
         textsize=8.5, textcolor=colors, linecolor=colors, linewidth=0.6,
         margin=0.01, min_distance=0.02, max_distance=0.25, nbr_candidates=400,
         priority_strategy="largest",
-        # A line that cannot but pass through another label passes behind its letters.
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        path_effects=HALO,
     )  # fmt: skip
 
 

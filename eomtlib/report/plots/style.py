@@ -15,6 +15,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from eomtlib.core.escaping import for_matplotlib
 from eomtlib.core.words import PRETRAININGS, SIZES
@@ -36,6 +37,8 @@ _LINES = ("-", "--", (0, (3, 1, 1, 1)), "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _LINES += ((0, (1, 3)), (0, (8, 3)))
 _PRETRAINING_LINES = dict(zip(PRETRAININGS, _LINES, strict=True))
 GREY = "#777777"
+HALO = [withStroke(linewidth=2.5, foreground="white")]
+"""Of a label: a line that cannot but pass through it passes behind its letters."""
 HOLLOW = {"mfc": "white", "mew": 1.6}
 """What tells the marker of a training that has not ended; its edge has the rung's colour."""
 
