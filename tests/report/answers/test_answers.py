@@ -53,7 +53,7 @@ def test_a_short_training_says_what_it_can_and_what_more_would_take(tmp_path):
     assert any(text.startswith("PQ says nothing yet (short training") for text in answer.sentences)
     assert not any(" gains " in text or "Seen" in text for text in answer.sentences)
     (why, command), *_ = answer.next_steps
-    assert "1200 steps of batch 8 at 64×64" in why
+    assert "700 steps of batch 8 at 64×64" in why
     assert command.endswith("-p rungs vit-adapter-m2f,no-adapter,eomt")  # at the default length
 
 
