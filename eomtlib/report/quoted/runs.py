@@ -55,7 +55,7 @@ def newest(
 
 
 def all_ways(gallery: Path) -> Chosen:
-    """What differs from it in size, pretraining, options or masking: the newest."""
+    """Of any of our sizes, any pretraining, options and masking: of each the newest."""
     return _ways(read_records([gallery]))
 
 

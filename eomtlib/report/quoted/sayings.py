@@ -24,7 +24,7 @@ def headline(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     """EoMT beside ViT-Adapter + Mask2Former: speed and PQ, here and as printed."""
     fps = runs.groupby("rung")["fps"].first()
     printed = load_paper_table("eomt_table1_ladder").set_index("rung")
-    gap = estimates(differences(runs, axis="rung", base=FIRST), ["rung"]).loc[LAST]
+    gap = estimates(_gaps(runs), ["rung"]).loc[LAST]
     return (
         f"EoMT is {fps[LAST] / fps[FIRST]:.1f} times as fast as {LADDER[FIRST].title} here: "
         f"{fps[LAST]:.0f} images a second against {fps[FIRST]:.0f}. "
@@ -37,7 +37,7 @@ def headline(runs: pd.DataFrame, used: Sequence[Record]) -> str:
 def shorter(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     """EoMT beside ViT-Adapter + Mask2Former after another number of steps."""
     reached = over_seeds(runs, ["rung"])["pq"]
-    gap = estimates(differences(runs, axis="rung", base=FIRST), ["rung"]).loc[LAST]
+    gap = estimates(_gaps(runs), ["rung"]).loc[LAST]
     return (
         f"After {runs['steps'].iloc[0]:,} steps EoMT has {_written(reached[LAST])} PQ, "
         f"{LADDER[FIRST].title} {_written(reached[FIRST])}. It loses {_written(-gap['gain'])} "
@@ -107,8 +107,7 @@ def spread(runs: pd.DataFrame, used: Sequence[Record]) -> str:
 
 def pretraining(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     """Whether EoMT's gap closes where the ViT starts from what comes with the package."""
-    gaps = differences(runs, axis="rung", base=FIRST, within=["pretraining"])
-    gaps = gaps[gaps["rung"] == LAST]
+    gaps = _gaps(runs, within=["pretraining"])
     own = estimates(gaps, ["pretraining"]).loc[[SHIPPED, "none"]]
     shipped, none = (
         _bracketed(_written(-row["gain"]), _ends(row, lost=True)) for _, row in own.iterrows()
@@ -125,8 +124,7 @@ def pretraining(runs: pd.DataFrame, used: Sequence[Record]) -> str:
 
 def larger(runs: pd.DataFrame, used: Sequence[Record]) -> str:
     """EoMT at the larger of our sizes, beside the first rung there and at the smaller one."""
-    gaps = differences(runs, axis="rung", base=FIRST, within=["size"])
-    gap = estimates(gaps, ["size"]).loc["micro"]
+    gap = estimates(_gaps(runs, within=["size"]), ["size"]).loc["micro"]
     here = over_seeds(runs, ["size", "rung"])
     fps = {record.rung: record.fps_model for record in used if isinstance(record, TimingRecord)}
     return (
@@ -157,6 +155,12 @@ def claims(runs: pd.DataFrame, used: Sequence[Record]) -> str:
             "one; bold is what seeds settle.",
         ]
     )
+
+
+def _gaps(runs: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
+    """Of EoMT to the first rung, seed by seed."""
+    gaps = differences(runs, axis="rung", base=FIRST, within=within)
+    return gaps[gaps["rung"] == LAST]
 
 
 def _interval(row: pd.Series, *, lost: bool = False) -> str:

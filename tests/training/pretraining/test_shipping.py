@@ -44,7 +44,7 @@ def shipped(request):
 
 def records():
     """Hash → record, of what ships and of what has taught it."""
-    read = [json.loads(path.read_bytes()) for path in RECORDS.glob("*.json")]
+    read = [json.loads(path.read_bytes()) for path in RECORDS.glob(f"{SHIPPED}-*.json")]
     return {record["hash"]: record for record in read}
 
 
